@@ -1,0 +1,38 @@
+# make run        build, convert the shipped tiny model, quantise it and generate from it
+# make test       all tests (what CI runs)
+# make test-long  fuzzing and other long checks
+# make bench      speed on this machine
+SHELL := /bin/bash
+MODEL := models/tiny-smallthinker/model
+OUT   := build/models
+BIN   := build/smallthinker
+
+.PHONY: run build test test-long bench format clean
+
+run: build
+	@mkdir -p $(OUT)
+	$(BIN) convert $(MODEL) --outfile $(OUT)/tiny-f16.gguf --outtype f16 --transpose-down all
+	$(BIN) quantize --pure $(OUT)/tiny-f16.gguf $(OUT)/tiny-q4_0.gguf Q4_0 2>/dev/null
+	$(BIN) run -m $(OUT)/tiny-q4_0.gguf -n 96 --temp 0.6 --seed 7 \
+	  -p "Once upon a time there was a little fox named Leo. He lived in a den."
+
+build:
+	@scripts/install-deps build
+	@cmake --preset release -DST_TESTS=OFF >/dev/null
+	@cmake --build --preset release
+
+test:
+	@scripts/test
+
+test-long:
+	@scripts/install-deps fuzz
+	@scripts/fuzz
+
+bench: build
+	@scripts/bench
+
+format:
+	git ls-files '*.cc' '*.h' | xargs clang-format-19 -i
+
+clean:
+	rm -rf build build-*

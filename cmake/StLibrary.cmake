@@ -1,0 +1,42 @@
+# One static library per folder of src/, one test program per library.
+#
+#   st_library(format SOURCES gguf.cc ... TESTS gguf_test.cc ... DEPS st_base ... LIBS PkgConfig::X)
+#
+# DEPS are our own targets; scripts/check-layers verifies that they only point down the layer list.
+
+set(ST_WARNINGS -Wall -Wextra -Wshadow -Wvla -Wnon-virtual-dtor -Wconversion -Wno-sign-conversion
+                -Wno-missing-field-initializers)  # designated initialisers leave defaults on purpose
+# False alarms of g++ 12: std::string concatenation, and the AVX-512 headers.
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+  list(APPEND ST_WARNINGS -Wno-restrict -Wno-uninitialized -Wno-maybe-uninitialized)
+endif()
+if(ST_WERROR)
+  list(APPEND ST_WARNINGS -Werror)
+endif()
+
+add_library(st_options INTERFACE)
+target_compile_options(st_options INTERFACE ${ST_WARNINGS} -fno-math-errno -ffp-contract=off)
+target_include_directories(st_options INTERFACE ${PROJECT_SOURCE_DIR}/src)
+if(ST_SANITIZE)
+  target_compile_options(st_options INTERFACE -fsanitize=${ST_SANITIZE} -fno-omit-frame-pointer
+                                              -fno-sanitize-recover=all)
+  target_link_options(st_options INTERFACE -fsanitize=${ST_SANITIZE})
+endif()
+
+function(st_library name)
+  cmake_parse_arguments(A "" "" "SOURCES;TESTS;DEPS;LIBS" ${ARGN})
+  add_library(st_${name} STATIC ${A_SOURCES})
+  target_link_libraries(st_${name} PUBLIC st_options ${A_DEPS} PRIVATE ${A_LIBS})
+  if(ST_TESTS AND A_TESTS)
+    add_executable(${name}_test ${A_TESTS})
+    target_link_libraries(${name}_test PRIVATE st_${name} ${A_LIBS} GTest::gtest_main)
+    st_test_options(${name}_test)
+    add_test(NAME ${name}_test COMMAND ${name}_test)
+  endif()
+endfunction()
+
+# Tests find the shipped models by ST_SOURCE_DIR; what they call is optimised, they need not be.
+function(st_test_options target)
+  target_compile_definitions(${target} PRIVATE ST_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
+  target_compile_options(${target} PRIVATE -O1)
+endfunction()

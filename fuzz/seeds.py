@@ -1,0 +1,116 @@
+#!/usr/bin/env python3
+"""Writes the seed corpus: small files that the parsers accept, made by hand or cut from the shipped model.
+
+usage: seeds.py FOLDER   one folder per fuzz target below FOLDER
+"""
+import collections
+import io
+import json
+import pathlib
+import pickle
+import struct
+import sys
+import zipfile
+
+MODELS = pathlib.Path(__file__).resolve().parent.parent / "models" / "tiny-smallthinker"
+
+
+def safetensors_file(header: dict, data: bytes) -> bytes:
+    text = json.dumps(header, separators=(",", ":")).encode()
+    return struct.pack("<Q", len(text)) + text + data
+
+
+def safetensors():
+    one = {"x": {"dtype": "F32", "shape": [2, 2], "data_offsets": [0, 16]}}
+    yield "one", safetensors_file(one, bytes(16))
+    yield "none", safetensors_file({}, b"")
+    types = {"__metadata__": {"format": "pt"},
+             "a": {"dtype": "BF16", "shape": [2, 0], "data_offsets": [0, 0]},
+             "b": {"dtype": "F16", "shape": [], "data_offsets": [0, 2]},
+             "c": {"dtype": "F32", "shape": [1, 1, 3], "data_offsets": [2, 14]}}
+    yield "types", safetensors_file(types, bytes(14))
+    # The names of the shipped model with tensors of two values; alone, it is the header only.
+    shipped = (MODELS / "model" / "model.safetensors").read_bytes()
+    length = struct.unpack_from("<Q", shipped)[0]
+    names = [name for name in json.loads(shipped[8:8 + length]) if name != "__metadata__"][:16]
+    header = {name: {"dtype": "BF16", "shape": [2, 1], "data_offsets": [4 * i, 4 * i + 4]}
+              for i, name in enumerate(names)}
+    yield "shipped", safetensors_file(header, bytes(4 * len(names)))
+    yield "shipped-header", json.dumps(header).encode()
+
+
+def pickled_tensor(name: bytes, storage: bytes, count: int, shape: bytes) -> bytes:
+    def text(value: bytes) -> bytes:
+        return b"X" + struct.pack("<I", len(value)) + value
+
+    return (text(name) + b"ctorch._utils\n_rebuild_tensor_v2\n((" + text(b"storage") + b"ctorch\n" + storage + b"\n" +
+            text(b"0") + text(b"cpu") + b"K" + bytes([count]) + b"tQK\0" + shape + b"\x89ccollections\nOrderedDict\n)RtR")
+
+
+def torch_pt():
+    pickles = {
+        "one": b"\x80\x02}" + pickled_tensor(b"w", b"FloatStorage", 6, b"K\2K\3\x86K\3K\1\x86") + b"s.",
+        "two": b"\x80\x02}(" + pickled_tensor(b"a", b"HalfStorage", 8, b"K\x08\x85K\1\x85") +
+               pickled_tensor(b"b", b"BFloat16Storage", 8, b"))") + b"u.",
+        "ordered": b"\x80\x02ccollections\nOrderedDict\n)R(" +
+                   pickled_tensor(b"w", b"FloatStorage", 1, b"K\1\x85K\1\x85") + b"u}X\1\0\0\0mNsb.",
+        "protocol4": pickle.dumps(collections.OrderedDict(), protocol=4),
+        "empty": b"\x80\x02}.",
+    }
+    with zipfile.ZipFile(MODELS / "model" / "model_lm_head.pt") as shipped:
+        pickles["shipped"] = shipped.read("model_lm_head/data.pkl")
+    for name, program in pickles.items():
+        yield name + "-pickle", program
+        for zip64 in (False, True):
+            file = io.BytesIO()
+            with zipfile.ZipFile(file, "w") as archive:
+                for entry, data in (("data.pkl", program), ("data/0", bytes(64)), ("version", b"3\n")):
+                    with archive.open("m/" + entry, "w", force_zip64=zip64) as out:
+                        out.write(data)
+            yield name + ("-zip64" if zip64 else ""), file.getvalue()
+
+
+def gguf_text(value: bytes) -> bytes:
+    return struct.pack("<Q", len(value)) + value
+
+
+def gguf():
+    scalars = [b"\1", b"\2", b"\3\0", b"\4\0", b"\5\0\0\0", b"\6\0\0\0", struct.pack("<f", 0.5), b"\1",
+               gguf_text(b"text"), struct.pack("<IQ3i", 5, 3, -1, 0, 1), bytes(8), bytes(8), bytes(8)]
+    values = [gguf_text(b"key.%d" % kind) + struct.pack("<I", kind) + value for kind, value in enumerate(scalars)]
+    values.append(gguf_text(b"tokens") + struct.pack("<IIQ", 9, 8, 2) + gguf_text(b"a") + gguf_text(b"bc"))
+    tensors = [gguf_text(b"w") + struct.pack("<I2QIQ", 2, 4, 2, 0, 0),
+               gguf_text(b"q") + struct.pack("<I1QIQ", 1, 32, 2, 32)]
+    for version in (2, 3):
+        for n_values, n_tensors in ((0, 0), (len(values), 0), (0, 2), (len(values), 2)):
+            file = b"GGUF" + struct.pack("<IQQ", version, n_tensors, n_values)
+            file += b"".join(values[:n_values]) + b"".join(tensors[:n_tensors])
+            file += bytes(-len(file) % 32) + (bytes(64) if n_tensors else b"")
+            yield f"v{version}-{n_values}-{n_tensors}", file
+
+
+def tokenizer_json():
+    whole = json.loads((MODELS / "model" / "tokenizer.json").read_text(encoding="utf-8"))
+    for size in (256, 280):
+        small = json.loads(json.dumps(whole))
+        vocab = {text: i for text, i in whole["model"]["vocab"].items() if i < size}
+        small["model"]["vocab"] = vocab
+        small["model"]["merges"] = [m for m in whole["model"]["merges"] if m.replace(" ", "") in vocab]
+        for i, token in enumerate(small["added_tokens"]):
+            token["id"] = size + i
+        yield str(size), json.dumps(small).encode()
+        small["model"]["merges"] = [m.split(" ") for m in small["model"]["merges"]]
+        small["added_tokens"] = []
+        yield f"{size}-pairs", json.dumps(small, ensure_ascii=False).encode()
+
+
+def main() -> None:
+    for target in (gguf, safetensors, torch_pt, tokenizer_json):
+        folder = pathlib.Path(sys.argv[1]) / target.__name__
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, data in target():
+            (folder / f"seed-{name}").write_bytes(data)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,202 @@
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <numeric>
+
+#include "base/cpu.h"
+#include "base/error.h"
+#include "base/file.h"
+#include "base/json.h"
+#include "base/memory.h"
+#include "base/reader.h"
+#include "base/thread_pool.h"
+
+namespace st {
+namespace {
+
+// The message of the Error that `body` throws; empty if it throws none.
+template <typename Body>
+std::string message_of(Body body) {
+  try {
+    body();
+  } catch (const Error& e) {
+    return e.what();
+  }
+  return {};
+}
+
+class TemporaryFolder {
+ public:
+  TemporaryFolder() {
+    std::string pattern = (std::filesystem::temp_directory_path() / "st-base-XXXXXX").string();
+    path_ = ::mkdtemp(pattern.data());
+  }
+  ~TemporaryFolder() { std::filesystem::remove_all(path_); }
+  std::string operator/(const std::string& name) const { return path_ + "/" + name; }
+  size_t entries() const {
+    return static_cast<size_t>(std::distance(std::filesystem::directory_iterator(path_), {}));
+  }
+
+ private:
+  std::string path_;
+};
+
+TEST(Printable, EscapesWhatTerminalsObey) {
+  EXPECT_EQ(printable("plain text"), "plain text");
+  EXPECT_EQ(printable("\x1b]52;c\a\n"), "\\x1b]52;c\\x07\\x0a");
+  EXPECT_EQ(printable("caf\xc3\xa9 \xe2\x82\xac"), "caf\xc3\xa9 \xe2\x82\xac");
+  EXPECT_EQ(printable("\xc2\x9b"), "\\xc2\\x9b");           // C1 control
+  EXPECT_EQ(printable("\xff\xc3"), "\\xff\\xc3");           // not UTF-8
+  EXPECT_EQ(printable("\xed\xa0\x80"), "\\xed\\xa0\\x80");  // surrogate
+  EXPECT_EQ(printable(std::string(200, 'x')).size(), 131u);
+}
+
+TEST(ErrorText, GrowsFromTheInside) {
+  const std::string text = message_of([] {
+    with_context("m.gguf", [] {
+      with_context("tensor 'x'", [] { fail(ErrorCode::kInvalidData, "shape {}", 3); });
+    });
+  });
+  EXPECT_EQ(text, "m.gguf: tensor 'x': shape 3");
+}
+
+TEST(FileReading, ReadsAndRefusesWhatIsNoRegularFile) {
+  const TemporaryFolder folder;
+  std::ofstream(folder / "a") << "hello";
+  const File file(folder / "a");
+  char text[5];
+  file.read_at(0, std::as_writable_bytes(std::span(text)));
+  EXPECT_EQ(std::string(text, 5), "hello");
+  EXPECT_EQ(message_of([&] { file.read_at(1, std::as_writable_bytes(std::span(text))); }),
+            "truncated: need bytes 1..6, file has 5");
+  ASSERT_EQ(::mkfifo((folder / "fifo").c_str(), 0600), 0);
+  EXPECT_EQ(message_of([&] { File(folder / "fifo"); }), "not a regular file");  // and does not hang
+  EXPECT_EQ(message_of([&] { File("/dev/zero"); }), "not a regular file");
+  EXPECT_EQ(message_of([&] { File(folder / "."); }), "not a regular file");
+  EXPECT_EQ(message_of([&] { File(folder / "none"); }), "cannot open: No such file or directory");
+}
+
+TEST(FileReading, NoticesAFileThatShrinks) {
+  const TemporaryFolder folder;
+  std::ofstream(folder / "a") << "hello";
+  const File file(folder / "a");
+  ASSERT_EQ(::truncate((folder / "a").c_str(), 2), 0);
+  char text[5];
+  EXPECT_EQ(message_of([&] { file.read_at(0, std::as_writable_bytes(std::span(text))); }),
+            "file was truncated while in use, at byte 2");
+}
+
+TEST(AtomicFileWriting, AppearsOnlyWhenCommitted) {
+  const TemporaryFolder folder;
+  std::ofstream(folder / "out") << "old";
+  {
+    AtomicFile file(folder / "out");
+    file.write(std::as_bytes(std::span("new", 3)));
+  }
+  EXPECT_EQ(read_text_file(folder / "out"), "old");
+  EXPECT_EQ(folder.entries(), 1u);  // the temporary is gone
+  AtomicFile file(folder / "out");
+  const std::string large(3 << 20, 'x');
+  file.write(std::as_bytes(std::span("ab", 2)));
+  file.write(std::as_bytes(std::span(large)));
+  file.write_zeros(5000);
+  file.write_at(0, std::as_bytes(std::span("AB", 2)));
+  EXPECT_EQ(file.position(), 2 + large.size() + 5000);
+  file.commit();
+  EXPECT_EQ(read_text_file(folder / "out"), "AB" + large + std::string(5000, '\0'));
+  EXPECT_EQ(folder.entries(), 1u);
+}
+
+TEST(AtomicFileWriting, SaysWhyItCannot) {
+  EXPECT_EQ(message_of([] { AtomicFile("/nonexistent/x"); }),
+            "/nonexistent/x: cannot create: No such file or directory");
+  EXPECT_EQ(message_of([] { AtomicFile("/dev/full"); }),
+            "/dev/full: cannot create: exists and is not a regular file");
+}
+
+TEST(BoundedReader, NeverLeavesItsRange) {
+  std::vector<std::byte> bytes(200'000);
+  for (size_t i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<std::byte>(i * 7);
+  const MemorySource source(bytes);
+  Reader reader(source, 10, 150'010);
+  std::vector<std::byte> piece(149'000);
+  for (size_t i = 0; i < 1000; ++i) {
+    ASSERT_EQ(reader.get<uint8_t>("byte"), static_cast<uint8_t>((i + 10) * 7));
+  }
+  reader.read(piece.data(), 100'000, "piece");
+  EXPECT_EQ(piece[99'999], bytes[101'009]);
+  reader.skip(48'999, "gap");
+  EXPECT_EQ(reader.get<uint8_t>("last"), static_cast<uint8_t>(bytes[150'009]));
+  EXPECT_EQ(message_of([&] { reader.get<uint32_t>("more"); }),
+            "truncated: need 4 bytes for more at 150010, 0 left");
+  EXPECT_EQ(message_of([&] { checked_mul(uint64_t{1} << 32, uint64_t{1} << 32, "size"); }),
+            "size 4294967296 x 4294967296 overflows");
+}
+
+TEST(Json, RefusesWhatIsAmbiguousOrTooDeep) {
+  EXPECT_EQ(parse_json(R"({"a": [1, {"b": null}]})")["a"][0], 1);
+  EXPECT_EQ(message_of([] { parse_json(R"({"a": 1, "a": 2})"); }), "duplicate key 'a'");
+  EXPECT_NO_THROW(parse_json(R"([{"a": 1}, {"a": 2}])"));
+  EXPECT_EQ(message_of([] { parse_json("{\"a\": "); }), "invalid JSON at byte 7");
+  EXPECT_EQ(message_of([] { parse_json(std::string(100'000, '[')); }),
+            "JSON nested deeper than 64");
+  EXPECT_NE(message_of([] { parse_json("\"\xff\""); }), "");
+  EXPECT_NE(message_of([] { parse_json("1e999"); }), "");
+}
+
+TEST(Json, NamesTheKeyAtFault) {
+  const auto object = parse_json(R"({"n": 3, "s": "x", "big": 18446744073709551615, "f": 1.5})");
+  EXPECT_EQ(get_int(object, "n", 0, 10), 3);
+  EXPECT_EQ(find_int(object, "none", 0, 10, 7), 7);
+  EXPECT_EQ(message_of([&] { get_int(object, "n", 5, 10); }), "n: want an integer in 5..10, got 3");
+  EXPECT_EQ(message_of([&] { get_int(object, "s", 0, 10); }),
+            "s: want an integer in 0..10, got \"x\"");
+  EXPECT_NE(message_of([&] { get_int(object, "big", -5, 10); }), "");
+  EXPECT_EQ(message_of([&] { get_int(object, "none", 0, 1); }), "none: missing");
+  EXPECT_EQ(find_number(object, "f", 0), 1.5);
+  EXPECT_EQ(message_of([&] { find_bool(object, "n", true); }), "n: want true or false, got 3");
+  EXPECT_EQ(message_of([&] { int_array(parse_json("[0, 2]"), "layout", 0, 1); }),
+            "layout[1]: want an integer in 0..1, got 2");
+}
+
+TEST(Threads, EveryItemOnceWhateverTheCount) {
+  for (const int threads : {1, 2, 3, 8}) {
+    ThreadPool pool(threads);
+    for (const int64_t items : {0, 1, 5, 64, 1000}) {
+      for (const int64_t grain : {1, 16, 100}) {
+        std::vector<std::atomic<int>> seen(static_cast<size_t>(items));
+        pool.parallel_for(items, grain, [&](int64_t begin, int64_t end) {
+          EXPECT_EQ(begin % grain, 0);
+          for (int64_t i = begin; i < end; ++i) ++seen[static_cast<size_t>(i)];
+        });
+        for (const auto& count : seen) ASSERT_EQ(count, 1);
+      }
+    }
+  }
+}
+
+TEST(Threads, ManySmallRunsInARow) {
+  ThreadPool pool(4);
+  std::vector<int64_t> sums(4, 0);
+  for (int i = 0; i < 5000; ++i) {
+    pool.run([&](int thread, int) { sums[static_cast<size_t>(thread)] += i; });
+    if (i % 1000 == 0) ::usleep(20'000);  // long enough for the workers to fall asleep
+  }
+  for (const int64_t sum : sums) EXPECT_EQ(sum, int64_t{5000} * 4999 / 2);
+}
+
+TEST(Memory, IsZeroUntilTouched) {
+  MemoryRegion region(uint64_t{1} << 34);  // more than this machine need have
+  EXPECT_EQ(region.data()[(uint64_t{1} << 34) - 1], std::byte{0});
+  MemoryRegion moved = std::move(region);
+  moved.data()[0] = std::byte{1};
+  EXPECT_EQ(moved.size(), uint64_t{1} << 34);
+}
+
+}  // namespace
+}  // namespace st

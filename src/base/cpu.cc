@@ -1,0 +1,42 @@
+#include "base/cpu.h"
+
+namespace st {
+
+uint64_t cpu_features() {
+  uint64_t features = 0;
+#if defined(__x86_64__)
+  __builtin_cpu_init();  // also checks that the operating system saves the wide registers
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+      __builtin_cpu_supports("f16c")) {
+    features |= kCpuAvx2;
+    if (__builtin_cpu_supports("avxvnni")) features |= kCpuAvxVnni;
+  }
+  if ((features & kCpuAvx2) && __builtin_cpu_supports("avx512f") &&
+      __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
+      __builtin_cpu_supports("avx512vl")) {
+    features |= kCpuAvx512;
+    if (__builtin_cpu_supports("avx512vnni")) features |= kCpuAvx512Vnni;
+    if (__builtin_cpu_supports("avx512bf16")) features |= kCpuAvx512Bf16;
+  }
+#endif
+  return features;
+}
+
+std::string cpu_feature_names(uint64_t features) {
+  struct Name {
+    uint64_t bit;
+    const char* name;
+  };
+  constexpr Name kNames[] = {{kCpuAvx2, "avx2"},
+                             {kCpuAvxVnni, "avxvnni"},
+                             {kCpuAvx512, "avx512"},
+                             {kCpuAvx512Vnni, "avx512vnni"},
+                             {kCpuAvx512Bf16, "avx512bf16"}};
+  std::string text;
+  for (const Name& entry : kNames) {
+    if (features & entry.bit) text += (text.empty() ? "" : " ") + std::string(entry.name);
+  }
+  return text.empty() ? "none" : text;
+}
+
+}  // namespace st

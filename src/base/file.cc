@@ -1,0 +1,164 @@
+#include "base/file.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+#include "base/error.h"
+
+namespace st {
+namespace {
+
+constexpr size_t kWriteBuffer = size_t{1} << 20;
+
+std::string directory_of(const std::string& path) {
+  const size_t slash = path.rfind('/');
+  if (slash == std::string::npos) return ".";
+  return slash == 0 ? "/" : path.substr(0, slash);
+}
+
+void check_range(uint64_t offset, size_t count, uint64_t size) {
+  if (offset > size || count > size - offset) {
+    fail(ErrorCode::kInvalidData, "truncated: need bytes {}..{}, file has {}", offset,
+         offset + count, size);
+  }
+}
+
+// pwrite until everything is written; false with errno set on failure.
+bool write_fully(int fd, std::span<const std::byte> bytes, uint64_t offset) {
+  while (!bytes.empty()) {
+    const ssize_t n = ::pwrite(fd, bytes.data(), bytes.size(), static_cast<off_t>(offset));
+    if (n < 0) {
+      if (errno == EINTR) continue;
+      return false;
+    }
+    bytes = bytes.subspan(static_cast<size_t>(n));
+    offset += static_cast<uint64_t>(n);
+  }
+  return true;
+}
+
+}  // namespace
+
+void MemorySource::read_at(uint64_t offset, std::span<std::byte> out) const {
+  check_range(offset, out.size(), size());
+  std::copy_n(bytes_.begin() + static_cast<ptrdiff_t>(offset), out.size(), out.begin());
+}
+
+File::File(std::string path) : path_(std::move(path)) {
+  // O_NONBLOCK: opening a FIFO must not wait for a writer; regular files ignore it.
+  fd_ = ::open(path_.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  if (fd_ < 0) fail(ErrorCode::kNotFound, "cannot open: {}", std::strerror(errno));
+  struct stat info{};
+  if (::fstat(fd_, &info) != 0 || !S_ISREG(info.st_mode)) {
+    ::close(fd_);
+    fail(ErrorCode::kInvalidData, "not a regular file");
+  }
+  size_ = static_cast<uint64_t>(info.st_size);
+}
+
+File::~File() { ::close(fd_); }
+
+void File::read_at(uint64_t offset, std::span<std::byte> out) const {
+  check_range(offset, out.size(), size_);
+  while (!out.empty()) {
+    const ssize_t n = ::pread(fd_, out.data(), out.size(), static_cast<off_t>(offset));
+    if (n < 0) {
+      if (errno == EINTR || errno == EAGAIN) continue;
+      fail(ErrorCode::kIo, "read error at {}: {}", offset, std::strerror(errno));
+    }
+    if (n == 0) fail(ErrorCode::kIo, "file was truncated while in use, at byte {}", offset);
+    out = out.subspan(static_cast<size_t>(n));
+    offset += static_cast<uint64_t>(n);
+  }
+}
+
+std::string read_text_file(const std::string& path, uint64_t max_bytes) {
+  return with_context(printable(path), [&] {
+    const File file(path);
+    if (file.size() > max_bytes) {
+      fail(ErrorCode::kInvalidData, "{} bytes exceed the limit of {}", file.size(), max_bytes);
+    }
+    std::string text(file.size(), '\0');
+    file.read_at(0, std::as_writable_bytes(std::span(text)));
+    return text;
+  });
+}
+
+AtomicFile::AtomicFile(std::string path)
+    : path_(std::move(path)), temporary_(fmt::format("{}.{}.tmp", path_, ::getpid())) {
+  struct stat info{};
+  if (::stat(path_.c_str(), &info) == 0 && !S_ISREG(info.st_mode)) {
+    fail(ErrorCode::kIo, "{}: cannot create: exists and is not a regular file", printable(path_));
+  }
+  fd_ = ::open(temporary_.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0666);
+  if (fd_ < 0) {
+    fail(ErrorCode::kIo, "{}: cannot create: {}", printable(path_), std::strerror(errno));
+  }
+  buffer_.reserve(kWriteBuffer);
+}
+
+AtomicFile::~AtomicFile() {
+  if (fd_ >= 0) {
+    ::close(fd_);
+    ::unlink(temporary_.c_str());
+  }
+}
+
+void AtomicFile::fail_io(const char* what) const {
+  fail(ErrorCode::kIo, "{}: {}: {}", printable(path_), what, std::strerror(errno));
+}
+
+void AtomicFile::flush() {
+  if (!write_fully(fd_, buffer_, position_ - buffer_.size())) fail_io("cannot write");
+  buffer_.clear();
+}
+
+void AtomicFile::write(std::span<const std::byte> bytes) {
+  if (buffer_.size() + bytes.size() > kWriteBuffer) flush();
+  if (bytes.size() >= kWriteBuffer) {
+    if (!write_fully(fd_, bytes, position_)) fail_io("cannot write");
+  } else {
+    buffer_.insert(buffer_.end(), bytes.begin(), bytes.end());
+  }
+  position_ += bytes.size();
+}
+
+void AtomicFile::write_zeros(uint64_t count) {
+  constexpr std::byte kZeros[4096] = {};
+  while (count > 0) {
+    const size_t n = static_cast<size_t>(std::min<uint64_t>(count, sizeof(kZeros)));
+    write(std::span(kZeros, n));
+    count -= n;
+  }
+}
+
+void AtomicFile::write_at(uint64_t offset, std::span<const std::byte> bytes) {
+  flush();
+  if (!write_fully(fd_, bytes, offset)) fail_io("cannot write");
+}
+
+void AtomicFile::commit() {
+  flush();
+  if (::fsync(fd_) != 0) fail_io("cannot sync");
+  if (::close(std::exchange(fd_, -1)) != 0) {
+    ::unlink(temporary_.c_str());
+    fail_io("cannot close");
+  }
+  if (::rename(temporary_.c_str(), path_.c_str()) != 0) {
+    ::unlink(temporary_.c_str());
+    fail_io("cannot rename");
+  }
+  // The rename itself must survive a power cut too.
+  const int directory = ::open(directory_of(path_).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (directory >= 0) {
+    ::fsync(directory);
+    ::close(directory);
+  }
+}
+
+}  // namespace st

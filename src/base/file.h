@@ -1,0 +1,92 @@
+// Reading and writing files without surprises.
+//
+// ByteSource is the one way our parsers see bytes: a known size and positioned reads. File reads a
+// regular file (never a pipe or a device), MemorySource a buffer. Both are safe to read from
+// several threads at once. Reads that would cross the end are an Error, so a parser cannot run off
+// a file.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace st {
+
+class ByteSource {
+ public:
+  virtual ~ByteSource() = default;
+  virtual uint64_t size() const = 0;
+  // Fills `out` with the bytes at [offset, offset + out.size()). Throws Error(kIo | kInvalidData).
+  virtual void read_at(uint64_t offset, std::span<std::byte> out) const = 0;
+};
+
+class MemorySource final : public ByteSource {
+ public:
+  explicit MemorySource(std::span<const std::byte> bytes) : bytes_(bytes) {}
+  uint64_t size() const override { return bytes_.size(); }
+  void read_at(uint64_t offset, std::span<std::byte> out) const override;
+
+ private:
+  std::span<const std::byte> bytes_;  // not owned
+};
+
+class File final : public ByteSource {
+ public:
+  // Opens for reading. Throws Error(kNotFound) when it cannot be opened, Error(kInvalidData) when
+  // it is not a regular file.
+  explicit File(std::string path);
+  ~File() override;
+  File(const File&) = delete;
+  File& operator=(const File&) = delete;
+
+  const std::string& path() const { return path_; }
+  int fd() const { return fd_; }
+  uint64_t size() const override { return size_; }
+  void read_at(uint64_t offset, std::span<std::byte> out) const override;
+
+ private:
+  std::string path_;
+  int fd_ = -1;
+  uint64_t size_ = 0;
+};
+
+// The whole file as text; refuses more than `max_bytes`.
+std::string read_text_file(const std::string& path, uint64_t max_bytes = uint64_t{1} << 30);
+
+// A new file that appears under its name complete or not at all: bytes go to a temporary file in
+// the same folder; commit() syncs, renames and syncs the folder. Without commit() the temporary
+// vanishes.
+class AtomicFile {
+ public:
+  explicit AtomicFile(std::string path);
+  ~AtomicFile();
+  AtomicFile(const AtomicFile&) = delete;
+  AtomicFile& operator=(const AtomicFile&) = delete;
+
+  // Appends. Throws Error(kIo), e.g. when the disk is full.
+  void write(std::span<const std::byte> bytes);
+  void write_zeros(uint64_t count);
+  // Overwrites bytes that write() already produced.
+  void write_at(uint64_t offset, std::span<const std::byte> bytes);
+  uint64_t position() const { return position_; }
+  void commit();
+
+ private:
+  void flush();
+  [[noreturn]] void fail_io(const char* what) const;
+
+  std::string path_, temporary_;
+  int fd_ = -1;
+  uint64_t position_ = 0;          // bytes appended so far, buffered ones included
+  std::vector<std::byte> buffer_;  // appended, not yet written
+};
+
+template <typename T>
+std::span<const std::byte> bytes_of(const T& value) {
+  return std::as_bytes(std::span<const T, 1>(&value, 1));
+}
+
+}  // namespace st

@@ -1,0 +1,40 @@
+#include "base/memory.h"
+
+#include <sys/mman.h>
+
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include "base/error.h"
+
+namespace st {
+
+MemoryRegion::MemoryRegion(uint64_t bytes) : size_(bytes) {
+  if (bytes == 0) return;
+  void* p = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE,
+                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (p == MAP_FAILED) {
+    fail(ErrorCode::kOutOfMemory, "cannot allocate {} bytes: {}", bytes, std::strerror(errno));
+  }
+  data_ = static_cast<std::byte*>(p);
+}
+
+MemoryRegion::~MemoryRegion() {
+  if (data_ != nullptr) ::munmap(data_, size_);
+}
+
+MemoryRegion::MemoryRegion(MemoryRegion&& other) noexcept
+    : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
+
+MemoryRegion& MemoryRegion::operator=(MemoryRegion&& other) noexcept {
+  std::swap(data_, other.data_);
+  std::swap(size_, other.size_);
+  return *this;
+}
+
+void MemoryRegion::prefer_huge_pages() {
+  if (data_ != nullptr) ::madvise(data_, size_, MADV_HUGEPAGE);  // a hint: refusal is fine
+}
+
+}  // namespace st

@@ -1,0 +1,29 @@
+// A large zeroed region straight from the operating system: pages cost memory only once touched.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace st {
+
+class MemoryRegion {
+ public:
+  MemoryRegion() = default;
+  // Throws Error(kOutOfMemory).
+  explicit MemoryRegion(uint64_t bytes);
+  ~MemoryRegion();
+  MemoryRegion(MemoryRegion&& other) noexcept;
+  MemoryRegion& operator=(MemoryRegion&& other) noexcept;
+
+  // For memory that will be filled whole: fewer TLB misses. Not for memory that should grow slowly.
+  void prefer_huge_pages();
+
+  std::byte* data() const { return data_; }
+  uint64_t size() const { return size_; }
+
+ private:
+  std::byte* data_ = nullptr;
+  uint64_t size_ = 0;
+};
+
+}  // namespace st

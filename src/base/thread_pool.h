@@ -1,0 +1,66 @@
+// A fork-join pool: one owner calls run(), every thread executes the same function, run() returns
+// when all have finished. Workers spin briefly between calls (a forward pass makes hundreds), then
+// sleep, so an idle engine costs nothing.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <thread>
+#include <utility>
+#include <vector>
+
+namespace st {
+
+class ThreadPool {
+ public:
+  // `threads` >= 1 counts the calling thread: a pool of 1 starts no workers.
+  explicit ThreadPool(int threads);
+  ~ThreadPool();
+  ThreadPool(const ThreadPool&) = delete;
+  ThreadPool& operator=(const ThreadPool&) = delete;
+
+  int threads() const { return static_cast<int>(workers_.size()) + 1; }
+
+  // Calls body(thread, threads) once on each thread. Not reentrant; one caller at a time. `body`
+  // must not throw.
+  template <typename Body>
+  void run(Body&& body) {
+    using Raw = std::remove_reference_t<Body>;
+    run_erased(
+        [](void* context, int thread, int count) { (*static_cast<Raw*>(context))(thread, count); },
+        const_cast<void*>(static_cast<const void*>(&body)));
+  }
+
+  // Splits [0, items) into contiguous ranges, one per thread, and calls body(begin, end) on each.
+  // Boundaries fall on multiples of `grain`.
+  template <typename Body>
+  void parallel_for(int64_t items, int64_t grain, Body&& body) {
+    if (threads() == 1 || items <= grain) {
+      if (items > 0) body(int64_t{0}, items);
+      return;
+    }
+    run([&](int thread, int count) {
+      const int64_t units = (items + grain - 1) / grain;
+      const int64_t begin = units * thread / count * grain;
+      const int64_t end = std::min(items, units * (thread + 1) / count * grain);
+      if (begin < end) body(begin, end);
+    });
+  }
+
+ private:
+  using Function = void (*)(void* context, int thread, int threads);
+  void run_erased(Function function, void* context);
+  void worker(int thread);
+
+  std::vector<std::thread> workers_;
+  Function function_ = nullptr;
+  void* context_ = nullptr;
+  alignas(64) std::atomic<uint32_t> epoch_{0};  // counts run() calls; odd-even does not matter
+  alignas(64) std::atomic<int> unfinished_{0};  // workers still inside the current run()
+  std::atomic<bool> stop_{false};
+};
+
+// Threads worth using on this machine: the CPUs this process may run on.
+int default_threads();
+
+}  // namespace st

@@ -1,0 +1,111 @@
+// What the command line said, as plain structs: one per command. options.cc fills them, cmd_*.cc
+// act.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "convert/convert.h"
+#include "convert/quantize_file.h"
+#include "engine/engine.h"
+#include "engine/generate.h"
+
+namespace st {
+
+// Options every command that runs a model has.
+struct ModelArgs {
+  std::string model;
+  int threads = 0;
+  int64_t context = 0;
+  int64_t batch = 2048;
+  int64_t micro_batch = 512;
+  std::optional<DType> cache_type;
+  std::optional<Gating> gating;
+  std::string kernels;
+  bool verbose = false;
+  bool progress = true;
+};
+
+// Where text comes from: -p, -f, or else standard input if it is not a terminal.
+struct TextArgs {
+  std::optional<std::string> prompt;
+  std::string file;
+  bool escape = true;  // \n and the like in -p
+};
+
+struct RunArgs {
+  ModelArgs model;
+  TextArgs text;
+  GenerateOptions generate;
+  bool display_prompt = true;
+};
+
+struct ConvertArgs {
+  ConvertOptions options;
+  bool progress = true;
+};
+
+struct QuantizeArgs {
+  QuantizeOptions options;
+  bool progress = true;
+};
+
+struct TokenizeArgs {
+  std::string model;  // GGUF file or Hugging Face folder
+  TextArgs text;
+  bool ids = false;
+  bool parse_special = true;
+};
+
+struct DetokenizeArgs {
+  std::string model;
+  std::vector<std::string> ids;  // empty: from standard input
+};
+
+struct PerplexityArgs {
+  ModelArgs model;
+  std::string file;
+  int64_t windows = 0;  // 0: all
+};
+
+struct InspectArgs {
+  std::string model;
+  bool tensors = false;
+  bool json = false;
+};
+
+struct LogitsArgs {
+  ModelArgs model;
+  TextArgs text;
+  std::optional<std::string> tokens;  // "1,2,3"
+  bool all = false;
+  std::string outfile;
+};
+
+struct PrintArgs {  // version, help
+  std::string text;
+};
+
+using Command = std::variant<RunArgs, ConvertArgs, QuantizeArgs, TokenizeArgs, DetokenizeArgs,
+                             PerplexityArgs, InspectArgs, LogitsArgs, PrintArgs>;
+
+// Each acts and returns the exit code. They throw Error.
+int execute(const RunArgs& args);
+int execute(const ConvertArgs& args);
+int execute(const QuantizeArgs& args);
+int execute(const TokenizeArgs& args);
+int execute(const DetokenizeArgs& args);
+int execute(const PerplexityArgs& args);
+int execute(const InspectArgs& args);
+int execute(const LogitsArgs& args);
+int execute(const PrintArgs& args);
+
+inline constexpr int kExitOk = 0;
+inline constexpr int kExitFailure = 1;
+inline constexpr int kExitUsage = 2;
+inline constexpr int kExitInterrupted = 130;
+
+}  // namespace st

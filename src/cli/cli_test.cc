@@ -1,0 +1,121 @@
+#include <gtest/gtest.h>
+
+#include "base/error.h"
+#include "cli/escapes.h"
+#include "cli/options.h"
+#include "cli/prompt.h"
+
+namespace st {
+namespace {
+
+template <typename T>
+T parse(std::vector<std::string> arguments) {
+  return std::get<T>(parse_command_line(std::move(arguments)));
+}
+
+std::string usage_error(std::vector<std::string> arguments) {
+  try {
+    parse_command_line(std::move(arguments));
+  } catch (const Error& e) {
+    EXPECT_EQ(e.code(), ErrorCode::kInvalidUsage);
+    return e.what();
+  }
+  return "no error";
+}
+
+TEST(CommandLine, TheReadmeCommandOfTheReference) {
+  const auto args = parse<RunArgs>({"run",        "-m",
+                                    "q4.gguf",    "-no-cnv",
+                                    "--temp",     "0.6",
+                                    "--top-k",    "20",
+                                    "--top-p",    "0.95",
+                                    "--samplers", "temperature;top_k;top_p",
+                                    "-p",         "<|im_start|>system\\nYou",
+                                    "-t",         "4",
+                                    "-n",         "256",
+                                    "-ub",        "4"});
+  EXPECT_EQ(args.model.model, "q4.gguf");
+  EXPECT_EQ(args.model.threads, 4);
+  EXPECT_EQ(args.model.micro_batch, 4);
+  EXPECT_EQ(args.generate.max_tokens, 256);
+  EXPECT_FLOAT_EQ(args.generate.sampler.temperature, 0.6f);
+  EXPECT_EQ(args.generate.sampler.top_k, 20);
+  EXPECT_EQ(args.generate.sampler.chain.size(), 3u);
+  EXPECT_EQ(args.generate.sampler.chain[0], SamplerKind::kTemperature);
+  EXPECT_EQ(read_text(args.text), "<|im_start|>system\nYou");
+  for (const char* flag : {"-no-cnv", "--no-cnv", "--no-conversation"}) {
+    EXPECT_NO_THROW(parse<RunArgs>({"run", "-m", "x", flag}));
+  }
+}
+
+TEST(CommandLine, DefaultsAreLlamaCpps) {
+  const auto args = parse<RunArgs>({"run", "-m", "x"});
+  const SamplerOptions& s = args.generate.sampler;
+  EXPECT_FLOAT_EQ(s.temperature, 0.8f);
+  EXPECT_EQ(s.top_k, 40);
+  EXPECT_FLOAT_EQ(s.top_p, 0.95f);
+  EXPECT_FLOAT_EQ(s.min_p, 0.05f);
+  EXPECT_EQ(s.repeat_last_n, 64);
+  EXPECT_EQ(args.generate.max_tokens, -1);
+  EXPECT_EQ(args.model.batch, 2048);
+  EXPECT_EQ(args.model.micro_batch, 512);
+}
+
+TEST(CommandLine, ConvertAndQuantize) {
+  const auto convert = parse<ConvertArgs>(
+      {"convert", "dir", "--outtype", "f16", "--outfile", "out", "--transpose-down", "all"});
+  EXPECT_TRUE(convert.options.transpose_down);
+  EXPECT_EQ(convert.options.type, DType::kF16);
+  const auto quantize = parse<QuantizeArgs>({"quantize", "--pure", "in", "out", "Q4_0", "8"});
+  EXPECT_TRUE(quantize.options.pure);
+  EXPECT_EQ(quantize.options.type, DType::kQ4_0);
+  EXPECT_EQ(quantize.options.threads, 8);
+}
+
+TEST(CommandLine, SeedsAndPromptsThatLookLikeOptions) {
+  EXPECT_EQ(parse<RunArgs>({"run", "-m", "x", "-s", "-1"}).generate.sampler.seed, 0xFFFFFFFFu);
+  EXPECT_EQ(parse<RunArgs>({"run", "-m", "x", "-s", "42"}).generate.sampler.seed, 42u);
+  EXPECT_EQ(parse<RunArgs>({"run", "-m", "x", "-p", "- a list, [with] brackets"}).text.prompt,
+            "- a list, [with] brackets");
+  EXPECT_EQ(parse<RunArgs>({"run", "-m", "x", "-p", ""}).text.prompt, "");
+}
+
+TEST(CommandLine, WrongUseIsOneLine) {
+  EXPECT_NE(usage_error({}), "no error");
+  EXPECT_NE(usage_error({"fly"}), "no error");
+  EXPECT_NE(usage_error({"run"}), "no error");
+  EXPECT_NE(usage_error({"run", "-m", "x", "--frobnicate"}), "no error");
+  EXPECT_NE(usage_error({"run", "-m", "x", "-t", "0"}), "no error");
+  EXPECT_NE(usage_error({"run", "-m", "x", "--temp", "hot"}), "no error");
+  EXPECT_NE(usage_error({"run", "-m", "x", "--moe-gating", "relu"}), "no error");
+  EXPECT_NE(usage_error({"run", "-m", "x", "--samplers", "magic"}), "no error");
+  EXPECT_NE(usage_error({"run", "-m", "x", "-p", "a", "-f", "b"}), "no error");
+  EXPECT_NE(usage_error({"convert", "dir"}), "no error");
+  EXPECT_NE(usage_error({"convert", "dir", "--outfile", "o", "--outtype", "q4_k"}), "no error");
+  EXPECT_NE(usage_error({"quantize", "in", "out", "Q9"}), "no error");
+  EXPECT_NE(usage_error({"help", "nothing"}), "no error");
+  EXPECT_EQ(usage_error({"run", "-m", "x", "-t", "\x1b[2J"}).find('\x1b'), std::string::npos);
+}
+
+TEST(CommandLine, HelpAndVersion) {
+  EXPECT_NE(parse<PrintArgs>({"help"}).text.find("convert"), std::string::npos);
+  EXPECT_NE(parse<PrintArgs>({"help", "run"}).text.find("--top-k"), std::string::npos);
+  EXPECT_NE(parse<PrintArgs>({"run", "--help"}).text.find("--top-k"), std::string::npos);
+  EXPECT_TRUE(parse<PrintArgs>({"version"}).text.starts_with("smallthinker "));
+}
+
+TEST(Escapes, AsLlamaCpp) {
+  EXPECT_EQ(process_escapes(R"(a\nb\tc\\n\"q\")"), "a\nb\tc\\n\"q\"");
+  EXPECT_EQ(process_escapes(R"(\x41\x4\xZZ\q\)"), R"(A\x4\xZZ\q\)");
+  EXPECT_EQ(process_escapes(std::string("\\x00", 4)), std::string(1, '\0'));
+}
+
+TEST(Ids, FromText) {
+  EXPECT_EQ(parse_ids("1,2 3\n[4]", 5), (std::vector<Token>{1, 2, 3, 4}));
+  for (const char* wrong : {"5", "-1", "1.5", "x", "99999999999999999999"}) {
+    EXPECT_THROW(parse_ids(wrong, 5), Error) << wrong;
+  }
+}
+
+}  // namespace
+}  // namespace st

@@ -1,0 +1,30 @@
+#include "base/error.h"
+#include "cli/args.h"
+#include "cli/model_args.h"
+#include "cli/npy.h"
+#include "cli/prompt.h"
+
+namespace st {
+
+int execute(const LogitsArgs& args) {
+  const std::string text = args.tokens ? std::string() : read_text(args.text);
+  Engine engine = load_engine(args.model);
+  const int64_t V = engine.config().vocab;
+  std::vector<Token> tokens =
+      args.tokens ? parse_ids(*args.tokens, V) : engine.tokenizer().encode(text, true);
+  if (tokens.empty()) {
+    const Token bos = engine.tokenizer().vocab().bos;
+    if (bos < 0)
+      fail(ErrorCode::kInvalidUsage, "the prompt is empty and the model has no BOS token");
+    tokens = {bos};
+  }
+  if (static_cast<int64_t>(tokens.size()) > engine.context()) {
+    fail(ErrorCode::kInvalidUsage, "prompt {} tokens > context {}", tokens.size(),
+         engine.context());
+  }
+  const auto logits = engine.evaluate(make_batch(tokens, 0, args.all));
+  write_npy(args.outfile, logits, static_cast<int64_t>(logits.size()) / V, V);
+  return kExitOk;
+}
+
+}  // namespace st

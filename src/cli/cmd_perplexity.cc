@@ -1,0 +1,38 @@
+#include <cmath>
+#include <cstdio>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "cli/args.h"
+#include "cli/interrupt.h"
+#include "cli/model_args.h"
+#include "engine/perplexity.h"
+
+namespace st {
+
+int execute(const PerplexityArgs& args) {
+  const std::string text = read_text_file(args.file);
+  Engine engine = load_engine(args.model);
+  std::vector<Token> tokens = engine.tokenizer().encode(text, false);
+  const int64_t window = engine.context();
+  fmt::print(stderr, "{} tokens in windows of {}\n", tokens.size(), window);
+  if (args.windows > 0 && static_cast<int64_t>(tokens.size()) > args.windows * window) {
+    tokens.resize(static_cast<size_t>(args.windows * window));
+  }
+  const PerplexityResult result =
+      perplexity(engine, tokens, window, [](const PerplexityResult& r, int64_t windows) {
+        fmt::print(stderr, "[{}/{}] {:.4f}{}", r.windows, windows, r.perplexity(),
+                   r.windows % 8 == 0 || r.windows == windows ? "\n" : "  ");
+        return !interrupted();
+      });
+  if (interrupted()) return kExitInterrupted;
+  fmt::print("PPL = {:.4f} +/- {:.4f} ({} tokens scored, all but the first of each window)\n",
+             result.perplexity(), result.error(), result.scored);
+  if (result.scored_second_half > 0) {
+    fmt::print("PPL = {:.4f} over the second half of each full window ({} tokens)\n",
+               result.perplexity_second_half(), result.scored_second_half);
+  }
+  return kExitOk;
+}
+
+}  // namespace st

@@ -1,0 +1,64 @@
+#include <cstdio>
+
+#include "base/error.h"
+#include "cli/args.h"
+#include "cli/interrupt.h"
+#include "cli/model_args.h"
+#include "cli/prompt.h"
+#include "cli/report.h"
+
+namespace st {
+namespace {
+
+// Standard output that notices when nobody reads any more.
+bool print(std::string_view text) {
+  return std::fwrite(text.data(), 1, text.size(), stdout) == text.size() &&
+         std::fflush(stdout) == 0;
+}
+
+void print_timings(const Engine& engine, const GenerateResult& result, double load_seconds) {
+  const auto rate = [](int64_t tokens, double seconds) {
+    return seconds > 0 ? static_cast<double>(tokens) / seconds : 0.0;
+  };
+  fmt::print(stderr, "\nload        {:8.3f} s  {} of weights, {} kernels, {} threads\n",
+             load_seconds, format_bytes(engine.weight_bytes()), engine.kernels(), engine.threads());
+  fmt::print(stderr, "prompt      {:8.3f} s  {} tokens, {:.2f} tok/s\n", result.prompt_seconds,
+             result.prompt_tokens, rate(result.prompt_tokens, result.prompt_seconds));
+  fmt::print(stderr, "generation  {:8.3f} s  {} tokens, {:.2f} tok/s\n", result.generation_seconds,
+             result.generated_tokens, rate(result.evaluated_tokens, result.generation_seconds));
+  fmt::print(stderr, "peak memory {:>10}\n", format_bytes(peak_memory_bytes()));
+}
+
+}  // namespace
+
+int execute(const RunArgs& args) {
+  const std::string prompt = read_text(args.text);
+  const double start = seconds_since_start();
+  Engine engine = load_engine(args.model);
+  const double load_seconds = seconds_since_start() - start;
+
+  GenerateOptions options = args.generate;
+  options.prompt_batch = args.model.batch;
+  const std::vector<Token> tokens = engine.tokenizer().encode(prompt, true);
+  if (args.display_prompt) print(engine.tokenizer().decode(tokens, true));
+  bool broken_pipe = false;
+  const GenerateResult result = generate(
+      engine, tokens, options, [&](std::string_view text) { return !(broken_pipe = !print(text)); },
+      interrupted);
+  print("\n");
+  if (broken_pipe) fail(ErrorCode::kIo, "cannot write to standard output");
+  if (args.model.verbose) fmt::print(stderr, "\nseed {}", result.seed);
+  if (result.reason == FinishReason::kContextFull) {
+    fmt::print(stderr, "\nnote: stopped because the context of {} tokens is full",
+               engine.context());
+  }
+  print_timings(engine, result, load_seconds);
+  return interrupted() ? kExitInterrupted : kExitOk;
+}
+
+int execute(const PrintArgs& args) {
+  print(args.text);
+  return kExitOk;
+}
+
+}  // namespace st

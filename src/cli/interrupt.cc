@@ -1,0 +1,38 @@
+#include "cli/interrupt.h"
+
+#include <signal.h>
+#include <unistd.h>
+
+#include <atomic>
+
+#include "base/error.h"
+#include "cli/args.h"
+
+namespace st {
+namespace {
+
+std::atomic<bool> g_interrupted{false};
+static_assert(std::atomic<bool>::is_always_lock_free);  // usable in a signal handler
+
+extern "C" void on_interrupt(int) {
+  if (g_interrupted.exchange(true)) ::_exit(kExitInterrupted);
+}
+
+}  // namespace
+
+void install_interrupt_handler() {
+  struct sigaction action{};
+  action.sa_handler = on_interrupt;
+  sigemptyset(&action.sa_mask);
+  action.sa_flags = SA_RESTART;
+  ::sigaction(SIGINT, &action, nullptr);
+  ::sigaction(SIGTERM, &action, nullptr);
+}
+
+bool interrupted() { return g_interrupted.load(std::memory_order_relaxed); }
+
+void throw_if_interrupted() {
+  if (interrupted()) fail(ErrorCode::kCancelled, "interrupted");
+}
+
+}  // namespace st

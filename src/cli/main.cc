@@ -1,0 +1,43 @@
+#include <cstdio>
+#include <new>
+
+#include "base/error.h"
+#include "cli/args.h"
+#include "cli/interrupt.h"
+#include "cli/options.h"
+
+namespace st {
+namespace {
+
+int exit_code(const Error& error) {
+  if (error.code() == ErrorCode::kCancelled) return kExitInterrupted;
+  return error.code() == ErrorCode::kInvalidUsage ? kExitUsage : kExitFailure;
+}
+
+int report(const Error& error) {
+  if (error.code() != ErrorCode::kCancelled) fmt::print(stderr, "error: {}\n", error.what());
+  return exit_code(error);
+}
+
+int main_or_throw(int argc, char** argv) {
+  install_interrupt_handler();
+  const Command command = parse_command_line({argv + 1, argv + argc});
+  const int code = std::visit([](const auto& args) { return execute(args); }, command);
+  if (std::fflush(stdout) != 0) fail(ErrorCode::kIo, "cannot write to standard output");
+  return code;
+}
+
+}  // namespace
+}  // namespace st
+
+int main(int argc, char** argv) {
+  try {
+    return st::main_or_throw(argc, argv);
+  } catch (const st::Error& e) {
+    return st::report(e);
+  } catch (const std::bad_alloc&) {
+    return st::report({st::ErrorCode::kOutOfMemory, "out of memory"});
+  } catch (const std::exception& e) {
+    return st::report({st::ErrorCode::kIo, e.what()});
+  }
+}

@@ -1,0 +1,51 @@
+#include "cli/model_args.h"
+
+#include <sys/stat.h>
+
+#include "base/error.h"
+#include "cli/progress_bar.h"
+#include "cli/report.h"
+
+namespace st {
+
+Engine load_engine(const ModelArgs& args) {
+  struct stat info{};
+  if (::stat(args.model.c_str(), &info) == 0 && S_ISDIR(info.st_mode)) {
+    fail(ErrorCode::kInvalidData,
+         "{}: is a folder; convert it first: smallthinker convert {} --outfile model.gguf",
+         printable(args.model), printable(args.model));
+  }
+  Engine engine = [&] {
+    const EngineOptions options{.threads = args.threads,
+                                .context = args.context,
+                                .micro_batch = args.micro_batch,
+                                .cache_type = args.cache_type,
+                                .gating = args.gating,
+                                .kernels = args.kernels,
+                                .progress = make_progress_bar(args.progress)};
+    try {
+      return Engine(args.model, options);
+    } catch (const Error& e) {
+      // Paths of parts are in the message already; usage errors are not about the file.
+      const std::string path = printable(args.model);
+      const bool named = std::string_view(e.what()).starts_with(path);
+      if (named || e.code() == ErrorCode::kInvalidUsage || e.code() == ErrorCode::kCancelled) throw;
+      throw e.within(path);
+    }
+  }();
+  for (const std::string& notice : engine.notices()) fmt::print(stderr, "note: {}\n", notice);
+  if (args.verbose) {
+    const ModelConfig& c = engine.config();
+    fmt::print(stderr,
+               "model: {} {}: {} layers, hidden {}, {}/{} heads of {}, {} of {} experts of {}, "
+               "vocabulary {}\n",
+               c.architecture, printable(c.name), c.layers, c.hidden, c.heads, c.kv_heads,
+               c.head_dim, c.experts_used, c.experts, c.ffn, c.vocab);
+    fmt::print(stderr, "run: {} kernels, {} threads, context {}, weights {}, cache up to {}\n",
+               engine.kernels(), engine.threads(), engine.context(),
+               format_bytes(engine.weight_bytes()), format_bytes(engine.cache_bytes()));
+  }
+  return engine;
+}
+
+}  // namespace st

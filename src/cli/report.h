@@ -1,0 +1,13 @@
+// Numbers as people read them.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+namespace st {
+
+std::string format_bytes(uint64_t bytes);  // "1.9 GiB"
+uint64_t peak_memory_bytes();              // the largest resident set so far
+double seconds_since_start();              // of the process's clock, for intervals
+
+}  // namespace st

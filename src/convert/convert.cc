@@ -1,0 +1,171 @@
+#include "convert/convert.h"
+
+#include <algorithm>
+#include <array>
+
+#include "base/error.h"
+#include "base/thread_pool.h"
+#include "convert/encode.h"
+#include "convert/hf_config.h"
+#include "format/gguf.h"
+#include "format/safetensors.h"
+#include "format/torch_pt.h"
+#include "text/tokenizer.h"
+
+namespace st {
+namespace {
+
+std::string in_folder(const std::string& folder, std::string_view name) {
+  return fmt::format("{}/{}", folder, name);
+}
+
+// general.file_type, informational: the tensors' types decide.
+uint32_t file_type(DType type) {
+  switch (type) {
+    case DType::kF32:
+      return 0;
+    case DType::kQ4_0:
+      return 2;
+    case DType::kQ8_0:
+      return 7;
+    case DType::kBF16:
+      return 32;
+    default:
+      return 1;
+  }
+}
+
+GgufArray as_array(const std::vector<bool>& layout) {
+  const std::vector<int32_t> values(layout.begin(), layout.end());
+  return GgufArray::of(std::span<const int32_t>(values));
+}
+
+// llama.cpp's keys, and after them our own, which say what llama.cpp can only guess.
+void set_metadata(GgufWriter& out, const ModelConfig& c, const ConvertOptions& options) {
+  const auto u32 = [&](std::string_view key, int64_t value) {
+    out.set(fmt::format("smallthinker.{}", key), GgufValue::u32(static_cast<uint32_t>(value)));
+  };
+  const auto f32 = [&](std::string_view key, float value) {
+    out.set(fmt::format("smallthinker.{}", key), GgufValue::f32(value));
+  };
+  out.set("general.architecture", GgufValue::string("smallthinker"));
+  out.set("general.type", GgufValue::string("model"));
+  out.set("general.name", GgufValue::string(c.name));
+  out.set("general.file_type", GgufValue::u32(file_type(options.type)));
+  out.set("general.quantization_version", GgufValue::u32(2));
+  u32("block_count", c.layers);
+  u32("context_length", c.context);
+  u32("embedding_length", c.hidden);
+  u32("feed_forward_length", c.ffn);
+  u32("attention.head_count", c.heads);
+  u32("attention.head_count_kv", c.kv_heads);
+  u32("attention.key_length", c.head_dim);
+  u32("attention.value_length", c.head_dim);
+  f32("attention.layer_norm_rms_epsilon", c.rms_eps);
+  f32("rope.freq_base", c.rope_theta);
+  u32("expert_count", c.experts);
+  u32("expert_used_count", c.experts_used);
+  u32("expert_feed_forward_length", c.ffn);
+  u32("expert_gating_func", c.gating == Gating::kSoftmax ? 1 : 2);
+  // llama.cpp takes the presence of this key for the 21B's layout, so a model without windows must
+  // not have it.
+  if (std::ranges::find(c.sliding, true) != c.sliding.end())
+    u32("attention.sliding_window", c.window);
+  out.set("smallthinker.rope_layout", GgufValue::array(as_array(c.rope)));
+  out.set("smallthinker.sliding_window_layout", GgufValue::array(as_array(c.sliding)));
+  out.set("smallthinker.ffn_down_transposed", GgufValue::boolean(options.transpose_down));
+}
+
+std::vector<CheckpointTensor> read_predictor(const std::string& path) {
+  if (path.empty()) return {};
+  return with_context(printable(path), [&] {
+    auto file = std::make_shared<File>(path);
+    return path.ends_with(".safetensors") ? read_safetensors(file) : read_torch_pt(file);
+  });
+}
+
+bool same_bytes(const CheckpointTensor& a, const CheckpointTensor& b) {
+  if (a.type != b.type || a.shape != b.shape) return false;
+  std::vector<std::byte> x(size_t{1} << 20);
+  std::vector<std::byte> y(x.size());
+  for (uint64_t done = 0; done < a.bytes; done += x.size()) {
+    const auto n = static_cast<size_t>(std::min<uint64_t>(x.size(), a.bytes - done));
+    a.source->read_at(a.offset + done, std::span(x).first(n));
+    b.source->read_at(b.offset + done, std::span(y).first(n));
+    if (!std::equal(x.begin(), x.begin() + static_cast<ptrdiff_t>(n), y.begin())) return false;
+  }
+  return true;
+}
+
+// The released 4B stores a copy of its tied head; dropping it saves 5 % of the file.
+void note_tied_head(const std::vector<CheckpointTensor>& checkpoint, ConvertResult& result,
+                    bool compare) {
+  const auto head = std::ranges::find(checkpoint, "lm_head.weight", &CheckpointTensor::name);
+  if (head == checkpoint.end()) return;
+  const auto embedding =
+      std::ranges::find(checkpoint, "model.embed_tokens.weight", &CheckpointTensor::name);
+  const bool same = !compare || (embedding != checkpoint.end() && same_bytes(*head, *embedding));
+  result.notices.push_back(
+      same ? "lm_head.weight left out: it is the embedding (tie_word_embeddings)"
+           : "lm_head.weight left out although it differs from the embedding, because "
+             "tie_word_embeddings is true");
+}
+
+void write_tensor(const PlannedTensor& tensor, ThreadPool& pool, GgufWriter& out) {
+  for (const CheckpointTensor& source : tensor.sources) {
+    with_context(fmt::format("tensor '{}'", printable(source.name)), [&] {
+      const uint64_t cols = source.shape.empty() ? 1 : source.shape.back();
+      const uint64_t rows = cols == 0 ? 0 : source.bytes / row_bytes(source.type, cols);
+      encode_rows({*source.source, source.offset, source.type, rows, cols}, tensor.type,
+                  tensor.transpose, pool,
+                  [&](std::span<const std::byte> bytes) { out.write(bytes); });
+    });
+  }
+}
+
+}  // namespace
+
+ConvertResult convert_hf(const ConvertOptions& options) {
+  const std::string config_path = in_folder(options.folder, "config.json");
+  const HfConfig hf = with_context(printable(config_path), [&] {
+    const File file(config_path);
+    std::string text(file.size(), '\0');
+    file.read_at(0, std::as_writable_bytes(std::span(text)));
+    return parse_hf_config(text);
+  });
+  const std::vector<CheckpointTensor> checkpoint = read_safetensors_folder(options.folder);
+  // A vocabulary that cannot work is better refused now than when the file is used.
+  const Tokenizer tokenizer(read_hf_vocab(options.folder, hf.model.vocab));
+
+  ConvertResult result;
+  result.tensors = with_context(printable(options.folder), [&] {
+    return plan_tensors(hf.model, hf.tied, checkpoint,
+                        {.type = options.type,
+                         .transpose_down = options.transpose_down,
+                         .predictor = read_predictor(options.predictor)});
+  });
+  if (hf.tied) note_tied_head(checkpoint, result, !options.dry_run);
+
+  GgufWriter out;
+  set_metadata(out, hf.model, options);
+  write_gguf_vocab(tokenizer.vocab(), out);
+  for (const PlannedTensor& tensor : result.tensors) {
+    out.add_tensor(tensor.name, tensor.type, tensor.ne);
+    result.tensor_bytes += out.tensors().back().bytes;
+  }
+  result.file_bytes = out.file_size();
+  if (options.dry_run) return result;
+
+  ThreadPool pool(options.threads > 0 ? options.threads : default_threads());
+  out.begin(options.outfile);
+  uint64_t done = 0;
+  for (size_t i = 0; i < result.tensors.size(); ++i) {
+    write_tensor(result.tensors[i], pool, out);
+    done += out.tensors()[i].bytes;
+    if (options.progress) options.progress("convert", done, result.tensor_bytes);
+  }
+  out.finish();
+  return result;
+}
+
+}  // namespace st

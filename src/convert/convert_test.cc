@@ -1,0 +1,230 @@
+#include "convert/convert.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+#include "base/error.h"
+#include "base/json.h"
+#include "convert/encode.h"
+#include "convert/hf_config.h"
+#include "convert/quantize_file.h"
+#include "format/gguf_model.h"
+#include "format/testing.h"
+#include "quant/quantize.h"
+
+namespace st {
+namespace {
+
+using nlohmann::json;
+using testkit::contains;
+using testkit::error_of;
+namespace fs = std::filesystem;
+
+const std::string kModels = std::string(ST_SOURCE_DIR) + "/models/tiny-smallthinker/";
+
+class TemporaryFolder {
+ public:
+  TemporaryFolder() {
+    std::string pattern = (fs::temp_directory_path() / "st-convert-XXXXXX").string();
+    path_ = ::mkdtemp(pattern.data());
+  }
+  ~TemporaryFolder() { fs::remove_all(path_); }
+  std::string operator/(const std::string& name) const { return path_ + "/" + name; }
+  const std::string& path() const { return path_; }
+
+ private:
+  std::string path_;
+};
+
+json tiny_config() { return parse_json(read_text_file(kModels + "model/config.json")); }
+
+std::string config_error(const json& config) {
+  return error_of([&] { parse_hf_config(config.dump()); });
+}
+
+TEST(HfConfigReading, TakesTheReleasedForms) {
+  const HfConfig tiny = parse_hf_config(tiny_config().dump());
+  EXPECT_EQ(tiny.model.layers, 8);
+  EXPECT_EQ(tiny.model.gating, Gating::kSigmoid);
+  EXPECT_FALSE(tiny.tied);
+  EXPECT_EQ(tiny.model.rope, (std::vector<bool>{0, 1, 1, 1, 0, 1, 1, 1}));
+  // The 21B has no model_type, the 4B no softmax key; both must be read.
+  json config = tiny_config();
+  config.erase("model_type");
+  config["moe_primary_router_apply_softmax"] = true;
+  EXPECT_EQ(parse_hf_config(config.dump()).model.gating, Gating::kSoftmax);
+  config.erase("moe_primary_router_apply_softmax");
+  config.erase("rope_layout");
+  config.erase("sliding_window_layout");
+  config.erase("tie_word_embeddings");
+  const HfConfig defaults = parse_hf_config(config.dump());
+  EXPECT_EQ(defaults.model.gating, Gating::kSigmoid);
+  EXPECT_EQ(defaults.model.rope, std::vector<bool>(8, true));
+  EXPECT_EQ(defaults.model.sliding, std::vector<bool>(8, false));
+  EXPECT_TRUE(defaults.tied);
+}
+
+TEST(HfConfigReading, RefusesWhatItCannotRun) {
+  const auto with = [](const char* key, const json& value) {
+    json config = tiny_config();
+    config[key] = value;
+    return config_error(config);
+  };
+  EXPECT_EQ(with("use_qk_norm", true), "use_qk_norm true unsupported");
+  EXPECT_EQ(with("use_qk_norm", false), "no error");
+  EXPECT_EQ(with("norm_topk_prob", false), "norm_topk_prob false unsupported");
+  EXPECT_EQ(with("moe_layer_layout", {1, 1, 0, 1, 1, 1, 1, 1}),
+            "moe_layer_layout with dense layers unsupported");
+  EXPECT_EQ(with("rope_scaling", {{"type", "yarn"}}), "rope_scaling unsupported");
+  EXPECT_EQ(with("rope_layout", {1, 0}), "rope_layout: 2 entries for 8 layers");
+  EXPECT_EQ(with("num_hidden_layers", "x"),
+            "num_hidden_layers: want an integer in 1..512, got \"x\"");
+  EXPECT_NE(with("moe_num_active_primary_experts", 17), "no error");
+  EXPECT_NE(with("hidden_size", -5), "no error");
+  json other = tiny_config();
+  other["model_type"] = "llama";
+  other["architectures"] = {"LlamaForCausalLM"};
+  EXPECT_TRUE(contains(config_error(other), "architecture 'LlamaForCausalLM' unsupported"));
+}
+
+TEST(Encode, StreamsTransposesAndMeasures) {
+  // 3 x 64 values in BF16.
+  std::string bytes;
+  std::vector<float> values;
+  for (int i = 0; i < 3 * 64; ++i) {
+    const auto bits = static_cast<uint16_t>(0x3F80 + i);
+    uint16_t half = bits;
+    bytes.append(reinterpret_cast<const char*>(&half), 2);
+    values.push_back(std::bit_cast<float>(static_cast<uint32_t>(bits) << 16));
+  }
+  const auto source = testkit::source_of(bytes);
+  ThreadPool pool(2);
+  std::vector<float> out;
+  const ByteSink sink = [&](std::span<const std::byte> piece) {
+    const auto* f = reinterpret_cast<const float*>(piece.data());
+    out.insert(out.end(), f, f + piece.size() / 4);
+  };
+  encode_rows({*source, 0, DType::kBF16, 3, 64}, DType::kF32, false, pool, sink);
+  EXPECT_EQ(out, values);
+  out.clear();
+  encode_rows({*source, 0, DType::kBF16, 3, 64}, DType::kF32, true, pool, sink);
+  for (size_t r = 0; r < 64; ++r) {
+    for (size_t c = 0; c < 3; ++c) ASSERT_EQ(out[r * 3 + c], values[c * 64 + r]);
+  }
+  EncodeError error;
+  encode_rows({*source, 0, DType::kBF16, 3, 64}, DType::kQ8_0, false, pool, [](auto) {}, &error);
+  EXPECT_GT(error.relative_rms(), 0.0005);
+  EXPECT_LT(error.relative_rms(), 0.01);
+}
+
+TEST(Encode, NamesTheRowOfAValueThatIsNotFinite) {
+  std::vector<float> values(4 * 32, 1.0f);
+  values[2 * 32 + 5] = std::nanf("");
+  const std::string bytes(reinterpret_cast<const char*>(values.data()), values.size() * 4);
+  const auto source = testkit::source_of(bytes);
+  ThreadPool pool(3);
+  EXPECT_EQ(error_of([&] {
+              encode_rows({*source, 0, DType::kF32, 4, 32}, DType::kQ4_0, false, pool, [](auto) {});
+            }),
+            "row 2: a value is not a finite number");
+}
+
+TEST(Convert, KeysAndTensorsAsSpecified) {
+  const TemporaryFolder folder;
+  const std::string out = folder / "tiny.gguf";
+  const ConvertResult result = convert_hf({.folder = kModels + "model",
+                                           .outfile = out,
+                                           .type = DType::kF16,
+                                           .predictor = kModels + "model/model_lm_head.pt"});
+  const GgufModel model(out);
+  const GgufFile& file = model.metadata();
+  EXPECT_EQ(model.tensors().size(), 10u * 8 + 3 + 1);
+  EXPECT_EQ(result.file_bytes, fs::file_size(out));
+  EXPECT_EQ(file.get_u32("smallthinker.block_count"), 8u);
+  EXPECT_EQ(file.get_u32("smallthinker.expert_gating_func"), 2u);
+  EXPECT_EQ(file.get_u32("smallthinker.attention.sliding_window"), 128u);
+  EXPECT_EQ(file.find_integers("smallthinker.rope_layout")->integer(4), 0);
+  EXPECT_EQ(file.find_bool("smallthinker.ffn_down_transposed"), false);
+  EXPECT_EQ(*file.find_string("tokenizer.ggml.pre"), "qwen2");
+  EXPECT_EQ(model.find("blk.7.ffn_gate_inp.weight").info->type, DType::kF32);
+  EXPECT_EQ(model.find("blk.0.ffn_down_exps.weight").info->ne,
+            (std::vector<uint64_t>{128, 256, 16}));
+  EXPECT_EQ(model.find("lm_head_profiler.weight").info->ne,
+            (std::vector<uint64_t>{32 * (256 + 4096)}));
+}
+
+TEST(Convert, TiedModelsDropTheirCopyOfTheHead) {
+  const TemporaryFolder folder;
+  const std::string out = folder / "micro.gguf";
+  const ConvertResult result =
+      convert_hf({.folder = kModels + "variants/micro-4b-style", .outfile = out});
+  EXPECT_FALSE(GgufModel(out).find("output.weight"));
+  ASSERT_EQ(result.notices.size(), 1u);
+  EXPECT_TRUE(contains(result.notices[0], "it is the embedding"));
+  EXPECT_EQ(GgufModel(out).metadata().find("smallthinker.attention.sliding_window"), nullptr);
+}
+
+TEST(Convert, NothingIsLeftBehindWhenItFails) {
+  const TemporaryFolder folder;
+  const auto cancel = [](std::string_view, uint64_t done, uint64_t total) {
+    if (done > total / 2) fail(ErrorCode::kCancelled, "interrupted");
+  };
+  EXPECT_EQ(
+      error_of([&] {
+        convert_hf({.folder = kModels + "model", .outfile = folder / "x.gguf", .progress = cancel});
+      }),
+      "interrupted");
+  EXPECT_TRUE(fs::is_empty(folder.path()));
+}
+
+TEST(QuantizeFile, SameBytesAsConvertingDirectly) {
+  const TemporaryFolder folder;
+  const std::string f16 = folder / "f16.gguf";
+  const std::string direct = folder / "direct.gguf";
+  const std::string quantised = folder / "q.gguf";
+  for (const bool transpose : {false, true}) {
+    for (const DType type : {DType::kQ4_0, DType::kQ8_0}) {
+      ConvertOptions options{.folder = kModels + "model",
+                             .outfile = f16,
+                             .transpose_down = transpose,
+                             .predictor = kModels + "model/model_lm_head.pt"};
+      convert_hf(options);  // every value of the shipped model is exact in F16
+      options.outfile = direct;
+      options.type = type;
+      convert_hf(options);
+      const QuantizeResult result =
+          quantize_file({.input = f16, .output = quantised, .type = type, .pure = true});
+      EXPECT_GT(result.error.relative_rms(), 0);
+      const GgufModel a(direct), b(quantised);
+      ASSERT_EQ(a.tensors().size(), b.tensors().size());
+      for (const auto& tensor : a.tensors()) {
+        const auto other = b.find(tensor.info->name);
+        ASSERT_TRUE(other) << tensor.info->name;
+        ASSERT_EQ(tensor.info->type, other.info->type) << tensor.info->name;
+        EXPECT_EQ(testkit::read_bytes(*tensor.source, tensor.info->offset, tensor.info->bytes),
+                  testkit::read_bytes(*other.source, other.info->offset, other.info->bytes))
+            << tensor.info->name;
+      }
+    }
+  }
+}
+
+TEST(QuantizeFile, KeepsTheHeadPreciseUnlessPure) {
+  const TemporaryFolder folder;
+  const std::string f16 = folder / "f16.gguf";
+  const std::string out = folder / "q.gguf";
+  convert_hf({.folder = kModels + "variants/micro-4b-style", .outfile = f16});
+  quantize_file({.input = f16, .output = out, .type = DType::kQ4_0});
+  EXPECT_EQ(GgufModel(out).find("token_embd.weight").info->type, DType::kQ8_0);  // tied
+  quantize_file({.input = f16, .output = out, .type = DType::kQ4_0, .pure = true});
+  EXPECT_EQ(GgufModel(out).find("token_embd.weight").info->type, DType::kQ4_0);
+  EXPECT_TRUE(contains(
+      error_of([&] { quantize_file({.input = out, .output = f16, .type = DType::kQ8_0}); }),
+      "is Q4_0 already"));
+}
+
+}  // namespace
+}  // namespace st

@@ -1,0 +1,112 @@
+#include "convert/quantize_file.h"
+
+#include <algorithm>
+#include <vector>
+
+#include "base/error.h"
+#include "convert/tensor_plan.h"
+#include "model/names.h"
+
+namespace st {
+namespace {
+
+bool is_float(DType type) {
+  return type == DType::kF32 || type == DType::kF16 || type == DType::kBF16;
+}
+
+// The type a tensor is to have in the output.
+DType choose_type(const GgufTensor& tensor, const QuantizeOptions& options, bool is_output) {
+  const bool matrix = tensor.ne.size() >= 2 && tensor.name.ends_with(".weight") &&
+                      tensor.name.find(names::kRouter) == std::string::npos;
+  if (tensor.name == names::kPredictor) return type_for_row(options.type, tensor.ne[0]);
+  if (!matrix || tensor.type == options.type) return tensor.type;
+  if (!is_float(tensor.type)) {
+    fail(ErrorCode::kUnsupported, "tensor '{}': is {} already; quantise from F32, F16 or BF16",
+         printable(tensor.name), dtype_name(tensor.type));
+  }
+  const bool keep_precise = is_output && !options.pure && options.type == DType::kQ4_0;
+  return type_for_row(keep_precise ? DType::kQ8_0 : options.type, tensor.ne[0]);
+}
+
+uint32_t file_type(const QuantizeOptions& options) {
+  switch (options.type) {
+    case DType::kF32:
+      return 0;
+    case DType::kF16:
+      return 1;
+    case DType::kQ4_0:
+      return 2;
+    case DType::kQ8_0:
+      return 7;
+    default:
+      return 32;  // BF16
+  }
+}
+
+// Everything but what belongs to the split or the alignment of the input.
+void copy_metadata(const GgufFile& in, const QuantizeOptions& options, GgufWriter& out) {
+  for (const GgufEntry& entry : in.entries()) {
+    if (entry.key.starts_with("split.") || entry.key == "general.alignment") continue;
+    out.set(entry.key, entry.value);
+  }
+  out.set("general.file_type", GgufValue::u32(file_type(options)));
+  out.set("general.quantization_version", GgufValue::u32(2));
+}
+
+}  // namespace
+
+QuantizeResult quantize_file(const QuantizeOptions& options) {
+  const GgufModel in(options.input);
+  const bool tied = !in.find(names::kOutput);
+  GgufWriter out;
+  copy_metadata(in.metadata(), options, out);
+  QuantizeResult result;
+  const std::vector<GgufModel::Tensor> tensors = in.tensors();
+  with_context(printable(options.input), [&] {
+    for (const auto& [info, source] : tensors) {
+      const bool is_output = info->name == (tied ? names::kEmbedding : names::kOutput);
+      out.add_tensor(info->name, choose_type(*info, options, is_output), info->ne);
+      result.input_bytes += info->bytes;
+      result.output_bytes += out.tensors().back().bytes;
+      result.weights +=
+          info->bytes / dtype_info(info->type).block_bytes * dtype_info(info->type).block_values;
+    }
+  });
+
+  ThreadPool pool(options.threads > 0 ? options.threads : default_threads());
+  out.begin(options.output);
+  uint64_t done = 0;
+  for (size_t i = 0; i < tensors.size(); ++i) {
+    const auto& [info, source] = tensors[i];
+    const DType type = out.tensors()[i].type;
+    EncodeError error;
+    with_context(fmt::format("{}: tensor '{}'", printable(options.input), printable(info->name)),
+                 [&] {
+                   const auto sink = [&](std::span<const std::byte> bytes) { out.write(bytes); };
+                   if (type == info->type) {
+                     std::vector<std::byte> piece;
+                     for (uint64_t at = 0; at < info->bytes; at += piece.size()) {
+                       piece.resize(std::min<uint64_t>(uint64_t{16} << 20, info->bytes - at));
+                       source->read_at(info->offset + at, piece);
+                       sink(piece);
+                     }
+                   } else {
+                     // A flat tensor is one long row; in rows of one block it can be streamed like
+                     // a matrix.
+                     const uint64_t cols =
+                         info->ne.size() == 1 ? dtype_info(type).block_values : info->ne[0];
+                     const uint64_t rows = info->bytes / row_bytes(info->type, cols);
+                     encode_rows({*source, info->offset, info->type, rows, cols}, type, false, pool,
+                                 sink, &error);
+                   }
+                 });
+    result.error.add(error);
+    done += info->bytes;
+    if (options.on_tensor) options.on_tensor(*info, type, error);
+    if (options.progress) options.progress("quantize", done, result.input_bytes);
+  }
+  out.finish();
+  return result;
+}
+
+}  // namespace st

@@ -1,0 +1,68 @@
+// A loaded model, ready to run: the library's front door.
+//
+// Like everything below the command line, it never prints, exits or aborts: failures are st::Error,
+// things worth telling are notices().
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/progress.h"
+#include "model/batch.h"
+#include "model/config.h"
+#include "model/forward.h"
+#include "text/tokenizer.h"
+
+namespace st {
+
+struct EngineOptions {
+  int threads = 0;                  // 0: one per CPU this process may use
+  int64_t context = 0;              // positions per sequence; 0: what the model was trained for
+  int64_t sequences = 1;            // conversations held at once
+  int64_t micro_batch = 512;        // tokens per forward pass
+  std::optional<DType> cache_type;  // F16 or F32; default: F32 for an F32 model, else F16
+  std::optional<Gating> gating;     // override of the file's gating function
+  std::string kernels;              // force a kernel table by name; empty: the best
+  Progress progress;                // told while the weights are read
+};
+
+// One forward pass at a time: not for concurrent use. Everything const may be called concurrently.
+class Engine {
+ public:
+  // Opens and reads the model. Throws Error.
+  Engine(const std::string& path, EngineOptions options);
+  ~Engine();
+  Engine(Engine&&) noexcept;
+
+  const ModelConfig& config() const;
+  const Tokenizer& tokenizer() const;
+  const GgufModel& file() const;
+  const std::vector<std::string>& notices() const;
+  std::string_view kernels() const;
+  int threads() const;
+  int64_t context() const;
+  int64_t micro_batch() const;
+  uint64_t weight_bytes() const;
+  uint64_t cache_bytes() const;  // reserved, not necessarily used
+
+  // Runs `batch` through the model, in micro-batches. Returns the logits of the items that want
+  // them, (rows, V) in batch order, valid until the next call. A new sequence begins at position 0.
+  // Throws Error(kInvalidUsage) for a token, position or sequence out of range, and
+  // Error(kInvalidData) when the model computes something that is not a number.
+  std::span<const float> evaluate(std::span<const BatchItem> batch);
+
+  // Called with intermediate values; for tests and tools. Empty to stop.
+  void observe(Observer observer);
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+// Items for `tokens` from `position` on in sequence 0, logits for the last or for all.
+std::vector<BatchItem> make_batch(std::span<const Token> tokens, int64_t position, bool all_logits);
+
+}  // namespace st

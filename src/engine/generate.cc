@@ -1,0 +1,99 @@
+#include "engine/generate.h"
+
+#include <algorithm>
+#include <chrono>
+
+#include "base/error.h"
+#include "text/stream_decoder.h"
+
+namespace st {
+namespace {
+
+class Stopwatch {
+ public:
+  double seconds() const {
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
+  }
+
+ private:
+  std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
+};
+
+std::vector<Token> non_empty(std::span<const Token> prompt, const Vocab& vocab) {
+  if (!prompt.empty()) return {prompt.begin(), prompt.end()};
+  const Token first = vocab.bos >= 0 ? vocab.bos : vocab.eos;
+  if (first < 0)
+    fail(ErrorCode::kInvalidUsage, "the prompt is empty and the model has no BOS token");
+  return {first};
+}
+
+}  // namespace
+
+GenerateResult generate(Engine& engine, std::span<const Token> given,
+                        const GenerateOptions& options,
+                        const std::function<bool(std::string_view)>& emit,
+                        const std::function<bool()>& stop) {
+  const Tokenizer& tokenizer = engine.tokenizer();
+  const std::vector<Token> prompt = non_empty(given, tokenizer.vocab());
+  const auto n = static_cast<int64_t>(prompt.size());
+  if (n > engine.context()) {
+    fail(ErrorCode::kInvalidUsage, "prompt {} tokens > context {}", n, engine.context());
+  }
+  SamplerOptions sampling = options.sampler;
+  if (options.ignore_eos) sampling.banned = tokenizer.vocab().end_of_generation;
+  Sampler sampler(std::move(sampling));
+  GenerateResult result{.seed = sampler.seed(), .prompt_tokens = n};
+
+  const Stopwatch prompt_time;
+  std::span<const float> logits;
+  for (int64_t done = 0; done < n;) {
+    if (stop()) return result.reason = FinishReason::kStopped, result;
+    const int64_t count = std::min(n - done, std::max<int64_t>(1, options.prompt_batch));
+    std::vector<BatchItem> batch =
+        make_batch(std::span(prompt).subspan(static_cast<size_t>(done), static_cast<size_t>(count)),
+                   done, false);
+    batch.back().logits = done + count == n;
+    logits = engine.evaluate(batch);
+    done += count;
+  }
+  for (const Token token : prompt) sampler.accept(token);
+  result.prompt_seconds = prompt_time.seconds();
+
+  const Stopwatch generation_time;
+  StreamDecoder decoder;
+  for (int64_t position = n;; ++position) {
+    if (stop()) {
+      result.reason = FinishReason::kStopped;
+      break;
+    }
+    if (options.max_tokens >= 0 && result.generated_tokens >= options.max_tokens) {
+      result.reason = FinishReason::kMaxTokens;
+      break;
+    }
+    const Token token = sampler.sample(logits);
+    sampler.accept(token);
+    if (tokenizer.is_end_of_generation(token)) {
+      result.reason = FinishReason::kEndOfGeneration;
+      break;
+    }
+    ++result.generated_tokens;
+    const bool known = token < tokenizer.size();  // rows beyond the tokenizer's ids are padding
+    const std::string text = decoder.push(known ? tokenizer.piece(token, false) : std::string());
+    if (!text.empty() && !emit(text)) {
+      result.reason = FinishReason::kStopped;
+      break;
+    }
+    if (result.generated_tokens == options.max_tokens) continue;  // its logits are not needed
+    if (position >= engine.context()) {
+      result.reason = FinishReason::kContextFull;
+      break;
+    }
+    logits = engine.evaluate(make_batch(std::span(&token, 1), position, false));
+    ++result.evaluated_tokens;
+  }
+  result.generation_seconds = generation_time.seconds();
+  if (const std::string rest = decoder.finish(); !rest.empty()) emit(rest);
+  return result;
+}
+
+}  // namespace st

@@ -1,0 +1,41 @@
+// Text in, text out: evaluates a prompt and samples until something says stop.
+#pragma once
+
+#include <functional>
+#include <span>
+#include <string_view>
+
+#include "engine/engine.h"
+#include "engine/sampler.h"
+
+namespace st {
+
+struct GenerateOptions {
+  int64_t max_tokens = -1;  // -1: until the model ends or the context is full
+  bool ignore_eos = false;  // go on after end-of-generation tokens, and never choose one
+  SamplerOptions sampler;
+  int64_t prompt_batch = 2048;  // tokens handed to the engine between two looks at `stop`
+};
+
+enum class FinishReason { kEndOfGeneration, kMaxTokens, kContextFull, kStopped };
+
+struct GenerateResult {
+  FinishReason reason = FinishReason::kMaxTokens;
+  uint32_t seed = 0;
+  int64_t prompt_tokens = 0;
+  int64_t generated_tokens = 0;  // the final end-of-generation token not counted
+  int64_t evaluated_tokens = 0;  // generated tokens that went through the model
+  double prompt_seconds = 0;
+  double generation_seconds = 0;
+};
+
+// `emit` gets each token's bytes, cut at character boundaries, as soon as they are known; it
+// returns false to stop. `stop` is asked between tokens. Throws Error(kInvalidUsage) when the
+// prompt does not fit the context, before any work. An empty prompt starts from the model's BOS
+// token.
+GenerateResult generate(Engine& engine, std::span<const Token> prompt,
+                        const GenerateOptions& options,
+                        const std::function<bool(std::string_view)>& emit,
+                        const std::function<bool()>& stop);
+
+}  // namespace st

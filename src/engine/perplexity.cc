@@ -1,0 +1,73 @@
+#include "engine/perplexity.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "base/error.h"
+
+namespace st {
+namespace {
+
+// -ln softmax(logits)[target]
+double negative_log_likelihood(std::span<const float> logits, Token target) {
+  const double max = *std::ranges::max_element(logits);
+  double sum = 0;
+  for (const float logit : logits) sum += std::exp(logit - max);
+  return max + std::log(sum) - logits[static_cast<size_t>(target)];
+}
+
+}  // namespace
+
+double PerplexityResult::perplexity() const { return std::exp(nll / static_cast<double>(scored)); }
+
+double PerplexityResult::perplexity_second_half() const {
+  return std::exp(nll_second_half / static_cast<double>(scored_second_half));
+}
+
+double PerplexityResult::error() const {
+  const auto n = static_cast<double>(scored);
+  const double mean = nll / n;
+  const double variance = std::max(0.0, nll_squared / n - mean * mean);
+  return perplexity() * std::sqrt(variance / std::max(1.0, n - 1));
+}
+
+PerplexityResult perplexity(
+    Engine& engine, std::span<const Token> tokens, int64_t window,
+    const std::function<bool(const PerplexityResult&, int64_t windows)>& progress) {
+  if (window < 2 || window > engine.context()) {
+    fail(ErrorCode::kInvalidUsage, "window of {} tokens: want 2..{}", window, engine.context());
+  }
+  if (tokens.size() < 2) fail(ErrorCode::kInvalidUsage, "the text has fewer than 2 tokens");
+  const auto V = static_cast<size_t>(engine.config().vocab);
+  const auto total = static_cast<int64_t>(tokens.size());
+  const int64_t windows = total / window + (total % window >= 2 ? 1 : 0);
+  PerplexityResult result;
+  for (int64_t begin = 0; begin < total; begin += window) {
+    const int64_t n = std::min(window, total - begin);
+    if (n < 2) break;
+    const auto part = tokens.subspan(static_cast<size_t>(begin), static_cast<size_t>(n));
+    // Micro-batches, so that logits of a long window never lie in memory all at once.
+    for (int64_t done = 0; done < n; done += engine.micro_batch()) {
+      const int64_t count = std::min(engine.micro_batch(), n - done);
+      const auto logits = engine.evaluate(make_batch(
+          part.subspan(static_cast<size_t>(done), static_cast<size_t>(count)), done, true));
+      for (int64_t i = 0; i < count && done + i + 1 < n; ++i) {
+        const int64_t target = done + i + 1;
+        const double nll = negative_log_likelihood(logits.subspan(static_cast<size_t>(i) * V, V),
+                                                   part[static_cast<size_t>(target)]);
+        result.nll += nll;
+        result.nll_squared += nll * nll;
+        ++result.scored;
+        if (n == window && target >= window / 2) {
+          result.nll_second_half += nll;
+          ++result.scored_second_half;
+        }
+      }
+    }
+    ++result.windows;
+    if (progress && !progress(result, windows)) break;
+  }
+  return result;
+}
+
+}  // namespace st

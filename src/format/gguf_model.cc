@@ -1,0 +1,80 @@
+#include "format/gguf_model.h"
+
+#include "base/error.h"
+
+namespace st {
+namespace {
+
+constexpr uint32_t kMaxParts = 999;
+
+std::unique_ptr<GgufFile> open_part(const std::string& path) {
+  return with_context(printable(path), [&] {
+    return std::make_unique<GgufFile>(std::make_shared<File>(path));
+  });
+}
+
+// "dir/m-00001-of-00003.gguf" -> "dir/m"; empty when `path` does not end like part 1 of `count`.
+std::string split_prefix(const std::string& path, uint32_t count) {
+  const std::string suffix = fmt::format("-00001-of-{:05}.gguf", count);
+  return path.ends_with(suffix) ? path.substr(0, path.size() - suffix.size()) : std::string();
+}
+
+}  // namespace
+
+GgufModel::GgufModel(const std::string& path) {
+  parts_.push_back(open_part(path));
+  const uint32_t count = with_context(
+      printable(path), [&] { return metadata().find_u32("split.count").value_or(1); });
+  if (count <= 1) return;
+
+  const std::string prefix = count <= kMaxParts ? split_prefix(path, count) : std::string();
+  if (prefix.empty()) {
+    fail(ErrorCode::kInvalidData, "{}: one of {} parts: open the one named *-00001-of-{:05}.gguf",
+         printable(path), count, count);
+  }
+  for (uint32_t i = 2; i <= count; ++i) {
+    const std::string part = fmt::format("{}-{:05}-of-{:05}.gguf", prefix, i, count);
+    try {
+      parts_.push_back(open_part(part));
+    } catch (const Error& e) {
+      if (e.code() != ErrorCode::kNotFound) throw;
+      fail(ErrorCode::kNotFound, "{}: split {} of {} missing: {}", printable(path), i, count,
+           printable(part));
+    }
+  }
+  for (const auto& part : parts_) {
+    for (const GgufTensor& tensor : part->tensors()) {
+      if (find(tensor.name).info != &tensor) {
+        fail(ErrorCode::kInvalidData, "{}: tensor '{}' is in two parts", printable(path),
+             printable(tensor.name));
+      }
+    }
+  }
+}
+
+GgufModel::GgufModel(std::shared_ptr<const ByteSource> source) {
+  parts_.push_back(std::make_unique<GgufFile>(std::move(source)));
+}
+
+GgufModel::Tensor GgufModel::find(std::string_view name) const {
+  for (const auto& part : parts_) {
+    if (const GgufTensor* info = part->find_tensor(name)) return {info, &part->source()};
+  }
+  return {};
+}
+
+std::vector<GgufModel::Tensor> GgufModel::tensors() const {
+  std::vector<Tensor> all;
+  for (const auto& part : parts_) {
+    for (const GgufTensor& info : part->tensors()) all.push_back({&info, &part->source()});
+  }
+  return all;
+}
+
+uint64_t GgufModel::file_bytes() const {
+  uint64_t bytes = 0;
+  for (const auto& part : parts_) bytes += part->source().size();
+  return bytes;
+}
+
+}  // namespace st

@@ -1,0 +1,37 @@
+// A model on disk: one GGUF file, or all parts of a split one, seen as a single directory.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "format/gguf.h"
+
+namespace st {
+
+class GgufModel {
+ public:
+  // Opens `path`; for NAME-00001-of-0000N.gguf also the other parts, from the same folder.
+  // Errors carry the path of the part at fault.
+  explicit GgufModel(const std::string& path);
+  // A single part that is already in memory.
+  explicit GgufModel(std::shared_ptr<const ByteSource> source);
+
+  // Hyperparameters and vocabulary; they live in the first part.
+  const GgufFile& metadata() const { return *parts_.front(); }
+
+  struct Tensor {
+    const GgufTensor* info = nullptr;
+    const ByteSource* source = nullptr;
+    explicit operator bool() const { return info != nullptr; }
+  };
+  Tensor find(std::string_view name) const;
+  std::vector<Tensor> tensors() const;
+
+  uint64_t file_bytes() const;
+
+ private:
+  std::vector<std::unique_ptr<GgufFile>> parts_;
+};
+
+}  // namespace st

@@ -1,0 +1,106 @@
+// Operations on a row of floats: quantising activations, half precision, normalisation, softmax.
+
+#include <cfloat>
+#include <cmath>
+
+#include "tensor/blocks.h"
+
+namespace st {
+namespace {
+
+VecF max(VecF a, VecF b) { return a > b ? a : b; }
+VecI max(VecI a, VecI b) { return a > b ? a : b; }
+
+float max_lane(VecF v) {
+  float m = v[0];
+  for (int i = 1; i < kLanes; ++i) m = v[i] > m ? v[i] : m;
+  return m;
+}
+
+// Nearest integer, halves away from zero. Adding the float just below 0.5 keeps 0.49999997 at 0.
+VecI round_away(VecF v) {
+  const VecI sign = (VecI)v & INT32_MIN;
+  return truncate(v + (VecF)((VecI)splat(0x1.fffffep-2f) | sign));
+}
+
+void quantize_q8(const float* x, int64_t n, int8_t* q, float* d, int32_t* sums) {
+  constexpr int kVecs = kBlock / kLanes;
+  for (int64_t b = 0; b < n / kBlock; ++b, x += kBlock, q += kBlock) {
+    VecF xs[kVecs];
+    VecI peak = {};
+    for (int v = 0; v < kVecs; ++v) {
+      xs[v] = load(x + v * kLanes);
+      peak = max(peak, (VecI)xs[v] & INT32_MAX);  // as integers: a NaN is the largest
+    }
+    d[b] = __builtin_bit_cast(float, max_lane(peak)) / 127.0f;
+    const float inverse = 1.0f / d[b];
+    const bool usable = inverse > 0 && inverse <= FLT_MAX;
+    VecI total = {};
+    for (int v = 0; v < kVecs; ++v) {
+      const VecI rounded = usable ? round_away(xs[v] * splat(inverse)) : VecI{};
+      store_i8(q + v * kLanes, rounded);
+      total += rounded;
+    }
+    sums[b] = sum(total);
+  }
+}
+
+void f32_to_f16(const float* x, int64_t n, uint16_t* y) {
+  int64_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) store_f16(y + i, load(x + i), kLanes);
+  if (i < n) store_f16(y + i, load(x + i, n - i), n - i);
+}
+
+void rms_norm(const float* x, const float* weight, float eps, int64_t n, float* y) {
+  const int64_t whole = n / kLanes * kLanes;
+  VecF squares = {};
+  for (int64_t i = 0; i < whole; i += kLanes) squares = fma(load(x + i), load(x + i), squares);
+  const VecF rest = load(x + whole, n - whole);
+  const float mean = sum(fma(rest, rest, squares)) / static_cast<float>(n);
+  const VecF scale = splat(static_cast<float>(1.0 / std::sqrt(static_cast<double>(mean + eps))));
+  for (int64_t i = 0; i < whole; i += kLanes) {
+    store(y + i, load(weight + i) * (load(x + i) * scale));
+  }
+  store(y + whole, load(weight + whole, n - whole) * (rest * scale), n - whole);
+}
+
+// exp(x) for x <= 0 within 2 ulp; 0 where the result would be subnormal, and for -infinity.
+// x = n ln 2 + r with |r| <= ln 2 / 2: exp(x) = 2^n (1 + r + r^2 / 2! + ... + r^7 / 7!).
+VecF exp_nonpositive(VecF x) {
+  const VecF shifted = fma(x, splat(0x1.715476p+0f), splat(0x1.8p23f));  // n in the low bits
+  const VecF n = shifted - 0x1.8p23f;
+  VecF r = fma(n, splat(-0x1.62e4p-1f), x);  // ln 2 in two parts; n times the first is exact
+  r = fma(n, splat(-0x1.7f7d1cp-20f), r);
+  VecF p = splat(1.0f / 5040);
+  p = fma(p, r, splat(1.0f / 720));
+  p = fma(p, r, splat(1.0f / 120));
+  p = fma(p, r, splat(1.0f / 24));
+  p = fma(p, r, splat(1.0f / 6));
+  p = fma(p, r, splat(0.5f));
+  p = fma(p, r, splat(1.0f));
+  p = fma(p, r, splat(1.0f));
+  const VecF power = (VecF)(((VecI)shifted + 127) << 23);
+  return x < splat(-0x1.5d58ap+6f) ? VecF{} : p * power;  // below -126 ln 2
+}
+
+void softmax(float* x, int64_t n) {
+  const int64_t whole = n / kLanes * kLanes;
+  const VecF lowest = splat(-HUGE_VALF);
+  VecF peak = load(x + whole, n - whole, lowest);
+  for (int64_t i = 0; i < whole; i += kLanes) peak = max(peak, load(x + i));
+  const VecF top = splat(max_lane(peak));
+
+  const VecF rest = exp_nonpositive(load(x + whole, n - whole, lowest) - top);
+  VecF total = rest;
+  for (int64_t i = 0; i < whole; i += kLanes) {
+    const VecF e = exp_nonpositive(load(x + i) - top);
+    store(x + i, e);
+    total = total + e;
+  }
+  const VecF scale = splat(1.0f / sum(total));
+  for (int64_t i = 0; i < whole; i += kLanes) store(x + i, load(x + i) * scale);
+  store(x + whole, rest * scale, n - whole);
+}
+
+}  // namespace
+}  // namespace st

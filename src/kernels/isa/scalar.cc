@@ -1,0 +1,135 @@
+// Plain loops for any CPU: the text to read first, and what the other tables are measured against.
+#include <cfloat>
+#include <cmath>
+
+#include "kernels/isa/tables.h"
+#include "tensor/float16.h"
+
+namespace st {
+namespace {
+
+float from_f32(float w) { return w; }
+
+// decode(w[i]) is weight i as a float.
+template <auto decode, typename Value>
+void gemm_float(const Value* w, int64_t rows, const float* x, int64_t tokens, int64_t cols,
+                float* y, int64_t y_stride) {
+  for (int64_t r = 0; r < rows; ++r) {
+    for (int64_t t = 0; t < tokens; ++t) {
+      double sum = 0;
+      for (int64_t c = 0; c < cols; ++c) sum += double{decode(w[r * cols + c])} * x[t * cols + c];
+      y[t * y_stride + r] = static_cast<float>(sum);
+    }
+  }
+}
+
+int dot(const BlockQ8_0& w, const int8_t* x) {
+  int sum = 0;
+  for (int i = 0; i < kBlock; ++i) sum += w.qs[i] * x[i];
+  return sum;
+}
+int dot(const BlockQ4_0& w, const int8_t* x) {
+  int sum = 0;
+  for (int i = 0; i < kBlock / 2; ++i) {
+    sum += ((w.qs[i] & 15) - 8) * x[i] + ((w.qs[i] >> 4) - 8) * x[i + kBlock / 2];
+  }
+  return sum;
+}
+
+template <typename Block>
+void gemm_block(const Block* w, int64_t rows, const Q8Rows& x, int64_t tokens, int64_t cols,
+                float* y, int64_t y_stride) {
+  const int64_t blocks = cols / kBlock;
+  for (int64_t r = 0; r < rows; ++r) {
+    for (int64_t t = 0; t < tokens; ++t) {
+      double sum = 0;
+      for (int64_t b = 0; b < blocks; ++b) {
+        const Block& block = w[r * blocks + b];
+        const int64_t i = t * blocks + b;
+        sum += double{f16_to_f32(block.d)} * x.d[i] * dot(block, x.q + i * kBlock);
+      }
+      y[t * y_stride + r] = static_cast<float>(sum);
+    }
+  }
+}
+
+template <auto decode, typename Value>
+void axpy_float(float a, const Value* w, int64_t n, float* y) {
+  for (int64_t i = 0; i < n; ++i) y[i] += a * decode(w[i]);
+}
+void axpy_q8_0(float a, const BlockQ8_0* w, int64_t n, float* y) {
+  for (int64_t b = 0; b < n / kBlock; ++b, y += kBlock) {
+    const float d = a * f16_to_f32(w[b].d);
+    for (int i = 0; i < kBlock; ++i) y[i] += d * static_cast<float>(w[b].qs[i]);
+  }
+}
+void axpy_q4_0(float a, const BlockQ4_0* w, int64_t n, float* y) {
+  for (int64_t b = 0; b < n / kBlock; ++b, y += kBlock) {
+    const float d = a * f16_to_f32(w[b].d);
+    for (int i = 0; i < kBlock / 2; ++i) {
+      y[i] += d * static_cast<float>((w[b].qs[i] & 15) - 8);
+      y[i + kBlock / 2] += d * static_cast<float>((w[b].qs[i] >> 4) - 8);
+    }
+  }
+}
+
+// The bits of |v|; as integers they order like the magnitudes, and a NaN is the largest.
+uint32_t magnitude(float v) { return __builtin_bit_cast(uint32_t, v) & 0x7FFFFFFF; }
+
+void quantize_q8(const float* x, int64_t n, int8_t* q, float* d, int32_t* sums) {
+  for (int64_t b = 0; b < n / kBlock; ++b, x += kBlock, q += kBlock) {
+    uint32_t peak = 0;
+    for (int i = 0; i < kBlock; ++i) peak = magnitude(x[i]) > peak ? magnitude(x[i]) : peak;
+    d[b] = __builtin_bit_cast(float, peak) / 127.0f;
+    const float inverse = 1.0f / d[b];
+    const bool usable = inverse > 0 && inverse <= FLT_MAX;
+    sums[b] = 0;
+    for (int i = 0; i < kBlock; ++i) {
+      q[i] = usable ? static_cast<int8_t>(std::roundf(x[i] * inverse)) : int8_t{0};
+      sums[b] += q[i];
+    }
+  }
+}
+
+void convert_to_f16(const float* x, int64_t n, uint16_t* y) {
+  for (int64_t i = 0; i < n; ++i) y[i] = f32_to_f16(x[i]);
+}
+
+void rms_norm(const float* x, const float* weight, float eps, int64_t n, float* y) {
+  double squares = 0;
+  for (int64_t i = 0; i < n; ++i) squares += double{x[i]} * x[i];
+  const double scale = 1 / std::sqrt(squares / static_cast<double>(n) + eps);
+  for (int64_t i = 0; i < n; ++i) y[i] = weight[i] * static_cast<float>(x[i] * scale);
+}
+
+void softmax(float* x, int64_t n) {
+  float peak = x[0];
+  for (int64_t i = 1; i < n; ++i) peak = x[i] > peak ? x[i] : peak;
+  double total = 0;
+  for (int64_t i = 0; i < n; ++i) {
+    x[i] = static_cast<float>(std::exp(double{x[i]} - peak));
+    total += x[i];
+  }
+  for (int64_t i = 0; i < n; ++i) x[i] = static_cast<float>(x[i] / total);
+}
+
+}  // namespace
+
+const KernelTable kScalar = {.name = "scalar",
+                             .needs = 0,
+                             .gemm_f32 = gemm_float<from_f32, float>,
+                             .gemm_f16 = gemm_float<f16_to_f32, uint16_t>,
+                             .gemm_bf16 = gemm_float<bf16_to_f32, uint16_t>,
+                             .gemm_q8_0 = gemm_block<BlockQ8_0>,
+                             .gemm_q4_0 = gemm_block<BlockQ4_0>,
+                             .axpy_f32 = axpy_float<from_f32, float>,
+                             .axpy_f16 = axpy_float<f16_to_f32, uint16_t>,
+                             .axpy_bf16 = axpy_float<bf16_to_f32, uint16_t>,
+                             .axpy_q8_0 = axpy_q8_0,
+                             .axpy_q4_0 = axpy_q4_0,
+                             .quantize_q8 = quantize_q8,
+                             .f32_to_f16 = convert_to_f16,
+                             .rms_norm = rms_norm,
+                             .softmax = softmax};
+
+}  // namespace st

@@ -1,0 +1,14 @@
+// The tables of this binary. Each is the one symbol its object file exports.
+#pragma once
+
+#include "kernels/kernels.h"
+
+namespace st {
+
+extern const KernelTable kScalar;
+#if defined(__x86_64__)
+extern const KernelTable kAvx2;
+extern const KernelTable kAvx512;
+#endif
+
+}  // namespace st

@@ -1,0 +1,28 @@
+// Loads and sums shared by the x86 files; each gets its own copy, built with its own flags.
+
+#include <immintrin.h>
+
+#include <cstdint>
+
+#define ST_INLINE __attribute__((always_inline)) inline
+
+namespace st {
+namespace {
+
+ST_INLINE __m128i load16(const void* p) { return _mm_loadu_si128(static_cast<const __m128i*>(p)); }
+ST_INLINE __m256i load32(const void* p) {
+  return _mm256_loadu_si256(static_cast<const __m256i*>(p));
+}
+ST_INLINE void store16(void* p, __m128i v) { _mm_storeu_si128(static_cast<__m128i*>(p), v); }
+
+ST_INLINE float half(uint16_t h) { return _cvtsh_ss(h); }
+
+// The sum of eight lanes, always in the same order.
+ST_INLINE float sum8(__m256 v) {
+  const __m128 four = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
+  const __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+  return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
+}
+
+}  // namespace
+}  // namespace st

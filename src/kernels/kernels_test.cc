@@ -1,0 +1,243 @@
+#include "kernels/kernels.h"
+
+#include <gtest/gtest.h>
+
+#include <bit>
+#include <cfloat>
+#include <cmath>
+#include <cstring>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "base/cpu.h"
+#include "base/error.h"
+#include "tensor/float16.h"
+
+namespace st {
+namespace {
+
+constexpr float kInf = std::numeric_limits<float>::infinity();
+constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
+
+std::vector<float> random_row(int64_t n, float scale, unsigned seed) {
+  std::mt19937 random(seed);
+  std::normal_distribution<float> normal(0, scale);
+  std::vector<float> x(static_cast<size_t>(n));
+  for (float& v : x) v = normal(random);
+  return x;
+}
+
+TEST(PickKernels, BestFirstScalarLast) {
+  const auto usable = usable_kernels();
+  ASSERT_FALSE(usable.empty());
+  EXPECT_EQ(usable.back()->name, "scalar");
+  EXPECT_EQ(&pick_kernels(), usable.front());
+  for (const KernelTable* table : usable) {
+    EXPECT_EQ(table->needs & ~cpu_features(), 0u) << table->name;
+    EXPECT_EQ(&pick_kernels(table->name), table);
+  }
+}
+
+TEST(PickKernels, UnknownNameListsTheUsableOnes) {
+  try {
+    pick_kernels("mmx\n");
+    FAIL();
+  } catch (const Error& e) {
+    EXPECT_EQ(e.code(), ErrorCode::kInvalidUsage);
+    const std::string message = e.what();
+    EXPECT_NE(message.find("mmx\\x0a"), std::string::npos) << message;
+    for (const KernelTable* table : usable_kernels()) {
+      EXPECT_NE(message.find(table->name), std::string::npos) << message;
+    }
+  }
+}
+
+class Kernels : public testing::TestWithParam<const KernelTable*> {
+ protected:
+  const KernelTable& k = *GetParam();
+
+  // One block against the rule as kernels.h states it; every bit.
+  void check_quantize(const std::vector<float>& x) {
+    ASSERT_EQ(x.size(), 32u);
+    int8_t q[32];
+    float d;
+    int32_t sum;
+    k.quantize_q8(x.data(), 32, q, &d, &sum);
+    float peak = 0;
+    bool nan = false;
+    for (float v : x) {
+      peak = std::max(peak, std::fabs(v));
+      nan = nan || std::isnan(v);
+    }
+    if (nan) {
+      ASSERT_TRUE(std::isnan(d)) << k.name;
+    } else {
+      ASSERT_EQ(d, peak / 127) << k.name;
+    }
+    const float inverse = 1 / d;
+    const bool usable = std::isfinite(inverse) && inverse != 0;
+    int32_t expected_sum = 0;
+    for (size_t i = 0; i < 32; ++i) {
+      const int expected = usable ? static_cast<int>(std::round(x[i] * inverse)) : 0;
+      expected_sum += expected;
+      ASSERT_EQ(q[i], expected) << k.name << ' ' << i << ' ' << x[i] << " / " << d;
+    }
+    ASSERT_EQ(sum, expected_sum) << k.name;
+  }
+};
+
+TEST_P(Kernels, QuantizeIsTheSameEverywhere) {
+  unsigned seed = 0;
+  for (float scale : {1e-42f, 1e-38f, 1e-36f, 1e-20f, 0.01f, 1.0f, 1e4f, 1e30f, 1e37f}) {
+    for (int i = 0; i < 500; ++i) check_quantize(random_row(32, scale, ++seed));
+  }
+  std::vector<float> ties(32);  // d is 1, or a power of two: every half is hit exactly
+  for (float unit : {1.0f, 0x1p-10f, 0x1p100f}) {
+    for (int start = -127; start < 127; ++start) {
+      for (int i = 0; i < 32; ++i) {
+        const float half = static_cast<float>(start) + 0.5f * static_cast<float>(i % 4);
+        ties[static_cast<size_t>(i)] =
+            unit * (i % 3 ? half : std::nextafter(half, i % 2 ? kInf : -kInf));
+      }
+      ties[31] = 127 * unit;
+      check_quantize(ties);
+      ties[31] = -127 * unit;
+      check_quantize(ties);
+    }
+  }
+}
+
+TEST_P(Kernels, QuantizeDegenerateBlocks) {
+  for (float v : {0.0f, -0.0f, 1e-45f, FLT_MIN, 0x1p-121f, 127 * 0x1p-128f, 126 * 0x1p-128f,
+                  FLT_MAX, -FLT_MAX, kInf, -kInf, kNan, -kNan}) {
+    check_quantize(std::vector<float>(32, v));
+    for (size_t i : {0, 13, 31}) {
+      std::vector<float> x = random_row(32, 1, 5);
+      x[i] = v;
+      check_quantize(x);
+      x[(i + 9) % 32] = kInf;
+      check_quantize(x);
+      x.assign(32, 0);
+      x[i] = v;
+      check_quantize(x);
+    }
+  }
+}
+
+TEST_P(Kernels, QuantizeRowsOfBlocks) {
+  const std::vector<float> x = random_row(32 * 9, 3, 1);
+  std::vector<int8_t> q(x.size() + 1, 99), one(32);
+  std::vector<float> d(10, 99);
+  std::vector<int32_t> sum(10, 99);
+  k.quantize_q8(x.data(), static_cast<int64_t>(x.size()), q.data(), d.data(), sum.data());
+  for (size_t b = 0; b < 9; ++b) {
+    float d1;
+    int32_t sum1;
+    k.quantize_q8(&x[b * 32], 32, one.data(), &d1, &sum1);
+    EXPECT_EQ(std::memcmp(&q[b * 32], one.data(), 32), 0);
+    EXPECT_EQ(d[b], d1);
+    EXPECT_EQ(sum[b], sum1);
+  }
+  EXPECT_EQ(q.back(), 99);
+  EXPECT_EQ(d.back(), 99);
+  EXPECT_EQ(sum.back(), 99);
+}
+
+TEST_P(Kernels, HalfPrecisionIsTheSameEverywhere) {
+  std::mt19937 random(2);
+  std::vector<float> x;
+  for (uint32_t h = 0; h < 0x10000; ++h) {  // each half, just beside it, and midway to the next
+    const uint32_t bits = std::bit_cast<uint32_t>(f16_to_f32(static_cast<uint16_t>(h)));
+    for (uint32_t step : {-1, 0, 1, 0xFFF, 0x1000, 0x1001}) {
+      x.push_back(std::bit_cast<float>(bits + step));
+    }
+  }
+  for (int i = 0; i < 100'000; ++i) x.push_back(std::bit_cast<float>(uint32_t(random())));
+  std::vector<uint16_t> y(x.size());
+  k.f32_to_f16(x.data(), static_cast<int64_t>(x.size()), y.data());
+  for (size_t i = 0; i < x.size(); ++i) ASSERT_EQ(y[i], f32_to_f16(x[i])) << k.name << ' ' << x[i];
+
+  for (size_t n = 0; n <= 40; ++n) {
+    std::vector<uint16_t> part(n + 1, 0xABCD);
+    k.f32_to_f16(x.data() + 1000, static_cast<int64_t>(n), part.data());
+    for (size_t i = 0; i < n; ++i) ASSERT_EQ(part[i], y[1000 + i]);
+    ASSERT_EQ(part[n], 0xABCD);
+  }
+}
+
+TEST_P(Kernels, RmsNorm) {
+  for (int64_t n : {1, 2, 7, 8, 9, 15, 16, 17, 31, 33, 64, 100, 128, 2560, 2561}) {
+    for (float scale : {0.0f, 1e-6f, 1.0f, 1e4f}) {
+      const auto seed = static_cast<unsigned>(n);
+      const std::vector<float> x = random_row(n, scale, seed);
+      const std::vector<float> weight = random_row(n, 1, seed + 1);
+      const float eps = 1e-6f;
+      double squares = 0;
+      for (float v : x) squares += double{v} * v;
+      const double norm = std::sqrt(squares / static_cast<double>(n) + eps);
+      std::vector<float> y(x.size() + 1, 99);
+      k.rms_norm(x.data(), weight.data(), eps, n, y.data());
+      for (size_t i = 0; i < x.size(); ++i) {
+        const double expected = weight[i] * (x[i] / norm);
+        ASSERT_NEAR(y[i], expected, std::fabs(expected) * 0x1p-24 * (6 + double(n) / 16) + 1e-44)
+            << k.name << ' ' << n << ' ' << scale;
+      }
+      EXPECT_EQ(y.back(), 99);
+
+      std::vector<float> in_place = x;
+      k.rms_norm(in_place.data(), weight.data(), eps, n, in_place.data());
+      EXPECT_EQ(std::memcmp(in_place.data(), y.data(), x.size() * sizeof(float)), 0);
+    }
+  }
+}
+
+TEST_P(Kernels, Softmax) {
+  for (int64_t n = 1; n <= 300; n += n < 70 ? 1 : 23) {
+    for (float scale : {0.0f, 0.1f, 5.0f, 60.0f, 1e30f}) {
+      std::vector<float> x = random_row(n + 1, scale, static_cast<unsigned>(n));
+      for (size_t i = 1; i < x.size(); i += 5) x[i] = -kInf;  // masked positions
+      std::vector<float> y = x;
+      k.softmax(y.data(), n);
+      float peak = -kInf;
+      for (int64_t i = 0; i < n; ++i) peak = std::max(peak, x[static_cast<size_t>(i)]);
+      double total = 0;
+      for (int64_t i = 0; i < n; ++i) total += std::exp(double{x[static_cast<size_t>(i)]} - peak);
+      for (int64_t i = 0; i < n; ++i) {
+        const auto at = static_cast<size_t>(i);
+        const double below = double{peak} - x[at];  // itself rounded to a float
+        const double expected = std::exp(-below) / total;
+        const double ulps = 4 + static_cast<double>(n) / 16 + std::fmin(below, 100);
+        ASSERT_NEAR(y[at], expected, expected * 0x1p-23 * ulps + FLT_MIN) << k.name << ' ' << n;
+        if (x[at] == -kInf) {
+          ASSERT_EQ(y[at], 0);
+        }
+      }
+      ASSERT_EQ(y.back(), x.back());
+    }
+  }
+}
+
+// exp itself, seen through rows with one zero: the total is 1 up to what is to be measured.
+TEST_P(Kernels, SoftmaxExponentials) {
+  double worst = 0;
+  for (float x = -17; x > -87.3f; x -= 0.00037f) {
+    float pair[] = {0, x};
+    k.softmax(pair, 2);
+    const double expected = std::exp(double{x}) / (1 + std::exp(double{x}));
+    worst = std::max(worst, std::fabs(pair[1] - expected) / expected);
+  }
+  EXPECT_LT(worst, 2 * 0x1p-23) << k.name;
+
+  float edges[] = {0, -87.4f, -104, -1e30f, -FLT_MAX, -kInf, -0.0f, 0};
+  k.softmax(edges, 8);
+  EXPECT_EQ(edges[0], 1.0f / 3);
+  EXPECT_EQ(edges[6], edges[0]);
+  for (int i = 1; i < 6; ++i) EXPECT_NEAR(edges[i], 0, FLT_MIN) << i;
+}
+
+INSTANTIATE_TEST_SUITE_P(Tables, Kernels, testing::ValuesIn(usable_kernels()),
+                         [](const auto& table) { return std::string(table.param->name); });
+
+}  // namespace
+}  // namespace st

@@ -1,0 +1,55 @@
+#include "model/config.h"
+
+#include "base/error.h"
+
+namespace st {
+namespace {
+
+void check_range(const std::string& key, int64_t value, int64_t min, int64_t max) {
+  if (value < min || value > max) {
+    fail(ErrorCode::kInvalidData, "{} {}: want {}..{}", key, value, min, max);
+  }
+}
+
+}  // namespace
+
+void check_config(const ModelConfig& c, const std::string& prefix) {
+  check_range("key " + prefix + "block_count", c.layers, 1, 512);
+  check_range("key " + prefix + "embedding_length", c.hidden, 1, 1 << 16);
+  check_range("key " + prefix + "attention.head_count", c.heads, 1, 1024);
+  check_range("key " + prefix + "attention.head_count_kv", c.kv_heads, 1, 1024);
+  check_range("key " + prefix + "attention.key_length", c.head_dim, 2, 1024);
+  check_range("key " + prefix + "expert_count", c.experts, 1, 1024);
+  check_range("key " + prefix + "expert_used_count", c.experts_used, 1, 64);
+  check_range("key " + prefix + "expert_feed_forward_length", c.ffn, 1, 1 << 20);
+  check_range("vocabulary size", c.vocab, 1, 1 << 24);
+  check_range("key " + prefix + "context_length", c.context, 1, 1 << 27);
+  check_range("key " + prefix + "attention.sliding_window", c.window, 0, 1 << 27);
+  if (c.heads % c.kv_heads != 0) {
+    fail(ErrorCode::kInvalidData,
+         "key {}attention.head_count {} is not a multiple of head_count_kv {}", prefix, c.heads,
+         c.kv_heads);
+  }
+  if (c.head_dim % 2 != 0) {
+    fail(ErrorCode::kInvalidData, "key {}attention.key_length {} is odd", prefix, c.head_dim);
+  }
+  if (c.experts_used > c.experts) {
+    fail(ErrorCode::kInvalidData, "key {}expert_used_count {} > expert_count {}", prefix,
+         c.experts_used, c.experts);
+  }
+  if (!(c.rms_eps > 0 && c.rms_eps < 1)) {
+    fail(ErrorCode::kInvalidData, "key {}attention.layer_norm_rms_epsilon {}: want 0..1", prefix,
+         c.rms_eps);
+  }
+  if (!(c.rope_theta >= 1 && c.rope_theta < 1e12f)) {
+    fail(ErrorCode::kInvalidData, "key {}rope.freq_base {}: want 1..1e12", prefix, c.rope_theta);
+  }
+  for (size_t l = 0; l < c.sliding.size(); ++l) {
+    if (c.sliding[l] && c.window < 1) {
+      fail(ErrorCode::kInvalidData, "layer {} slides but {}attention.sliding_window is {}", l,
+           prefix, c.window);
+    }
+  }
+}
+
+}  // namespace st

@@ -1,0 +1,87 @@
+// The page to read first: how a token becomes logits.
+//
+// Notation of the technical report: x is the residual stream (T, D), T tokens at a time. See
+// docs/ARCHITECTURE.md for where everything else lives.
+#include "model/forward.h"
+
+#include <algorithm>
+
+#include "model/attention.h"
+#include "model/moe.h"
+#include "quant/quantize.h"
+
+namespace st {
+namespace {
+
+// x[t] = E[token_t]
+void embed(Step& s) {
+  const Matrix& embedding = s.weights.embedding;  // (V, D)
+  for (int64_t t = 0; t < s.tokens(); ++t) {
+    dequantize_row(embedding.type, embedding.row(s.batch[static_cast<size_t>(t)].token),
+                   embedding.cols, s.state.x.data() + t * embedding.cols);
+  }
+}
+
+// h[t] = RMSNorm(x[t]) * weight
+void norm(Step& s, const float* weight) {
+  const int64_t D = s.config.hidden;
+  s.pool.parallel_for(s.tokens(), 4, [&](int64_t begin, int64_t end) {
+    for (int64_t t = begin; t < end; ++t) {
+      s.kernels.rms_norm(s.state.x.data() + t * D, weight, s.config.rms_eps, D,
+                         s.state.h.data() + t * D);
+    }
+  });
+}
+
+// Logits of the rows that are wanted: output . RMSNorm(x).
+std::span<const float> lm_head(Step& s) {
+  const int64_t D = s.config.hidden;
+  int64_t rows = 0;
+  for (int64_t t = 0; t < s.tokens(); ++t) {
+    if (!s.batch[static_cast<size_t>(t)].logits) continue;
+    s.kernels.rms_norm(s.state.x.data() + t * D, s.weights.output_norm, s.config.rms_eps, D,
+                       s.state.h.data() + rows++ * D);
+  }
+  if (s.observer) (*s.observer)("norm", -1, s.state.h.span().first(static_cast<size_t>(rows * D)));
+  if (rows == 0) return {};
+  float* logits = s.state.logits(rows);
+  const Projection output[] = {{s.weights.output, logits}};
+  project(s.kernels, s.pool, s.state.h.data(), rows, D, output, s.state.q8);
+  return {logits, static_cast<size_t>(rows * s.config.vocab)};
+}
+
+void observe(Step& s, std::string_view what, int64_t layer) {
+  if (!s.observer) return;
+  const auto values = static_cast<size_t>(s.tokens() * s.config.hidden);
+  (*s.observer)(what, layer, s.state.x.span().first(values));
+}
+
+}  // namespace
+
+std::span<const float> forward(const Architecture& architecture, Step& step) {
+  embed(step);
+  observe(step, "embed", -1);
+  prepare_rope(step);
+  for (int64_t l = 0; l < step.config.layers; ++l) {
+    architecture.layer(step, l);
+    observe(step, "layer", l);
+  }
+  return lm_head(step);
+}
+
+void early_router_layer(Step& s, int64_t l) {
+  const Layer& layer = s.weights.layers[static_cast<size_t>(l)];
+
+  route(s, layer.router);                       // the router reads x itself, not normalised ...
+  s.experts.prefetch(l, s.state.plan.experts);  // ... so the experts can be fetched meanwhile
+
+  norm(s, layer.attn_norm);
+  attention(s, l);  // x += Wo attention(h)
+
+  norm(s, layer.ffn_norm);
+  moe_ffn(s, l);  // x += sum_e w_e Down_e(relu(Gate_e h) * Up_e h)
+
+  s.experts.release(l);
+}
+
+}  // namespace st

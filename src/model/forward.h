@@ -1,0 +1,55 @@
+// One step of the model: a batch of tokens in, logits out.
+#pragma once
+
+#include <functional>
+#include <initializer_list>
+#include <span>
+#include <string_view>
+
+#include "base/thread_pool.h"
+#include "kernels/kernels.h"
+#include "model/architecture.h"
+#include "model/batch.h"
+#include "model/config.h"
+#include "model/kv_cache.h"
+#include "model/layer.h"
+#include "model/linear.h"
+#include "model/state.h"
+#include "store/experts.h"
+
+namespace st {
+
+// Sees intermediate values: "embed" (T, D), "layer" (T, D) after each, "norm" (rows with logits,
+// D).
+using Observer = std::function<void(std::string_view what, int64_t layer, std::span<const float>)>;
+
+// Everything one forward pass touches. Owned elsewhere; one pass at a time.
+struct Step {
+  const ModelConfig& config;
+  const Weights& weights;
+  const KernelTable& kernels;
+  ThreadPool& pool;
+  ExpertStore& experts;
+  KvCache& cache;
+  State& state;
+  std::span<const BatchItem> batch;  // (T)
+  const Observer* observer = nullptr;
+
+  int64_t tokens() const { return static_cast<int64_t>(batch.size()); }
+};
+
+// y = x W^T for each projection of x (T, cols).
+inline void project(Step& s, const float* x, int64_t cols,
+                    std::initializer_list<Projection> projections) {
+  project(s.kernels, s.pool, x, s.tokens(), cols, projections, s.state.q8);
+}
+
+// Runs the batch; returns the logits (rows, V) of the items that want them, in batch order; valid
+// until the next pass. REQUIRES: 1 <= T <= the state's and cache's limits, tokens and positions in
+// range. Throws what ExpertStore::await throws; the cache entries of the batch are then undefined.
+std::span<const float> forward(const Architecture& architecture, Step& step);
+
+// A decoder layer whose experts are chosen from its raw input, before attention (SmallThinker).
+void early_router_layer(Step& step, int64_t l);
+
+}  // namespace st

@@ -1,0 +1,209 @@
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <numeric>
+
+#include "base/error.h"
+#include "kernels/kernels.h"
+#include "model/config.h"
+#include "model/forward.h"
+#include "model/kv_cache.h"
+#include "model/linear.h"
+#include "model/moe.h"
+#include "quant/quantize.h"
+
+namespace st {
+namespace {
+
+ModelConfig small_config() {
+  ModelConfig c;
+  c.architecture = "smallthinker";
+  c.layers = 2;
+  c.hidden = 8;
+  c.heads = 2;
+  c.kv_heads = 1;
+  c.head_dim = 4;
+  c.experts = 5;
+  c.experts_used = 3;
+  c.ffn = 4;
+  c.vocab = 16;
+  c.context = 64;
+  c.rope = {true, true};
+  c.sliding = {false, true};
+  c.window = 5;
+  return c;
+}
+
+std::string error_for(const ModelConfig& c) {
+  try {
+    check_config(c, "p.");
+  } catch (const Error& e) {
+    return e.what();
+  }
+  return "no error";
+}
+
+TEST(Config, RefusesImpossibleNumbers) {
+  EXPECT_EQ(error_for(small_config()), "no error");
+  ModelConfig c = small_config();
+  c.layers = 513;
+  EXPECT_EQ(error_for(c), "key p.block_count 513: want 1..512");
+  c = small_config();
+  c.experts_used = 6;
+  EXPECT_EQ(error_for(c), "key p.expert_used_count 6 > expert_count 5");
+  c = small_config();
+  c.heads = 3;
+  c.kv_heads = 2;
+  EXPECT_NE(error_for(c), "no error");
+  c = small_config();
+  c.head_dim = 5;
+  EXPECT_EQ(error_for(c), "key p.attention.key_length 5 is odd");
+  c = small_config();
+  c.rms_eps = std::nanf("");
+  EXPECT_NE(error_for(c), "no error");
+  c = small_config();
+  c.window = 0;
+  EXPECT_NE(error_for(c), "no error");
+}
+
+// Keys of positions a..b-1 as the cache gives them back, first value of each.
+std::vector<float> stored(const KvCache& cache, int64_t layer, int64_t begin, int64_t end) {
+  std::vector<float> values;
+  while (begin < end) {
+    const KvCache::Run run = cache.run(layer, 0, 0, begin, end);
+    for (int64_t i = 0; i < run.count; ++i) {
+      values.push_back(reinterpret_cast<const float*>(run.k)[i * 4]);
+    }
+    begin += run.count;
+  }
+  return values;
+}
+
+TEST(KvCacheRing, KeepsTheWindowOnSlidingLayersAndAllOnGlobalOnes) {
+  const ModelConfig c = small_config();
+  KvCache cache(c, DType::kF32, 1, 64, 3);
+  const KernelTable& kernels = pick_kernels();
+  for (int position = 0; position < 64; ++position) {
+    const std::vector<float> k(4, static_cast<float>(position));
+    for (int64_t layer = 0; layer < 2; ++layer) {
+      cache.store(kernels, layer, 0, position, k.data(), k.data());
+    }
+    const int64_t end = position + 1;
+    std::vector<float> all(static_cast<size_t>(end));
+    std::iota(all.begin(), all.end(), 0.0f);
+    EXPECT_EQ(stored(cache, 0, 0, end), all);
+    // window + max_batch - 1 = 7 positions survive.
+    const int64_t begin = std::max<int64_t>(0, end - 7);
+    EXPECT_EQ(stored(cache, 1, begin, end),
+              std::vector<float>(all.begin() + static_cast<ptrdiff_t>(begin), all.end()));
+  }
+}
+
+// y = W x through every type a file may hold, against plain arithmetic on the decoded weights.
+TEST(Linear, EveryWeightType) {
+  constexpr int64_t kRows = 33, kCols = 256, kTokens = 3;
+  std::vector<float> weights(kRows * kCols), x(kTokens * kCols);
+  for (size_t i = 0; i < weights.size(); ++i) weights[i] = std::sin(static_cast<float>(i) * 0.37f);
+  for (size_t i = 0; i < x.size(); ++i) x[i] = std::cos(static_cast<float>(i) * 0.11f);
+  ThreadPool pool(2);
+  Q8Buffer buffer(kTokens * kCols);
+  for (const DType type :
+       {DType::kF32, DType::kF16, DType::kBF16, DType::kQ8_0, DType::kQ4_0, DType::kQ4_1,
+        DType::kQ5_0, DType::kQ5_1, DType::kQ4_K, DType::kQ5_K, DType::kQ6_K}) {
+    const uint64_t stride = row_bytes(type, kCols);
+    std::vector<std::byte> bytes(kRows * stride);
+    if (can_quantize(type)) {
+      for (int64_t r = 0; r < kRows; ++r) {
+        quantize_row(type, weights.data() + r * kCols, kCols,
+                     bytes.data() + static_cast<uint64_t>(r) * stride);
+      }
+    } else {  // any bytes will do, with small scales in every half-precision place
+      for (size_t i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<std::byte>((i * 37) & 0x3B);
+    }
+    const Matrix w{type, kRows, kCols, bytes.data()};
+    std::vector<float> y(kTokens * kRows);
+    const Projection projection[] = {{w, y.data()}};
+    project(pick_kernels(), pool, x.data(), kTokens, kCols, projection, buffer);
+    for (int64_t r = 0; r < kRows; ++r) {
+      std::vector<float> row(kCols);
+      dequantize_row(type, w.row(r), kCols, row.data());
+      for (int64_t t = 0; t < kTokens; ++t) {
+        double want = 0, scale = 0;
+        for (int64_t c = 0; c < kCols; ++c) {
+          const double term = static_cast<double>(row[static_cast<size_t>(c)]) *
+                              x[static_cast<size_t>(t * kCols + c)];
+          want += term;
+          scale += std::abs(term);
+        }
+        // Quantised activations are off by at most 1/254 of their block's largest value.
+        const double bar = wants_q8(type) ? 8e-3 * scale : 1e-5 * scale;
+        EXPECT_NEAR(y[static_cast<size_t>(t * kRows + r)], want, bar) << dtype_name(type);
+      }
+    }
+  }
+}
+
+// Routing on hand-made scores: the router is the identity, so z is x.
+struct RouterTest : testing::Test {
+  ModelConfig c = small_config();
+  Weights weights;
+  ThreadPool pool{1};
+  ResidentExperts experts;
+  std::vector<float> identity;
+
+  ExpertPlan route_scores(const std::vector<std::vector<float>>& z, Gating gating) {
+    c.gating = gating;
+    c.hidden = c.experts;
+    identity.assign(static_cast<size_t>(c.experts * c.experts), 0.0f);
+    for (int64_t e = 0; e < c.experts; ++e) identity[static_cast<size_t>(e * c.experts + e)] = 1;
+    const Matrix router{DType::kF32, c.experts, c.experts,
+                        reinterpret_cast<const std::byte*>(identity.data())};
+    KvCache cache(c, DType::kF32, 1, 8, 8);
+    State state(c, 8, 8, 1);
+    const std::vector<BatchItem> batch(z.size());
+    Step step{c, weights, pick_kernels(), pool, experts, cache, state, batch};
+    for (size_t t = 0; t < z.size(); ++t) {
+      std::copy(z[t].begin(), z[t].end(), state.x.data() + t * z[t].size());
+    }
+    route(step, router);
+    return state.plan;
+  }
+};
+
+TEST_F(RouterTest, ChoosesTheBestAndBreaksTiesByIndex) {
+  const ExpertPlan plan = route_scores({{1, 3, 2, 3, 0}, {5, 5, 5, 5, 5}}, Gating::kSoftmax);
+  EXPECT_EQ(plan.chosen, (std::vector<int32_t>{1, 3, 2, 0, 1, 2}));
+  const double sum = 2 * std::exp(3.0) + std::exp(2.0);
+  EXPECT_NEAR(plan.weights[0], std::exp(3.0) / sum, 1e-6);
+  EXPECT_NEAR(plan.weights[2], std::exp(2.0) / sum, 1e-6);
+  EXPECT_NEAR(plan.weights[5], 1.0 / 3, 1e-6);
+  // Pairs by expert: 0 -> token 1, 1 -> both, 2 -> both, 3 -> token 0.
+  EXPECT_EQ(plan.experts, (std::vector<int32_t>{0, 1, 2, 3}));
+  EXPECT_EQ(plan.begin, (std::vector<int64_t>{0, 1, 3, 5, 6}));
+  EXPECT_EQ(plan.token, (std::vector<int32_t>{1, 0, 1, 0, 1, 0}));
+  EXPECT_EQ(plan.pair, (std::vector<int32_t>{1, 5, 3, 0, 2, 4}));
+}
+
+TEST_F(RouterTest, SigmoidWeightsSumToOne) {
+  const ExpertPlan plan = route_scores({{0, 2, -1, 1, -2}}, Gating::kSigmoid);
+  const auto sigmoid = [](double z) { return 1 / (1 + std::exp(-z)); };
+  const double sum = sigmoid(2) + sigmoid(1) + sigmoid(0);
+  EXPECT_NEAR(plan.weights[0], sigmoid(2) / sum, 1e-6);
+  EXPECT_NEAR(plan.weights[2], sigmoid(0) / sum, 1e-6);
+}
+
+TEST_F(RouterTest, DistinctExpertsEvenOfNonsense) {
+  const float nan = std::nanf("");
+  for (const auto& z : std::vector<std::vector<float>>{{nan, nan, nan, nan, nan},
+                                                       {nan, 1, nan, 2, nan},
+                                                       {-INFINITY, -INFINITY, -1e30f, 0, nan}}) {
+    ExpertPlan plan = route_scores({z}, Gating::kSigmoid);
+    std::sort(plan.chosen.begin(), plan.chosen.end());
+    EXPECT_EQ(std::unique(plan.chosen.begin(), plan.chosen.end()), plan.chosen.end());
+  }
+  const ExpertPlan zero = route_scores({{-1e4f, -1e4f, -1e4f, -1e4f, -1e4f}}, Gating::kSigmoid);
+  for (const float w : zero.weights) EXPECT_EQ(w, 0.0f);  // defined, not 0 / 0
+}
+
+}  // namespace
+}  // namespace st

@@ -1,0 +1,21 @@
+// Mixture of experts: the router and the sparse ReGLU experts.
+#pragma once
+
+#include <cstdint>
+
+#include "tensor/matrix.h"
+
+namespace st {
+
+struct Step;
+
+// Chooses each token's experts from x: the k largest of router . x (ties: lower index), weighted by
+// the configuration's gating over the chosen ones. router: (E, D). Fills state.plan.
+void route(Step& step, const Matrix& router);
+
+// x += sum over the chosen experts e of w_e * Down_e( relu(Gate_e h) * (Up_e h) ), h from state.
+// Neurons whose gate is not positive contribute exactly nothing; their up and (if transposed) down
+// rows are not read.
+void moe_ffn(Step& step, int64_t l);
+
+}  // namespace st

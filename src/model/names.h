@@ -1,0 +1,33 @@
+// Tensor names of GGUF files, as llama.cpp fixed them.
+#pragma once
+
+#include <fmt/format.h>
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+namespace st::names {
+
+inline constexpr std::string_view kEmbedding = "token_embd.weight";
+inline constexpr std::string_view kOutputNorm = "output_norm.weight";
+inline constexpr std::string_view kOutput = "output.weight";
+inline constexpr std::string_view kPredictor = "lm_head_profiler.weight";
+
+inline constexpr std::string_view kAttnNorm = "attn_norm";
+inline constexpr std::string_view kAttnQ = "attn_q";
+inline constexpr std::string_view kAttnK = "attn_k";
+inline constexpr std::string_view kAttnV = "attn_v";
+inline constexpr std::string_view kAttnOutput = "attn_output";
+inline constexpr std::string_view kFfnNorm = "ffn_norm";
+inline constexpr std::string_view kRouter = "ffn_gate_inp";
+inline constexpr std::string_view kFfnGate = "ffn_gate_exps";
+inline constexpr std::string_view kFfnUp = "ffn_up_exps";
+inline constexpr std::string_view kFfnDown = "ffn_down_exps";
+
+// "blk.3.attn_q.weight"
+inline std::string layer(int64_t l, std::string_view name) {
+  return fmt::format("blk.{}.{}.weight", l, name);
+}
+
+}  // namespace st::names

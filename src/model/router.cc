@@ -1,0 +1,80 @@
+#include <algorithm>
+#include <cmath>
+
+#include "model/forward.h"
+#include "model/linear.h"
+#include "model/moe.h"
+
+namespace st {
+namespace {
+
+// The k largest of z (E), best first, ties to the lower index; NaN loses to everything, so that
+// even a broken model selects k distinct experts.
+void top_k(const float* z, int64_t E, int64_t k, int32_t* chosen) {
+  for (int64_t slot = 0; slot < k; ++slot) {
+    int32_t best = -1;
+    for (int32_t e = 0; e < E; ++e) {
+      if (std::find(chosen, chosen + slot, e) != chosen + slot) continue;
+      if (best < 0 || z[e] > z[best] || (std::isnan(z[best]) && !std::isnan(z[e]))) best = e;
+    }
+    chosen[slot] = best;
+  }
+}
+
+// Weights of the chosen experts, summing to 1.
+void gate(Gating gating, const float* z, int64_t k, const int32_t* chosen, float* weights) {
+  float sum = 0;
+  for (int64_t slot = 0; slot < k; ++slot) {
+    const float score = z[chosen[slot]];
+    weights[slot] = gating == Gating::kSoftmax ? std::exp(score - z[chosen[0]])
+                                               : 1.0f / (1.0f + std::exp(-score));
+    sum += weights[slot];
+  }
+  // All sigmoids may underflow to 0; no expert then has a say.
+  for (int64_t slot = 0; slot < k; ++slot) weights[slot] = sum > 0 ? weights[slot] / sum : sum;
+}
+
+// Sorts the (token, slot) pairs by expert.
+void group_by_expert(ExpertPlan& plan, int64_t T, int64_t k, int64_t E) {
+  std::vector<int64_t> end(static_cast<size_t>(E) + 1, 0);  // of each expert's pairs
+  for (int64_t i = 0; i < T * k; ++i)
+    ++end[static_cast<size_t>(plan.chosen[static_cast<size_t>(i)]) + 1];
+  plan.experts.clear();
+  plan.begin.clear();
+  for (int64_t e = 0; e < E; ++e) {
+    const auto i = static_cast<size_t>(e);
+    if (end[i + 1] > 0) {
+      plan.experts.push_back(static_cast<int32_t>(e));
+      plan.begin.push_back(end[i]);
+    }
+    end[i + 1] += end[i];
+  }
+  plan.begin.push_back(T * k);
+  plan.token.resize(static_cast<size_t>(T * k));
+  plan.pair.resize(static_cast<size_t>(T * k));
+  for (int64_t i = 0; i < T * k; ++i) {
+    const int64_t pair = end[static_cast<size_t>(plan.chosen[static_cast<size_t>(i)])]++;
+    plan.token[static_cast<size_t>(pair)] = static_cast<int32_t>(i / k);
+    plan.pair[static_cast<size_t>(i)] = static_cast<int32_t>(pair);
+  }
+}
+
+}  // namespace
+
+void route(Step& s, const Matrix& router) {
+  const ModelConfig& c = s.config;
+  const int64_t T = s.tokens();
+  ExpertPlan& plan = s.state.plan;
+  project(s, s.state.x.data(), c.hidden, {{router, s.state.router.data()}});
+  plan.chosen.resize(static_cast<size_t>(T * c.experts_used));
+  plan.weights.resize(static_cast<size_t>(T * c.experts_used));
+  for (int64_t t = 0; t < T; ++t) {
+    const float* z = s.state.router.data() + t * c.experts;
+    int32_t* chosen = plan.chosen.data() + t * c.experts_used;
+    top_k(z, c.experts, c.experts_used, chosen);
+    gate(c.gating, z, c.experts_used, chosen, plan.weights.data() + t * c.experts_used);
+  }
+  group_by_expert(plan, T, c.experts_used, c.experts);
+}
+
+}  // namespace st

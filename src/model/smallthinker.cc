@@ -1,0 +1,167 @@
+// SmallThinker 4B-A0.6B and 21B-A3B: sparse mixture-of-experts decoders whose router reads the
+// layer's input before attention. Technical report, section 2; GGUF keys as llama.cpp writes them,
+// plus our own smallthinker.rope_layout, .sliding_window_layout and .ffn_down_transposed.
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "base/error.h"
+#include "model/architecture.h"
+#include "model/forward.h"
+#include "model/names.h"
+
+namespace st {
+namespace {
+
+constexpr std::string_view kPrefix = "smallthinker.";
+
+std::string key(std::string_view suffix) { return fmt::format("{}{}", kPrefix, suffix); }
+
+// A per-layer array of 0 and 1 under our own key.
+std::optional<std::vector<bool>> read_layout(const GgufFile& file, std::string_view suffix,
+                                             int64_t layers) {
+  const GgufArray* array = file.find_integers(key(suffix));
+  if (array == nullptr) return std::nullopt;
+  if (array->count != static_cast<uint64_t>(layers)) {
+    fail(ErrorCode::kInvalidData, "key {}: {} entries for {} layers", key(suffix), array->count,
+         layers);
+  }
+  std::vector<bool> layout;
+  for (uint64_t i = 0; i < array->count; ++i) layout.push_back(array->integer(i) != 0);
+  return layout;
+}
+
+// Files without our layout arrays follow llama.cpp's reading: a sliding_window key means that every
+// fourth layer, from 0, is global without RoPE and the others slide with it; no key means RoPE on
+// every layer and no window.
+void read_layouts(const GgufFile& file, ModelConfig& c) {
+  c.window = file.find_u32(key("attention.sliding_window")).value_or(0);
+  std::vector<bool> implied(static_cast<size_t>(c.layers), c.window > 0);
+  for (size_t l = 0; l < implied.size(); l += 4) implied[l] = false;
+  const std::vector<bool> all(static_cast<size_t>(c.layers), true);
+  c.sliding = read_layout(file, "sliding_window_layout", c.layers).value_or(implied);
+  c.rope = read_layout(file, "rope_layout", c.layers).value_or(c.window > 0 ? implied : all);
+}
+
+// The reference's converter never wrote the key for the 4B, whose configuration says sigmoid.
+Gating read_gating(const GgufFile& file, const ModelConfig& c, const ConfigOptions& options,
+                   Notices& notices) {
+  if (options.gating) return *options.gating;
+  if (const auto value = file.find_u32(key("expert_gating_func")); value && *value != 0) {
+    if (*value == 1) return Gating::kSoftmax;
+    if (*value == 2) return Gating::kSigmoid;
+    fail(ErrorCode::kInvalidData, "key {} {}: want 1 (softmax) or 2 (sigmoid)",
+         key("expert_gating_func"), *value);
+  }
+  const bool is_4b = c.hidden == 1536 && c.experts == 32 && c.experts_used == 4;
+  notices.push_back(fmt::format(
+      "no expert gating function in the file: using {}{} (--moe-gating overrides)",
+      is_4b ? "sigmoid" : "softmax", is_4b ? ", as the 4B model's configuration says" : ""));
+  return is_4b ? Gating::kSigmoid : Gating::kSoftmax;
+}
+
+// Some files pad the embedding beyond their list of tokens, so its rows are what counts.
+int64_t vocabulary_rows(const GgufFile& file) {
+  if (const GgufTensor* embedding = file.find_tensor(names::kEmbedding)) {
+    return static_cast<int64_t>(std::min<uint64_t>(embedding->dim(1), INT64_MAX));
+  }
+  const GgufArray* tokens = file.find_strings("tokenizer.ggml.tokens");
+  return tokens == nullptr ? 0 : static_cast<int64_t>(tokens->count);
+}
+
+ModelConfig read_config(const GgufFile& file, const ConfigOptions& options, Notices& notices) {
+  ModelConfig c;
+  c.architecture = "smallthinker";
+  if (const std::string* name = file.find_string("general.name")) c.name = *name;
+  c.layers = file.get_u32(key("block_count"));
+  c.hidden = file.get_u32(key("embedding_length"));
+  c.heads = file.get_u32(key("attention.head_count"));
+  c.kv_heads =
+      file.find_u32(key("attention.head_count_kv")).value_or(static_cast<uint32_t>(c.heads));
+  c.head_dim = file.find_u32(key("attention.key_length"))
+                   .value_or(static_cast<uint32_t>(c.heads > 0 ? c.hidden / c.heads : 0));
+  c.experts = file.get_u32(key("expert_count"));
+  c.experts_used = file.get_u32(key("expert_used_count"));
+  const auto ffn = file.find_u32(key("expert_feed_forward_length"));
+  c.ffn = ffn ? *ffn : file.get_u32(key("feed_forward_length"));
+  c.context = file.get_u32(key("context_length"));
+  c.vocab = vocabulary_rows(file);
+  c.rms_eps = file.find_f32(key("attention.layer_norm_rms_epsilon")).value_or(1e-6f);
+  c.rope_theta = file.find_f32(key("rope.freq_base")).value_or(1.5e6f);
+  check_config(c, std::string(kPrefix));  // before anything is sized by these numbers
+  if (file.find_u32(key("attention.value_length")).value_or(static_cast<uint32_t>(c.head_dim)) !=
+      c.head_dim) {
+    fail(ErrorCode::kUnsupported, "key {} differs from key_length", key("attention.value_length"));
+  }
+  if (const std::string* scaling = file.find_string(key("rope.scaling.type"));
+      scaling != nullptr && *scaling != "none") {
+    fail(ErrorCode::kUnsupported, "key {} '{}' unsupported", key("rope.scaling.type"),
+         printable(*scaling));
+  }
+  read_layouts(file, c);
+  c.down_transposed = file.find_bool(key("ffn_down_transposed")).value_or(false);
+  c.gating = read_gating(file, c, options, notices);
+  check_config(c, std::string(kPrefix));
+  return c;
+}
+
+// The lm_head predictor is one flat tensor, all of the first matrix (R, D) and then all of the
+// second (V, R), so R = n / (D + V).
+void load_predictor(WeightStore& store, const ModelConfig& c, Weights& w) {
+  const GgufTensor* info = store.info(names::kPredictor);
+  if (info == nullptr) return;
+  const auto n = static_cast<int64_t>(info->ne[0]);
+  const int64_t width = c.hidden + c.vocab;
+  const int64_t rank = n / width;
+  const int64_t block = dtype_info(info->type).block_values;
+  if (rank < 1 || rank * width != n || rank % block != 0 || c.hidden % block != 0) {
+    fail(ErrorCode::kInvalidData, "lm-head predictor: {} weights do not fit D={} V={}", n, c.hidden,
+         c.vocab);
+  }
+  const Matrix flat = store.matrix(names::kPredictor, 1, n);
+  w.predictor_down = {flat.type, rank, c.hidden, flat.data};
+  w.predictor_up = {flat.type, c.vocab, rank,
+                    flat.data + row_bytes(flat.type, static_cast<uint64_t>(rank * c.hidden))};
+}
+
+// Down matrices come as (D, F), llama.cpp's way, or transposed as (F, D); the shape tells, and
+// where D == F our own key does.
+bool down_is_transposed(const WeightStore& store, const ModelConfig& c, bool flag, int64_t l) {
+  const GgufTensor* info = store.info(names::layer(l, names::kFfnDown));
+  if (info == nullptr || c.hidden == c.ffn) return flag;
+  return info->dim(0) == static_cast<uint64_t>(c.hidden);
+}
+
+Weights load(WeightStore& store, ResidentExperts& experts, const ModelConfig& c) {
+  using names::layer;
+  Weights w;
+  w.embedding = store.matrix(names::kEmbedding, c.vocab, c.hidden);
+  for (int64_t l = 0; l < c.layers; ++l) {
+    Layer& weights = w.layers.emplace_back();
+    weights.attn_norm = store.vector(layer(l, names::kAttnNorm), c.hidden);
+    weights.wq = store.matrix(layer(l, names::kAttnQ), c.q_width(), c.hidden);
+    weights.wk = store.matrix(layer(l, names::kAttnK), c.kv_width(), c.hidden);
+    weights.wv = store.matrix(layer(l, names::kAttnV), c.kv_width(), c.hidden);
+    weights.wo = store.matrix(layer(l, names::kAttnOutput), c.hidden, c.q_width());
+    weights.ffn_norm = store.vector(layer(l, names::kFfnNorm), c.hidden);
+    weights.router = store.matrix(layer(l, names::kRouter), c.experts, c.hidden);
+    const bool transposed = down_is_transposed(store, c, c.down_transposed, l);
+    experts.add_layer(
+        {.gate = store.stack(layer(l, names::kFfnGate), c.experts, c.ffn, c.hidden),
+         .up = store.stack(layer(l, names::kFfnUp), c.experts, c.ffn, c.hidden),
+         .down = transposed ? store.stack(layer(l, names::kFfnDown), c.experts, c.ffn, c.hidden)
+                            : store.stack(layer(l, names::kFfnDown), c.experts, c.hidden, c.ffn),
+         .down_transposed = transposed});
+  }
+  w.output_norm = store.vector(names::kOutputNorm, c.hidden);
+  w.output =
+      store.has(names::kOutput) ? store.matrix(names::kOutput, c.vocab, c.hidden) : w.embedding;
+  load_predictor(store, c, w);
+  return w;
+}
+
+}  // namespace
+
+const Architecture kSmallThinker = {"smallthinker", read_config, load, early_router_layer};
+
+}  // namespace st

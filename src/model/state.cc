@@ -1,0 +1,40 @@
+#include "model/state.h"
+
+#include <algorithm>
+
+namespace st {
+namespace {
+
+AlignedBuffer<float> floats(int64_t count) {
+  return AlignedBuffer<float>(static_cast<size_t>(count));
+}
+
+}  // namespace
+
+State::State(const ModelConfig& c, int64_t T, int64_t context, int threads)
+    : x(floats(T * c.hidden)),
+      h(floats(T * c.hidden)),
+      q(floats(T * c.q_width())),
+      k(floats(T * c.kv_width())),
+      v(floats(T * c.kv_width())),
+      a(floats(T * c.q_width())),
+      o(floats(T * c.hidden)),
+      scores(floats(threads * (c.heads / c.kv_heads) * context)),
+      cos(floats(T * c.head_dim / 2)),
+      sin(floats(T * c.head_dim / 2)),
+      router(floats(T * c.experts)),
+      pair_in(floats(T * c.experts_used * c.hidden)),
+      gate(floats(T * c.experts_used * c.ffn)),
+      up(floats(T * c.experts_used * c.ffn)),
+      down(floats(T * c.experts_used * c.hidden)),
+      q8(T * std::max(c.hidden, c.q_width())),
+      pair_q8(T * c.experts_used * std::max(c.hidden, c.ffn)),
+      vocab_(c.vocab) {}
+
+float* State::logits(int64_t rows) {
+  const auto need = static_cast<size_t>(rows * vocab_);
+  if (logits_.size() < need) logits_ = AlignedBuffer<float>(need);
+  return logits_.data();
+}
+
+}  // namespace st

@@ -1,0 +1,52 @@
+// Scratch of a forward pass ("RunState"): allocated once, sized for the largest batch.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "base/aligned.h"
+#include "model/config.h"
+#include "model/linear.h"
+
+namespace st {
+
+// Which expert works on which token, grouped so that each expert's weights are read once. A pair is
+// one (token, slot): slot j of token t is its j-th best expert.
+struct ExpertPlan {
+  std::vector<int32_t> chosen;   // (T, k) expert of each slot, best first
+  std::vector<float> weights;    // (T, k) routing weight, sums to 1 over k
+  std::vector<int32_t> experts;  // the distinct experts, ascending
+  std::vector<int64_t> begin;    // (experts + 1): pairs of experts[i] are begin[i] .. begin[i + 1]
+  std::vector<int32_t> token;    // (T * k) token of each pair, in pair order
+  std::vector<int32_t> pair;     // (T, k) pair of each slot
+};
+
+// T: largest batch. Dimensions as in ModelConfig.
+struct State {
+  State(const ModelConfig& config, int64_t max_tokens, int64_t context, int threads);
+
+  AlignedBuffer<float> x;         // (T, D) residual stream
+  AlignedBuffer<float> h;         // (T, D) normalised input of a block
+  AlignedBuffer<float> q;         // (T, H * d)
+  AlignedBuffer<float> k, v;      // (T, K * d)
+  AlignedBuffer<float> a;         // (T, H * d) attention output, heads side by side
+  AlignedBuffer<float> o;         // (T, D) output of a projection
+  AlignedBuffer<float> scores;    // (threads, H / K, context)
+  AlignedBuffer<float> cos, sin;  // (T, d / 2) rotation of each token's position
+  AlignedBuffer<float> router;    // (T, E)
+  AlignedBuffer<float> pair_in;   // (T * k, D) inputs of the experts, where weights are floats
+  AlignedBuffer<float> gate, up;  // (T * k, F)
+  AlignedBuffer<float> down;      // (T * k, D)
+  ExpertPlan plan;
+  Q8Buffer q8;       // the input of the current projection
+  Q8Buffer pair_q8;  // (T * k, max(D, F)) the same for the experts
+
+  // (rows, V); grows to the largest number of rows asked for.
+  float* logits(int64_t rows);
+
+ private:
+  int64_t vocab_;
+  AlignedBuffer<float> logits_;
+};
+
+}  // namespace st

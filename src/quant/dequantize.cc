@@ -1,0 +1,160 @@
+#include <cstring>
+
+#include "quant/quantize.h"
+#include "tensor/blocks.h"
+#include "tensor/float16.h"
+
+namespace st {
+namespace {
+
+// Products of a half-precision scale with the small integers below are exact in float, so each
+// value is rounded at most once, when a minimum is added.
+
+int low_nibble(uint8_t byte) { return byte & 15; }
+int high_nibble(uint8_t byte) { return byte >> 4; }
+float times(float d, int q) { return d * static_cast<float>(q); }
+
+void decode(const float& value, float* y) { *y = value; }
+
+struct Half {
+  uint16_t bits;
+};
+void decode(const Half& value, float* y) { *y = f16_to_f32(value.bits); }
+
+struct BFloat {
+  uint16_t bits;
+};
+void decode(const BFloat& value, float* y) { *y = bf16_to_f32(value.bits); }
+
+void decode(const BlockQ4_0& block, float* y) {
+  const float d = f16_to_f32(block.d);
+  for (int i = 0; i < kBlock / 2; ++i) {
+    y[i] = times(d, low_nibble(block.qs[i]) - 8);
+    y[i + kBlock / 2] = times(d, high_nibble(block.qs[i]) - 8);
+  }
+}
+
+void decode(const BlockQ4_1& block, float* y) {
+  const float d = f16_to_f32(block.d), m = f16_to_f32(block.m);
+  for (int i = 0; i < kBlock / 2; ++i) {
+    y[i] = times(d, low_nibble(block.qs[i])) + m;
+    y[i + kBlock / 2] = times(d, high_nibble(block.qs[i])) + m;
+  }
+}
+
+// 16 if bit i of a block's fifth bits is set.
+int fifth_bit(const uint8_t* qh, int i) { return (qh[i / 8] >> (i % 8) & 1) << 4; }
+
+void decode(const BlockQ5_0& block, float* y) {
+  const float d = f16_to_f32(block.d);
+  for (int i = 0; i < kBlock / 2; ++i) {
+    const int j = i + kBlock / 2;
+    y[i] = times(d, (low_nibble(block.qs[i]) | fifth_bit(block.qh, i)) - 16);
+    y[j] = times(d, (high_nibble(block.qs[i]) | fifth_bit(block.qh, j)) - 16);
+  }
+}
+
+void decode(const BlockQ5_1& block, float* y) {
+  const float d = f16_to_f32(block.d), m = f16_to_f32(block.m);
+  for (int i = 0; i < kBlock / 2; ++i) {
+    const int j = i + kBlock / 2;
+    y[i] = times(d, low_nibble(block.qs[i]) | fifth_bit(block.qh, i)) + m;
+    y[j] = times(d, high_nibble(block.qs[i]) | fifth_bit(block.qh, j)) + m;
+  }
+}
+
+void decode(const BlockQ8_0& block, float* y) {
+  const float d = f16_to_f32(block.d);
+  for (int i = 0; i < kBlock; ++i) y[i] = times(d, block.qs[i]);
+}
+
+// Six-bit scale and minimum of sub-block k: the first four lie in bytes 0-3 and 4-7; the last four
+// have their low bits in the nibbles of bytes 8-11 and their top bits above the first four.
+struct SubBlock {
+  int scale, min;
+};
+SubBlock sub_block(const uint8_t* s, int k) {
+  if (k < 4) return {s[k] & 63, s[k + 4] & 63};
+  return {(s[k + 4] & 15) | (s[k - 4] >> 6) << 4, (s[k + 4] >> 4) | (s[k] >> 6) << 4};
+}
+
+void decode(const BlockQ4_K& block, float* y) {
+  const float d = f16_to_f32(block.d), dmin = f16_to_f32(block.dmin);
+  for (int k = 0; k < 8; ++k) {
+    const SubBlock sub = sub_block(block.scales, k);
+    const float scale = times(d, sub.scale), min = times(dmin, sub.min);
+    const uint8_t* qs = block.qs + 32 * (k / 2);
+    for (int i = 0; i < 32; ++i) {
+      const int q = k % 2 ? high_nibble(qs[i]) : low_nibble(qs[i]);
+      y[32 * k + i] = times(scale, q) - min;
+    }
+  }
+}
+
+void decode(const BlockQ5_K& block, float* y) {
+  const float d = f16_to_f32(block.d), dmin = f16_to_f32(block.dmin);
+  for (int k = 0; k < 8; ++k) {
+    const SubBlock sub = sub_block(block.scales, k);
+    const float scale = times(d, sub.scale), min = times(dmin, sub.min);
+    const uint8_t* qs = block.qs + 32 * (k / 2);
+    for (int i = 0; i < 32; ++i) {
+      const int low = k % 2 ? high_nibble(qs[i]) : low_nibble(qs[i]);
+      const int q = low | (block.qh[i] >> k & 1) << 4;
+      y[32 * k + i] = times(scale, q) - min;
+    }
+  }
+}
+
+// Halves of 128 values, each in four groups of 32: two groups share the bytes of ql, all four the
+// two top bits in a byte of qh.
+void decode(const BlockQ6_K& block, float* y) {
+  const float d = f16_to_f32(block.d);
+  for (int i = 0; i < kSuperBlock; ++i) {
+    const int half = i / 128, group = i / 32 % 4, l = i % 32;
+    const uint8_t pair = block.ql[64 * half + 32 * (group % 2) + l];
+    const int low = group < 2 ? low_nibble(pair) : high_nibble(pair);
+    const int top = block.qh[32 * half + l] >> (2 * group) & 3;
+    y[i] = times(times(d, block.scales[i / 16]), (low | top << 4) - 32);
+  }
+}
+
+template <typename Element>
+void decode_row(int64_t values, const std::byte* in, int64_t n, float* y) {
+  for (int64_t i = 0; i < n; i += values, in += sizeof(Element)) {
+    Element element;
+    std::memcpy(&element, in, sizeof element);  // `in` has no alignment
+    decode(element, y + i);
+  }
+}
+
+}  // namespace
+
+void dequantize_row(DType type, const std::byte* in, int64_t n, float* y) {
+  const int64_t values = dtype_info(type).block_values;
+  switch (type) {
+    case DType::kF32:
+      return decode_row<float>(values, in, n, y);
+    case DType::kF16:
+      return decode_row<Half>(values, in, n, y);
+    case DType::kBF16:
+      return decode_row<BFloat>(values, in, n, y);
+    case DType::kQ4_0:
+      return decode_row<BlockQ4_0>(values, in, n, y);
+    case DType::kQ4_1:
+      return decode_row<BlockQ4_1>(values, in, n, y);
+    case DType::kQ5_0:
+      return decode_row<BlockQ5_0>(values, in, n, y);
+    case DType::kQ5_1:
+      return decode_row<BlockQ5_1>(values, in, n, y);
+    case DType::kQ8_0:
+      return decode_row<BlockQ8_0>(values, in, n, y);
+    case DType::kQ4_K:
+      return decode_row<BlockQ4_K>(values, in, n, y);
+    case DType::kQ5_K:
+      return decode_row<BlockQ5_K>(values, in, n, y);
+    case DType::kQ6_K:
+      return decode_row<BlockQ6_K>(values, in, n, y);
+  }
+}
+
+}  // namespace st

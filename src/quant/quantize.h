@@ -1,0 +1,25 @@
+// Weights between float and the file formats, row by row; scalar and exact.
+//
+// The bytes follow the documented ggml rules to the bit: separate float roundings, no fused
+// multiply-add, ties as each format says. Where the rules leave a block undefined, because
+// 1 / scale is not finite, its values are written as zero. A scale beyond half precision is written
+// as infinity, a NaN in a block as any value: whoever must refuse such rows looks at x first.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "tensor/dtype.h"
+
+namespace st {
+
+// Types quantize_row can write: F32, F16, BF16, Q8_0, Q4_0.
+bool can_quantize(DType type);
+
+// Encodes n values of a row. REQUIRES: can_quantize(type), n is a multiple of the block size.
+void quantize_row(DType type, const float* x, int64_t n, std::byte* out);
+
+// Decodes n values of a row; every DType. REQUIRES: n is a multiple of the block size.
+void dequantize_row(DType type, const std::byte* in, int64_t n, float* y);
+
+}  // namespace st

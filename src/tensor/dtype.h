@@ -1,0 +1,45 @@
+// Tensor element types. The numbers are part of the GGUF file format: never change them.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string_view>
+
+namespace st {
+
+enum class DType : uint32_t {
+  kF32 = 0,
+  kF16 = 1,
+  kQ4_0 = 2,
+  kQ4_1 = 3,
+  kQ5_0 = 6,
+  kQ5_1 = 7,
+  kQ8_0 = 8,
+  kQ4_K = 12,
+  kQ5_K = 13,
+  kQ6_K = 14,
+  kBF16 = 30,
+};
+
+// Values come in blocks of `block_values` consecutive elements of a row, `block_bytes` each.
+struct DTypeInfo {
+  DType type;
+  std::string_view name;  // "Q4_0"
+  uint32_t block_values;
+  uint32_t block_bytes;
+};
+
+// The types we read; nullptr for any other id.
+const DTypeInfo* find_dtype(uint32_t id);
+const DTypeInfo& dtype_info(DType type);
+std::string_view dtype_name(DType type);
+// By name, upper or lower case; for command-line arguments.
+std::optional<DType> parse_dtype(std::string_view name);
+
+// Bytes of one row. REQUIRES: cols is a multiple of the block size.
+constexpr uint64_t row_bytes(const DTypeInfo& info, uint64_t cols) {
+  return cols / info.block_values * info.block_bytes;
+}
+inline uint64_t row_bytes(DType type, uint64_t cols) { return row_bytes(dtype_info(type), cols); }
+
+}  // namespace st

@@ -1,0 +1,140 @@
+#include <gtest/gtest.h>
+
+#include <bit>
+#include <cmath>
+#include <cstdint>
+#include <random>
+#include <vector>
+
+#include "tensor/dtype.h"
+#include "tensor/float16.h"
+#include "tensor/matrix.h"
+
+namespace st {
+namespace {
+
+uint32_t bits(float f) { return std::bit_cast<uint32_t>(f); }
+
+// Bit patterns around every place where rounding to half precision or bfloat16 can change, and many
+// at random; all of them also negated.
+std::vector<float> probes() {
+  std::vector<uint32_t> patterns;
+  for (uint32_t h = 0; h < 0x7C00;
+       ++h) {  // each half, the point midway to the next, and neighbours
+    const uint32_t here = bits(f16_to_f32(static_cast<uint16_t>(h)));
+    const float next = h == 0x7BFF ? 65536.0f : f16_to_f32(static_cast<uint16_t>(h + 1));
+    const uint32_t middle = bits((std::bit_cast<float>(here) + next) / 2);
+    for (uint32_t p : {here, middle}) {
+      for (uint32_t step : {-1, 0, 1}) patterns.push_back(p + step);
+    }
+  }
+  for (uint32_t b = 0; b < 0x8000; ++b) {  // likewise for bfloat16, including infinity and NaN
+    for (uint32_t low : {0x0000, 0x0001, 0x7FFF, 0x8000, 0x8001, 0xFFFF}) {
+      patterns.push_back(b << 16 | low);
+    }
+  }
+  std::mt19937 random(1);
+  for (int i = 0; i < 2'000'000; ++i) patterns.push_back(uint32_t(random()));
+
+  std::vector<float> values;
+  values.reserve(2 * patterns.size());
+  for (uint32_t p : patterns) {
+    values.push_back(std::bit_cast<float>(p));
+    values.push_back(std::bit_cast<float>(p ^ 0x80000000));
+  }
+  return values;
+}
+
+TEST(Float16, EveryHalfSurvivesARoundTrip) {
+  for (uint32_t h = 0; h < 0x10000; ++h) {
+    const auto half = static_cast<uint16_t>(h);
+    const float f = f16_to_f32(half);
+    if ((h & 0x7FFF) > 0x7C00) {
+      ASSERT_TRUE(std::isnan(f)) << h;
+      ASSERT_EQ(f32_to_f16(f), half | 0x200) << h;  // quiet, same payload
+    } else {
+      ASSERT_EQ(f32_to_f16(f), half) << h;
+      const int exponent = h >> 10 & 31, mantissa = h & 0x3FF;
+      double value = exponent ? std::ldexp(1024 + mantissa, exponent - 25) : mantissa * 0x1p-24;
+      if (exponent == 31) value = INFINITY;
+      ASSERT_EQ(f, h & 0x8000 ? -value : value) << h;
+      ASSERT_EQ(std::signbit(f), h >= 0x8000) << h;
+    }
+  }
+}
+
+#ifdef __FLT16_MAX__  // the compiler has the type
+TEST(Float16, RoundsLikeTheCompiler) {
+  for (float f : probes()) {
+    const auto expected = std::bit_cast<uint16_t>(static_cast<_Float16>(f));
+    if (std::isnan(f)) {
+      ASSERT_GT(f32_to_f16(f) & 0x7FFF, 0x7C00) << bits(f);
+    } else {
+      ASSERT_EQ(f32_to_f16(f), expected) << bits(f);
+    }
+  }
+  for (uint32_t h = 0; h <= 0x7C00; ++h) {
+    const auto half = static_cast<uint16_t>(h);
+    ASSERT_EQ(f16_to_f32(half), static_cast<float>(std::bit_cast<_Float16>(half))) << h;
+  }
+}
+#endif
+
+TEST(BFloat16, RoundsToTheNearestAndEven) {
+  for (float f : probes()) {
+    const uint16_t b = f32_to_bf16(f);
+    const float back = bf16_to_f32(b);
+    if (std::isnan(f)) {
+      ASSERT_TRUE(std::isnan(back)) << bits(f);
+      ASSERT_EQ(b, bits(f) >> 16 | 0x40) << bits(f);
+      continue;
+    }
+    ASSERT_EQ(std::signbit(back), std::signbit(f));
+    // The candidates are the truncation and its successor; infinity counts as 2^128.
+    const auto below = static_cast<uint16_t>(bits(f) >> 16);
+    if (bits(f) << 16 == 0) {
+      ASSERT_EQ(b, below);
+      continue;
+    }
+    const uint32_t rest = bits(f) & 0xFFFF;
+    const bool up = rest > 0x8000 || (rest == 0x8000 && below % 2 == 1);
+    ASSERT_EQ(b, below + up) << bits(f);
+  }
+  EXPECT_EQ(f32_to_bf16(3.4e38f), 0x7F80);  // overflow
+}
+
+TEST(DType, NamesAndSizes) {
+  EXPECT_EQ(parse_dtype("Q4_0"), DType::kQ4_0);
+  EXPECT_EQ(parse_dtype("q4_k"), DType::kQ4_K);
+  EXPECT_EQ(parse_dtype("bf16"), DType::kBF16);
+  for (const char* bad : {"", "q4", "Q4_0 ", "q4_00", "float"}) {
+    EXPECT_EQ(parse_dtype(bad), std::nullopt) << bad;
+  }
+  int known = 0;
+  for (uint32_t id = 0; id < 256; ++id) {
+    const DTypeInfo* info = find_dtype(id);
+    if (!info) continue;
+    ++known;
+    EXPECT_EQ(static_cast<uint32_t>(info->type), id);
+    EXPECT_EQ(parse_dtype(info->name), info->type);
+    EXPECT_EQ(dtype_name(info->type), info->name);
+  }
+  EXPECT_EQ(known, 11);
+  EXPECT_EQ(find_dtype(4), nullptr);
+  EXPECT_EQ(find_dtype(0xFFFFFFFF), nullptr);
+  EXPECT_EQ(row_bytes(DType::kQ4_0, 2560), 80u * 18);
+  EXPECT_EQ(row_bytes(DType::kQ6_K, 512), 420u);
+  EXPECT_EQ(row_bytes(DType::kF32, 3), 12u);
+}
+
+TEST(Matrix, RowsLieBackToBack) {
+  const std::byte bytes[3 * 34] = {};
+  const Matrix m = {DType::kQ8_0, 3, 32, bytes};
+  EXPECT_TRUE(m);
+  EXPECT_FALSE(Matrix{});
+  EXPECT_EQ(m.stride(), 34u);
+  EXPECT_EQ(m.row(2), bytes + 68);
+}
+
+}  // namespace
+}  // namespace st

@@ -1,0 +1,258 @@
+#include <gtest/gtest.h>
+
+#include <fstream>
+#include <functional>
+#include <nlohmann/json.hpp>
+#include <random>
+
+#include "text/pretokenize.h"
+#include "text/testing.h"
+
+namespace st {
+namespace {
+
+using nlohmann::json;
+using testkit::error_of;
+
+// A small tokenizer.json: the 256 bytes, "hi" (256), and three added tokens.
+json small_tokenizer() {
+  json vocab = {{"hi", 256}};
+  for (int byte = 0; byte < 256; ++byte) vocab[byte_to_char(static_cast<uint8_t>(byte))] = byte;
+  const auto added = [](int id, const char* content, bool special) {
+    return json{{"id", id},        {"content", content},  {"single_word", false}, {"lstrip", false},
+                {"rstrip", false}, {"normalized", false}, {"special", special}};
+  };
+  const json bytes = {{"type", "ByteLevel"}, {"add_prefix_space", false}, {"use_regex", false}};
+  const json split = {{"type", "Split"},
+                      {"pattern", {{"Regex", kQwen2Pattern}}},
+                      {"behavior", "Isolated"},
+                      {"invert", false}};
+  return {{"version", "1.0"},
+          {"added_tokens",
+           {added(257, "<s>", true), added(258, "<|x|>", false), added(260, "<think>", false)}},
+          {"normalizer", {{"type", "NFC"}}},
+          {"pre_tokenizer", {{"type", "Sequence"}, {"pretokenizers", {split, bytes}}}},
+          {"post_processor", {{"type", "ByteLevel"}}},
+          {"decoder", {{"type", "ByteLevel"}}},
+          {"model", {{"type", "BPE"}, {"vocab", vocab}, {"merges", {"h i"}}}}};
+}
+
+Vocab parse(const json& tokenizer, const json& tokenizer_config = json::object(),
+            const json& generation = json::object(), const json& config = json::object()) {
+  return parse_hf_vocab({.tokenizer = tokenizer.dump(),
+                         .tokenizer_config = tokenizer_config.dump(),
+                         .generation_config = generation.dump(),
+                         .config = config.dump(),
+                         .chat_template = ""},
+                        262);
+}
+
+TEST(HfVocab, ReadsTheTinyModel) {
+  const Vocab vocab = read_hf_vocab(testkit::kTinyFolder, 4096);
+  ASSERT_EQ(vocab.tokens.size(), 4096u);
+  EXPECT_EQ(vocab.tokens[0], "!");
+  EXPECT_EQ(vocab.tokens[4079], "<|im_end|>");
+  EXPECT_EQ(vocab.types[4079], TokenType::kControl);
+  EXPECT_EQ(vocab.tokens[4080], "[PAD4080]");
+  EXPECT_EQ(vocab.types[4080], TokenType::kUnused);
+  EXPECT_EQ(vocab.merges.size(), 3821u);
+  EXPECT_EQ(vocab.pre, "qwen2");
+  EXPECT_TRUE(vocab.nfc);
+  EXPECT_EQ(vocab.bos, 4077);  // from generation_config.json
+  EXPECT_EQ(vocab.eos, 4079);
+  EXPECT_EQ(vocab.pad, 4077);
+  EXPECT_FALSE(vocab.add_bos);
+  EXPECT_EQ(vocab.end_of_generation, (std::vector<Token>{4077, 4079}));
+  EXPECT_TRUE(vocab.chat_template.starts_with("{%- for message in messages -%}"));
+}
+
+TEST(HfVocab, TypesAndPadding) {
+  const Vocab vocab = parse(small_tokenizer());
+  ASSERT_EQ(vocab.tokens.size(), 262u);
+  EXPECT_EQ(vocab.types[256], TokenType::kNormal);
+  EXPECT_EQ(vocab.types[257], TokenType::kControl);
+  EXPECT_EQ(vocab.types[258], TokenType::kControl);  // by its looks
+  EXPECT_EQ(vocab.types[259], TokenType::kUnused);   // a gap
+  EXPECT_EQ(vocab.tokens[259], "[PAD259]");
+  EXPECT_EQ(vocab.types[260], TokenType::kUserDefined);
+  EXPECT_EQ(vocab.tokens[261], "[PAD261]");
+  const Vocab unpadded = parse_hf_vocab({.tokenizer = small_tokenizer().dump()}, 0);
+  EXPECT_EQ(unpadded.tokens.size(), 261u);
+}
+
+TEST(HfVocab, MergesAsStringsOrPairs) {
+  json tokenizer = small_tokenizer();
+  tokenizer["model"]["merges"] = json::array({json::array({"h", "i"})});
+  EXPECT_EQ(parse(tokenizer).merges, parse(small_tokenizer()).merges);
+  EXPECT_EQ(parse(tokenizer).merges, std::vector<std::string>{"h i"});
+}
+
+TEST(HfVocab, NormalizerMayBeNull) {
+  json tokenizer = small_tokenizer();
+  tokenizer["normalizer"] = nullptr;
+  EXPECT_FALSE(parse(tokenizer).nfc);
+}
+
+TEST(HfVocab, SpecialIds) {
+  const json tokenizer = small_tokenizer();
+  Vocab vocab = parse(tokenizer, {{"bos_token", nullptr},
+                                  {"eos_token", {{"content", "<|x|>"}}},
+                                  {"pad_token", "<s>"},
+                                  {"add_bos_token", true}});
+  EXPECT_EQ(std::tuple(vocab.bos, vocab.eos, vocab.pad), std::tuple(-1, 258, 257));
+  EXPECT_TRUE(vocab.add_bos);
+  EXPECT_EQ(vocab.end_of_generation, (std::vector<Token>{258}));
+
+  const json ids = {{"bos_token_id", 7}, {"eos_token_id", {9, 8}}, {"pad_token_id", 6}};
+  vocab = parse(tokenizer, {{"eos_token", "<s>"}}, ids);
+  EXPECT_EQ(std::tuple(vocab.bos, vocab.eos, vocab.pad), std::tuple(7, 257, 6));
+  EXPECT_EQ(vocab.end_of_generation, (std::vector<Token>{8, 9, 257}));
+  vocab = parse(tokenizer, {{"bos_token", "<s>"}}, ids);
+  EXPECT_EQ(std::tuple(vocab.bos, vocab.eos), std::tuple(257, 9));
+
+  vocab = parse(tokenizer, json::object(), {{"eos_token_id", 5}}, ids);
+  EXPECT_EQ(std::tuple(vocab.bos, vocab.eos), std::tuple(7, 5));
+  EXPECT_EQ(vocab.end_of_generation, (std::vector<Token>{5}));
+}
+
+TEST(HfVocab, ChatTemplate) {
+  HfVocabFiles files = {.tokenizer = small_tokenizer().dump()};
+  const auto chat_template = [&](const json& value) {
+    files.tokenizer_config = json{{"chat_template", value}}.dump();
+    return parse_hf_vocab(files, 0).chat_template;
+  };
+  EXPECT_EQ(chat_template(nullptr), "");
+  EXPECT_EQ(chat_template("one"), "one");
+  const json list = {{{"name", "tools"}, {"template", "t"}},
+                     {{"name", "default"}, {"template", "d"}}};
+  EXPECT_EQ(chat_template(list), "d");
+  EXPECT_EQ(error_of([&] { chat_template(3); }),
+            "tokenizer_config.json: chat_template: want a string, got 3");
+  files.chat_template = "from its file";
+  EXPECT_EQ(chat_template(list), "from its file");
+}
+
+TEST(HfVocab, ReadsAFolder) {
+  const std::string folder = testing::TempDir() + "/hf_vocab_test";
+  std::filesystem::create_directory(folder);
+  EXPECT_EQ(error_of([&] { read_hf_vocab(folder, 0); }),
+            folder + "/tokenizer.json: cannot open: No such file or directory");
+  std::ofstream(folder + "/tokenizer.json") << small_tokenizer();
+  std::ofstream(folder + "/chat_template.jinja") << "{{ x }}";
+  EXPECT_EQ(read_hf_vocab(folder, 0).chat_template, "{{ x }}");
+  std::ofstream(folder + "/generation_config.json") << "{";
+  EXPECT_EQ(error_of([&] { read_hf_vocab(folder, 0); }),
+            folder + ": generation_config.json: invalid JSON at byte 2");
+  std::filesystem::remove_all(folder);
+}
+
+// The error of a tokenizer.json with `value` at the JSON pointer `path`; without the file's name.
+std::string error_with(const char* path, const json& value) {
+  json tokenizer = small_tokenizer();
+  tokenizer[json::json_pointer(path)] = value;
+  std::string error = error_of([&] { Tokenizer{parse(tokenizer)}; });
+  constexpr std::string_view kFile = "tokenizer.json: ";
+  return error.starts_with(kFile) ? error.substr(kFile.size()) : error;
+}
+
+TEST(HfVocab, RefusesTokensThatCannotBe) {
+  EXPECT_EQ(error_with("/version", "2.0"), "no error");
+  EXPECT_EQ(error_with("/added_tokens/0/id", int64_t{1} << 31),
+            "added_tokens[0]: id 2147483648 >= 2^24");
+  EXPECT_EQ(error_with("/added_tokens/0/id", 262), "added_tokens[0]: id 262 >= vocab_size 262");
+  EXPECT_EQ(error_with("/added_tokens/0/id", -1), "added_tokens[0]: id -1 < 0");
+  EXPECT_EQ(error_with("/added_tokens/0/id", 258), "added_tokens[1]: id 258 is already '<s>'");
+  EXPECT_EQ(error_with("/added_tokens/1/id", 256), "added_tokens[1]: id 256 is already 'hi'");
+  EXPECT_EQ(error_with("/added_tokens/0/content", ""),
+            "added_tokens[0]: content: missing or empty");
+  EXPECT_EQ(error_with("/added_tokens/0/content", "<think>"),
+            "tokens[260]: '<think>' is also token 257");
+  EXPECT_EQ(error_with("/added_tokens/0", 5), "added_tokens[0]: want a JSON object");
+  EXPECT_EQ(error_with("/added_tokens", 5), "added_tokens: want an array");
+  EXPECT_EQ(error_with("/model/vocab/hi", 255), "vocab '\u00FF': id 255 is already 'hi'");
+  EXPECT_EQ(error_with("/model/vocab/hi", 1 << 24), "vocab 'hi': id 16777216 >= 2^24");
+  EXPECT_EQ(error_with("/model/vocab/hi", 262), "vocab 'hi': id 262 >= vocab_size 262");
+  EXPECT_EQ(error_with("/model/vocab", json::array()), "model: vocab: want an object");
+  EXPECT_EQ(error_with("/model/vocab", json::object()), "tokens: none for byte 0x00");
+}
+
+TEST(HfVocab, RefusesMergesThatCannotBe) {
+  EXPECT_EQ(error_with("/model/merges/0", "a b"), "merges[0]: 'ab' not in vocab");
+  EXPECT_EQ(error_with("/model/merges/0", json::array({"h", "i", "x"})),
+            "merges[0]: want a string or a pair of strings");
+  EXPECT_EQ(error_with("/model/merges/0", 5), "merges[0]: want a string or a pair of strings");
+  EXPECT_EQ(error_with("/model/merges/0", json::array({"h i", "x"})),
+            "merges[0]: want two pieces and a space, got 'h i x'");
+  EXPECT_EQ(error_with("/model/merges", nullptr), "model: merges: want an array");
+}
+
+TEST(HfVocab, RefusesOtherTokenizers) {
+  EXPECT_EQ(error_with("/model/type", "WordPiece"), "model: type 'WordPiece' is not supported");
+  EXPECT_EQ(error_with("/model/dropout", 0.1), "model: dropout is not supported");
+  EXPECT_EQ(error_with("/model/byte_fallback", true), "model: byte_fallback is not supported");
+  EXPECT_EQ(error_with("/model/ignore_merges", true), "model: ignore_merges is not supported");
+  EXPECT_EQ(error_with("/model/continuing_subword_prefix", "##"),
+            "model: continuing_subword_prefix '##' is not supported");
+  EXPECT_EQ(error_with("/model", nullptr), "model: type 'null' is not supported");
+  EXPECT_EQ(error_with("/normalizer/type", "NFKC"), "normalizer: type 'NFKC' is not supported");
+  EXPECT_EQ(error_with("/post_processor/type", "TemplateProcessing"),
+            "post_processor: type 'TemplateProcessing' is not supported");
+  EXPECT_EQ(error_with("/decoder/type", "Metaspace"), "decoder: type 'Metaspace' is not supported");
+  EXPECT_EQ(error_with("/pre_tokenizer", nullptr), "pre_tokenizer: type 'null' is not supported");
+  EXPECT_EQ(error_with("/pre_tokenizer/pretokenizers", json::array()),
+            "pre_tokenizer: want a sequence of Split and ByteLevel");
+  EXPECT_EQ(error_with("/pre_tokenizer/pretokenizers/0/type", "Digits"),
+            "pre_tokenizer[0]: type 'Digits' is not supported");
+  EXPECT_EQ(error_with("/pre_tokenizer/pretokenizers/0/pattern/Regex", "(a+)+\n"),
+            "pre_tokenizer: unknown pattern '(a+)+\\x0a'");
+  EXPECT_EQ(error_with("/pre_tokenizer/pretokenizers/0/behavior", "Removed"),
+            "pre_tokenizer: behavior 'Removed' is not supported");
+  EXPECT_EQ(error_with("/pre_tokenizer/pretokenizers/0/invert", true),
+            "pre_tokenizer: invert is not supported");
+  EXPECT_EQ(error_with("/pre_tokenizer/pretokenizers/1/add_prefix_space", nullptr),
+            "pre_tokenizer: add_prefix_space is not supported");
+  EXPECT_EQ(error_with("/pre_tokenizer/pretokenizers/1/use_regex", true),
+            "pre_tokenizer: use_regex is not supported");
+  EXPECT_EQ(error_with("/added_tokens/2/lstrip", true), "added_tokens[2]: lstrip is not supported");
+}
+
+TEST(HfVocab, RefusesIdsThatAreNoToken) {
+  const auto error_of_ids = [](const json& tokenizer_config, const json& generation) {
+    return error_of([&] { parse(small_tokenizer(), tokenizer_config, generation); });
+  };
+  const json none = json::object();
+  EXPECT_EQ(error_of_ids({{"eos_token", "<nope\x1b>"}}, none),
+            "tokenizer_config.json: eos_token: '<nope\\x1b>' not in vocab");
+  EXPECT_EQ(error_of_ids({{"eos_token", 5}}, none),
+            "tokenizer_config.json: eos_token: want a string, got 5");
+  EXPECT_EQ(error_of_ids(none, {{"eos_token_id", {1, 262}}}),
+            "generation_config.json: eos_token_id[1]: want an integer in 0..261, got 262");
+  EXPECT_EQ(error_of_ids(none, {{"bos_token_id", -1}}),
+            "generation_config.json: bos_token_id[0]: want an integer in 0..261, got -1");
+  EXPECT_EQ(error_of([] { parse_hf_vocab({.tokenizer = "{}"}, -1); }),
+            "vocab_size -1, want 0..2^24");
+}
+
+// Whatever is cut off or changed: an Error or a vocabulary that works, nothing else.
+TEST(HfVocab, SurvivesDamage) {
+  const std::string good = small_tokenizer().dump();
+  const auto survive = [](const std::string& text) {
+    try {
+      const Tokenizer tokenizer(parse_hf_vocab({.tokenizer = text}, 0));
+      return tokenizer.size() > 0;
+    } catch (const Error&) {
+      return false;
+    }
+  };
+  EXPECT_TRUE(survive(good));
+  for (size_t n = 0; n < good.size(); n += 7) EXPECT_FALSE(survive(good.substr(0, n)));
+  std::mt19937 random(2);
+  for (int round = 0; round < 1'000; ++round) {
+    std::string text = good;
+    for (int i = 0; i < 2; ++i) text[random() % text.size()] = static_cast<char>(random());
+    survive(text);
+  }
+}
+
+}  // namespace
+}  // namespace st

@@ -1,0 +1,79 @@
+#include "text/special_tokens.h"
+
+#include <algorithm>
+
+#include "base/error.h"
+
+namespace st {
+namespace {
+
+void check(const std::vector<SpecialTokens::Name>& names) {
+  size_t total = 0;
+  for (const auto& [text, token] : names) {
+    total += text.size();
+    if (text.empty() || text.size() > SpecialTokens::kMaxNameBytes) {
+      fail(ErrorCode::kInvalidData, "tokens[{}]: special token of {} bytes, want 1..{}", token,
+           text.size(), SpecialTokens::kMaxNameBytes);
+    }
+    if (total > SpecialTokens::kMaxTotalBytes) {
+      fail(ErrorCode::kInvalidData, "tokens[{}]: special tokens have more than {} bytes in all",
+           token, SpecialTokens::kMaxTotalBytes);
+    }
+  }
+}
+
+}  // namespace
+
+SpecialTokens::SpecialTokens(std::vector<Name> names) {
+  check(names);
+  std::ranges::stable_sort(names, {}, &Name::text);
+  const auto same = std::ranges::adjacent_find(names, {}, &Name::text);
+  if (same != names.end()) {
+    fail(ErrorCode::kInvalidData, "tokens[{}]: '{}' is also token {}", same[1].token,
+         printable(same->text), same->token);
+  }
+
+  struct Range {
+    size_t begin, end, depth;  // the names below a node, which share their first `depth` bytes
+  };
+  std::vector<Range> ranges = {{0, names.size(), 0}};
+  nodes_.emplace_back();
+  for (size_t i = 0; i < nodes_.size(); ++i) {
+    auto [begin, end, depth] = ranges[i];
+    if (begin < end && names[begin].text.size() == depth) nodes_[i].token = names[begin++].token;
+    nodes_[i].first_child = static_cast<uint32_t>(nodes_.size());
+    while (begin < end) {
+      const size_t first = begin;
+      const char byte = names[first].text[depth];
+      while (begin < end && names[begin].text[depth] == byte) ++begin;
+      nodes_.push_back({.byte = static_cast<uint8_t>(byte)});
+      ranges.push_back({first, begin, depth + 1});
+      ++nodes_[i].children;
+    }
+  }
+  for (size_t i = 0; i < nodes_[0].children; ++i) begins_[nodes_[1 + i].byte] = true;
+}
+
+const SpecialTokens::Node* SpecialTokens::child(const Node& node, uint8_t byte) const {
+  const Node* begin = nodes_.data() + node.first_child;
+  const Node* end = begin + node.children;
+  const Node* it = std::ranges::lower_bound(begin, end, byte, {}, &Node::byte);
+  return it != end && it->byte == byte ? it : nullptr;
+}
+
+std::optional<SpecialTokens::Match> SpecialTokens::find(std::string_view text, size_t from) const {
+  for (size_t begin = from; begin < text.size(); ++begin) {
+    if (!begins_[static_cast<uint8_t>(text[begin])]) continue;
+    std::optional<Match> longest;
+    const Node* node = nodes_.data();
+    for (size_t i = begin; i < text.size(); ++i) {
+      node = child(*node, static_cast<uint8_t>(text[i]));
+      if (node == nullptr) break;
+      if (node->token >= 0) longest = {begin, i + 1, node->token};
+    }
+    if (longest) return longest;
+  }
+  return std::nullopt;
+}
+
+}  // namespace st

@@ -1,0 +1,176 @@
+#include "text/tokenizer.h"
+
+#include <algorithm>
+#include <cstdint>
+
+#include "base/error.h"
+#include "text/bpe.h"
+#include "text/byte_alphabet.h"
+#include "text/nfc.h"
+#include "text/pretokenize.h"
+#include "text/special_tokens.h"
+#include "text/utf8.h"
+
+namespace st {
+namespace {
+
+constexpr size_t kMaxTokens = size_t{1} << 24;
+constexpr size_t kMaxTextBytes = INT32_MAX;
+
+void check(const Vocab& vocab) {
+  const size_t n = vocab.tokens.size();
+  if (n == 0 || n > kMaxTokens) fail(ErrorCode::kInvalidData, "{} tokens, want 1..2^24", n);
+  if (vocab.types.size() != n) {
+    fail(ErrorCode::kInvalidData, "{} token types for {} tokens", vocab.types.size(), n);
+  }
+  const auto check_id = [&](const char* name, Token id, Token min) {
+    if (id < min || (id >= 0 && static_cast<size_t>(id) >= n)) {
+      fail(ErrorCode::kInvalidData, "{} token {}, want {}..{}", name, id, min, n - 1);
+    }
+  };
+  check_id("bos", vocab.bos, -1);
+  check_id("eos", vocab.eos, -1);
+  check_id("padding", vocab.pad, -1);
+  for (const Token id : vocab.end_of_generation) check_id("end-of-generation", id, 0);
+}
+
+SpecialTokens special_tokens(const Vocab& vocab, bool with_control) {
+  std::vector<SpecialTokens::Name> names;
+  for (size_t id = 0; id < vocab.tokens.size(); ++id) {
+    const TokenType type = vocab.types[id];
+    if (type == TokenType::kUserDefined || (with_control && type == TokenType::kControl)) {
+      names.push_back({vocab.tokens[id], static_cast<Token>(id)});
+    }
+  }
+  return SpecialTokens(std::move(names));
+}
+
+// What each token prints as, end to end in one string.
+class Pieces {
+ public:
+  explicit Pieces(const Vocab& vocab) {
+    ends_.reserve(vocab.tokens.size());
+    for (size_t id = 0; id < vocab.tokens.size(); ++id) {
+      bytes_ += bytes_of_token(vocab.tokens[id], vocab.types[id]);
+      ends_.push_back(bytes_.size());
+    }
+  }
+
+  std::string_view operator[](Token token) const {
+    const auto id = static_cast<size_t>(token);
+    const size_t begin = id == 0 ? 0 : ends_[id - 1];
+    return std::string_view(bytes_).substr(begin, ends_[id] - begin);
+  }
+
+ private:
+  static std::string bytes_of_token(const std::string& text, TokenType type) {
+    if (type == TokenType::kUnused) return {};
+    if (type != TokenType::kNormal) return text;
+    return alphabet_to_bytes(text).value_or(text);
+  }
+
+  std::string bytes_;
+  std::vector<size_t> ends_;
+};
+
+}  // namespace
+
+struct Tokenizer::Impl {
+  explicit Impl(const Vocab& vocab)
+      : pretokenizer(vocab.pre),
+        bpe(vocab),
+        user_defined(special_tokens(vocab, false)),
+        all_special(special_tokens(vocab, true)),
+        pieces(vocab) {}
+
+  Pretokenizer pretokenizer;
+  Bpe bpe;
+  SpecialTokens user_defined, all_special;
+  Pieces pieces;
+};
+
+namespace {
+
+// Encodes stretches of text without special tokens, for one call of encode().
+class PlainEncoder {
+ public:
+  PlainEncoder(const Pretokenizer& pretokenizer, const Bpe& bpe, bool use_nfc)
+      : scanner_(pretokenizer), bpe_(bpe), use_nfc_(use_nfc) {}
+
+  // Bytes that are not UTF-8 are pieces of their own between the stretches that are.
+  void encode(std::string_view text, std::vector<Token>& out) {
+    while (!text.empty()) {
+      const size_t valid = valid_utf8_prefix(text);
+      encode_utf8(text.substr(0, valid), out);
+      text.remove_prefix(valid);
+      size_t invalid = 0;
+      while (invalid < text.size()) {
+        const Utf8Step step = utf8_step(text.substr(invalid));
+        if (step.kind == Utf8Step::kCharacter) break;
+        invalid += step.length;
+      }
+      bpe_.encode(text.substr(0, invalid), out);
+      text.remove_prefix(invalid);
+    }
+  }
+
+ private:
+  void encode_utf8(std::string_view text, std::vector<Token>& out) {
+    if (use_nfc_) text = nfc(text, buffer_);
+    for (size_t begin = 0; begin < text.size();) {
+      const size_t end = scanner_.piece_end(text, begin);
+      bpe_.encode(text.substr(begin, end - begin), out);
+      begin = end;
+    }
+  }
+
+  Pretokenizer::Scanner scanner_;
+  const Bpe& bpe_;
+  bool use_nfc_;
+  std::string buffer_;
+};
+
+}  // namespace
+
+Tokenizer::Tokenizer(Vocab vocab) : vocab_(std::move(vocab)) {
+  check(vocab_);
+  std::ranges::sort(vocab_.end_of_generation);
+  impl_ = std::make_unique<const Impl>(vocab_);
+}
+
+Tokenizer::~Tokenizer() = default;
+
+bool Tokenizer::is_end_of_generation(Token token) const {
+  return std::ranges::binary_search(vocab_.end_of_generation, token);
+}
+
+std::vector<Token> Tokenizer::encode(std::string_view text, bool parse_special) const {
+  if (text.size() > kMaxTextBytes) {
+    fail(ErrorCode::kInvalidUsage, "text: {} bytes > {}", text.size(), kMaxTextBytes);
+  }
+  const SpecialTokens& special = parse_special ? impl_->all_special : impl_->user_defined;
+  PlainEncoder plain(impl_->pretokenizer, impl_->bpe, vocab_.nfc);
+  std::vector<Token> out;
+  size_t begin = 0;
+  while (const auto match = special.find(text, begin)) {
+    plain.encode(text.substr(begin, match->begin - begin), out);
+    out.push_back(match->token);
+    begin = match->end;
+  }
+  plain.encode(text.substr(begin), out);
+  return out;
+}
+
+std::string Tokenizer::piece(Token token, bool special) const {
+  const TokenType type = vocab_.types[static_cast<size_t>(token)];
+  const bool hidden = type == TokenType::kControl || type == TokenType::kUnknown;
+  return hidden && !special ? std::string() : std::string(impl_->pieces[token]);
+}
+
+std::string Tokenizer::decode(std::span<const Token> tokens, bool special) const {
+  std::string out;
+  for (const Token token : tokens) out += piece(token, special);
+  return out;
+}
+
+}  // namespace st

@@ -1,0 +1,60 @@
+// The vocabulary as data, whichever file it came from.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "format/gguf.h"
+
+namespace st {
+
+using Token = int32_t;
+
+// Numbers are those of tokenizer.ggml.token_type.
+enum class TokenType : int32_t {
+  kNormal = 1,
+  kUnknown = 2,
+  kControl = 3,      // special: matched in text only when asked, not part of the visible text
+  kUserDefined = 4,  // added but not special: always matched as a whole, printed as is
+  kUnused = 5,       // padding rows of the embedding
+  kByte = 6,
+};
+
+struct Vocab {
+  std::string pre = "qwen2";           // tokenizer.ggml.pre: which pre-tokenizer pattern
+  std::vector<std::string> tokens;     // by id; normal tokens in GPT-2's byte-to-unicode alphabet
+  std::vector<TokenType> types;        // by id
+  std::vector<std::string> merges;     // "left right", best first
+  bool nfc = true;                     // bring text to NFC before anything else
+  Token bos = -1, eos = -1, pad = -1;  // -1: none
+  bool add_bos = false;
+  std::vector<Token> end_of_generation;  // stop here: eos and its like, ascending
+  std::string chat_template;             // Jinja source, empty if none
+};
+
+// From tokenizer.ggml.* of a GGUF file. Throws Error(kInvalidData | kUnsupported).
+Vocab read_gguf_vocab(const GgufFile& file);
+
+// The files of a Hugging Face folder that concern text; empty if there is none.
+struct HfVocabFiles {
+  std::string tokenizer = {};          // tokenizer.json; required
+  std::string tokenizer_config = {};   // tokenizer_config.json
+  std::string generation_config = {};  // generation_config.json
+  std::string config = {};         // config.json: only bos, eos and padding ids, as a last resort
+  std::string chat_template = {};  // chat_template.jinja
+};
+
+// Rows up to `vocab_size` without a token become "[PAD{id}]", unused; 0: as many rows as tokens.
+// Throws Error(kInvalidData | kUnsupported), the name of the file in front.
+Vocab parse_hf_vocab(const HfVocabFiles& files, int64_t vocab_size);
+Vocab read_hf_vocab(const std::string& folder, int64_t vocab_size);
+
+// Sets end_of_generation to `ids`, eos, the tokens known to end a turn or a text in Qwen's models,
+// and bos where that is <|endoftext|>.
+void set_end_of_generation(Vocab& vocab, std::vector<Token> ids);
+
+// Appends tokenizer.ggml.* entries, as llama.cpp's converter writes them.
+void write_gguf_vocab(const Vocab& vocab, GgufWriter& writer);
+
+}  // namespace st

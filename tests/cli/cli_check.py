@@ -1,0 +1,246 @@
+#!/usr/bin/env python3
+"""The command as users meet it: exit codes, one-line errors, what goes to stdout and what to stderr,
+hostile files. Runs the real binary; closes with 'N passed, M failed'."""
+import argparse
+import json
+import os
+import pathlib
+import pickle
+import shutil
+import signal
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+import zipfile
+
+PROMPT = "Once upon a time"
+passed = failed = 0
+
+
+def check(condition, what):
+    global passed, failed
+    if condition:
+        passed += 1
+    else:
+        failed += 1
+        print(f"FAILED: {what}")
+
+
+class Cli:
+    def __init__(self, binary):
+        self.binary = binary
+
+    def __call__(self, *arguments, stdin="", timeout=120, env=None):
+        return subprocess.run([self.binary, *map(str, arguments)], input=stdin, capture_output=True, text=True,
+                              errors="surrogateescape", timeout=timeout, env={**os.environ, **(env or {})})
+
+    def refuses(self, what, *arguments, code=1, contains="", stdin=""):
+        """Exit code, empty stdout, exactly one line on stderr that begins with 'error: '."""
+        try:
+            result = self(*arguments, stdin=stdin, timeout=20)
+        except subprocess.TimeoutExpired:
+            check(False, f"{what}: hangs")
+            return
+        lines = result.stderr.splitlines()
+        check(result.returncode == code, f"{what}: exit {result.returncode}, want {code}: {result.stderr[:500]}")
+        check(result.stdout == "", f"{what}: stdout not empty")
+        check(len(lines) == 1 and lines[0].startswith("error: "), f"{what}: stderr {result.stderr[:500]!r}")
+        check(contains in result.stderr, f"{what}: {result.stderr!r} lacks {contains!r}")
+        check(not any(ord(c) < 32 for c in result.stderr.rstrip("\n")), f"{what}: control bytes in {result.stderr!r}")
+
+
+def usage(st):
+    st.refuses("no command", code=2)
+    st.refuses("unknown command", "fly", code=2)
+    st.refuses("missing model", "run", code=2)
+    st.refuses("bad number", "run", "-m", "x", "-n", "many", code=2)
+    st.refuses("bad sampler", "run", "-m", "x", "--samplers", "magic", code=2, contains="magic")
+    for arguments in (["help"], ["--help"], ["help", "run"], ["run", "--help"], ["version"]):
+        result = st(*arguments)
+        check(result.returncode == 0 and result.stdout and not result.stderr, f"{arguments} prints to stdout")
+
+
+def running(st, gguf, folder):
+    result = st("run", "-m", gguf, "-p", PROMPT, "-n", 16, "--temp", 0)
+    check(result.returncode == 0, f"run: {result.stderr}")
+    check(result.stdout.startswith(PROMPT + ","), f"run prints prompt and answer: {result.stdout!r}")
+    for word in ("load", "prompt", "generation", "peak memory", "tok/s"):
+        check(word in result.stderr, f"timing block has {word}")
+    answer = result.stdout
+    bare = st("run", "-m", gguf, "-p", PROMPT, "-n", 16, "--temp", 0, "--no-display-prompt")
+    check(PROMPT + bare.stdout == answer, "--no-display-prompt prints the answer only")
+    piped = st("run", "-m", gguf, "-n", 16, "--temp", 0, stdin=PROMPT)
+    check(piped.stdout == answer, "prompt from standard input")
+    file = folder / "prompt.txt"
+    file.write_text(PROMPT)
+    check(st("run", "-m", gguf, "-f", file, "-n", 16, "--temp", 0).stdout == answer, "prompt from a file")
+    check(st("run", "-m", gguf, "-p", PROMPT, "-n", 16, "--temp", 0, "-t", 3, "-ub", 2, "-b", 3).stdout == answer,
+          "threads and batches change nothing")
+    check(st("run", "-n", 16, "--temp", 0, "-p", PROMPT, env={"SMALLTHINKER_MODEL": str(gguf)}).stdout == answer,
+          "model from the environment")
+    one, two = (st("run", "-m", gguf, "-p", PROMPT, "-n", 24, "-s", 42, "--temp", 1.5).stdout for _ in range(2))
+    check(one == two, "a seed repeats itself")
+    # The reference README's command, word for word.
+    readme = st("run", "-m", gguf, "-no-cnv", "--temp", "0.6", "--top-k", "20", "--top-p", "0.95", "--samplers",
+                "temperature;top_k;top_p", "-p",
+                "<|im_start|>system\\nYou are a helpful assistant.<|im_end|>\\n<|im_start|>user\\nCalculate the integral "
+                "of f(x) = sin(x) from 0 to 3pi/4.<|im_end|>\\n<|im_start|>assistant", "-t", "4", "-n", "32")
+    check(readme.returncode == 0 and "<|im_start|>user\nCalculate" in readme.stdout, f"README command: {readme.stderr}")
+    empty = st("run", "-m", gguf, "--temp", "0.6", "--top-p", "0.95", "--top-k", "20", "--samplers",
+               "penalties;temperature;top_k;top_p", "-t", "4", "-n", "8", "-no-cnv")
+    check(empty.returncode == 0, f"README command without a prompt: {empty.stderr}")
+    st.refuses("prompt longer than the context", "run", "-m", gguf, "-c", 8, "-p", PROMPT * 20, code=2,
+               contains="> context 8")
+    st.refuses("unknown kernels", "run", "-m", gguf, "--cpu", "mmx", "-p", "x", code=2, contains="scalar")
+
+
+def text_tools(st, gguf, models):
+    for model in (gguf, models / "model"):
+        ids = st("tokenize", "-m", model, "--ids", "-p", "<|im_start|>user\\nHi")
+        check(ids.returncode == 0 and json.loads(ids.stdout)[0] == 4078, f"tokenize {model}: {ids.stdout}{ids.stderr}")
+        back = st("detokenize", "-m", model, stdin=ids.stdout)
+        check(back.stdout == "<|im_start|>user\nHi", f"detokenize: {back.stdout!r}")
+    literal = st("tokenize", "-m", gguf, "--ids", "--no-parse-special", "-p", "<|im_start|>")
+    check(4078 not in json.loads(literal.stdout), "special tokens taken literally")
+    st.refuses("id out of range", "detokenize", "-m", gguf, 99999, code=2)
+
+
+def other_tools(st, gguf, models, folder):
+    result = st("perplexity", "-m", gguf, "-f", models / "valid.txt", "-c", 512, "--chunks", 8)
+    check(result.returncode == 0 and "PPL = 3" in result.stdout, f"perplexity: {result.stdout}{result.stderr}")
+    info = json.loads(st("inspect", gguf, "--json", "--tensors").stdout)
+    check(info["metadata"]["smallthinker.block_count"] == 8 and len(info["tensors"]) == info["tensor_count"],
+          "inspect --json")
+    check("token_embd.weight" in st("inspect", gguf, "--tensors").stdout, "inspect --tensors")
+    out = folder / "logits.npy"
+    for arguments, rows in (([], 1), (["--all"], 3)):
+        check(st("logits", "-m", gguf, "--tokens", "1,2,3", *arguments, "-o", out).returncode == 0, "logits")
+        data = out.read_bytes()
+        header = data[10:10 + struct.unpack("<H", data[8:10])[0]].decode()
+        check(data[:6] == b"\x93NUMPY" and f"({rows}, 4096)" in header and "<f4" in header, f"npy header: {header}")
+        check(len(data) % 64 == 0 and (len(data) - 10 - len(header)) == rows * 4096 * 4, "npy size")
+    st.refuses("logits of a bad id", "logits", "-m", gguf, "--tokens", "1,4096", "-o", out, code=2)
+    st.refuses("output into a missing folder", "logits", "-m", gguf, "--tokens", "1", "-o", folder / "no/x.npy")
+
+
+def interruptions(st, gguf):
+    process = subprocess.Popen([st.binary, "run", "-m", str(gguf), "-p", PROMPT, "--ignore-eos", "-n", "1000"],
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process.stdout.read(1)  # it has begun
+    time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    started = time.monotonic()
+    _, stderr = process.communicate(timeout=10)
+    check(process.returncode == 130, f"Ctrl-C: exit {process.returncode}")
+    check(time.monotonic() - started < 2, "Ctrl-C answered within 2 s")
+    check(b"generation" in stderr, "Ctrl-C still prints the timings")
+    full = subprocess.run(f"'{st.binary}' run -m '{gguf}' -p hello -n 4 > /dev/full", shell=True, capture_output=True,
+                          text=True)
+    check(full.returncode == 1 and "error: cannot write" in full.stderr, f"full disk: {full}")
+
+
+class Evil:
+    def __reduce__(self):
+        return (os.system, ("touch /tmp/smallthinker-was-here",))
+
+
+def hostile(st, gguf, models, folder):
+    bad = folder / "bad.gguf"
+    for name, data, message in (
+            ("empty", b"", "need 24 header bytes, file has 0"),
+            ("magic only", b"GGUF", "need 24 header bytes, file has 4"),
+            ("not gguf", b"x" * 100, "not a GGUF file"),
+            ("version", b"GGUF" + struct.pack("<IQQ", 4, 0, 0), "version 4 unsupported"),
+            ("counts", b"GGUF" + struct.pack("<IQQ", 3, 1 << 60, 0), "n_tensors 1152921504606846976 > 65536"),
+            ("no keys", b"GGUF" + struct.pack("<IQQ", 3, 0, 0), "general.architecture: missing")):
+        bad.write_bytes(data)
+        st.refuses(f"gguf {name}", "run", "-m", bad, "-p", "x", contains=message)
+    good = gguf.read_bytes()
+    for length in [*range(0, 2000, 97), *range(2000, len(good), len(good) // 40)]:
+        bad.write_bytes(good[:length])
+        st.refuses(f"gguf cut at {length}", "run", "-m", bad, "-p", "x")
+        st.refuses(f"quantize of gguf cut at {length}", "quantize", bad, folder / "q.gguf", "F16")
+    check(not (folder / "q.gguf").exists(), "no output from a bad input")
+    fifo = folder / "fifo"
+    os.mkfifo(fifo)
+    for path, message in ((fifo, "not a regular file"), ("/dev/zero", "not a regular file"),
+                          (folder / "none", "cannot open"), (models / "model", "is a folder; convert it first")):
+        st.refuses(f"model {path}", "run", "-m", path, "-p", "x", contains=message)
+
+    hf = folder / "hf"
+    shutil.copytree(models / "variants/micro-4b-style", hf)
+    out = folder / "hf.gguf"
+
+    def convert_refuses(what, name, data, contains=""):
+        original = (hf / name).read_bytes()
+        (hf / name).write_bytes(data)
+        st.refuses(what, "convert", hf, "--outfile", out, contains=contains)
+        (hf / name).write_bytes(original)
+
+    tensors = (hf / "model.safetensors").read_bytes()
+    convert_refuses("safetensors header", "model.safetensors", struct.pack("<Q", 1 << 63) + tensors[8:])
+    convert_refuses("safetensors empty", "model.safetensors", b"")
+    for length in range(1, len(tensors), len(tensors) // 20):
+        convert_refuses(f"safetensors cut at {length}", "model.safetensors", tensors[:length])
+    for name in ("config.json", "tokenizer.json"):
+        text = (hf / name).read_bytes()
+        step = max(1, len(text) // 60)
+        for length in range(0, len(text) - 2, step):
+            convert_refuses(f"{name} cut at {length}", name, text[:length])
+        convert_refuses(f"{name} deep", name, b"[" * 100_000)
+    tokenizer = json.loads((hf / "tokenizer.json").read_text())
+    tokenizer["added_tokens"][0]["id"] = 1 << 31
+    convert_refuses("added token id", "tokenizer.json", json.dumps(tokenizer).encode(), "2147483648")
+    tokenizer = json.loads((hf / "tokenizer.json").read_text())
+    tokenizer["pre_tokenizer"]["pretokenizers"][0]["pattern"]["Regex"] = "(a+)+"
+    convert_refuses("pre-tokenizer", "tokenizer.json", json.dumps(tokenizer).encode())
+    (hf / "model.safetensors.index.json").write_text(
+        json.dumps({"metadata": {}, "weight_map": {"model.norm.weight": "../../x.safetensors"}}))
+    st.refuses("shard path", "convert", hf, "--outfile", out, contains="leaves the model directory")
+    (hf / "model.safetensors.index.json").unlink()
+
+    predictor = folder / "predictor.pt"
+
+    def predictor_refuses(what, contains=""):
+        st.refuses(what, "convert", models / "model", "--outfile", out, "--lm-head-predictor", predictor,
+                   contains=contains)
+
+    with zipfile.ZipFile(predictor, "w") as archive:
+        archive.writestr("archive/data.pkl", pickle.dumps(Evil(), protocol=2))
+    predictor_refuses("pickle that calls", contains="not allowed")
+    check(not os.path.exists("/tmp/smallthinker-was-here"), "nothing was executed")
+    good_pt = (models / "model/model_lm_head.pt").read_bytes()
+    for length in range(0, len(good_pt), len(good_pt) // 30):
+        predictor.write_bytes(good_pt[:length])
+        predictor_refuses(f".pt cut at {length}")
+    check(not out.exists(), "no output from bad input")
+    check(not [p for p in folder.iterdir() if p.name.endswith(".tmp")], "no temporary files left")
+    st.refuses("outfile is a device", "convert", models / "model", "--outfile", "/dev/full",
+               contains="not a regular file")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--binary", required=True)
+    parser.add_argument("--models", required=True, type=pathlib.Path)
+    args = parser.parse_args()
+    st = Cli(args.binary)
+    with tempfile.TemporaryDirectory(prefix="st-cli-") as name:
+        folder = pathlib.Path(name)
+        gguf = folder / "tiny.gguf"
+        result = st("convert", args.models / "model", "--outfile", gguf, "--transpose-down", "all", "--outtype", "q8_0")
+        check(result.returncode == 0 and result.stdout == "", f"convert: {result.stderr}")
+        usage(st)
+        running(st, gguf, folder)
+        text_tools(st, gguf, args.models)
+        other_tools(st, gguf, args.models, folder)
+        interruptions(st, gguf)
+        hostile(st, gguf, args.models, folder)
+    print(f"{passed} passed, {failed} failed")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,81 @@
+#include "golden/fixture.h"
+
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+#include <fstream>
+#include <map>
+
+#include "convert/convert.h"
+
+namespace st::golden {
+namespace {
+
+// Removed when the program ends.
+class Workspace {
+ public:
+  Workspace() {
+    std::string pattern = (std::filesystem::temp_directory_path() / "st-golden-XXXXXX").string();
+    path = ::mkdtemp(pattern.data());
+  }
+  ~Workspace() { std::filesystem::remove_all(path); }
+  std::string path;
+};
+
+}  // namespace
+
+std::string shipped(const std::string& path) {
+  return std::string(ST_SOURCE_DIR) + "/models/tiny-smallthinker/" + path;
+}
+
+nlohmann::json read_golden(const std::string& path) {
+  std::ifstream file(shipped(path));
+  return nlohmann::json::parse(file);
+}
+
+std::string converted(const std::string& folder, DType type, bool transpose_down) {
+  static const Workspace workspace;
+  static std::map<std::string, std::string> made;
+  std::string key = folder + std::string(dtype_name(type)) + (transpose_down ? "-t" : "");
+  std::ranges::replace(key, '/', '-');
+  auto [entry, is_new] = made.try_emplace(key, workspace.path + "/" + key + ".gguf");
+  if (is_new) {
+    convert_hf({.folder = shipped(folder),
+                .outfile = entry->second,
+                .type = type,
+                .transpose_down = transpose_down});
+  }
+  return entry->second;
+}
+
+std::vector<float> logits_after(Engine& engine, const std::vector<Token>& ids) {
+  const auto logits = engine.evaluate(make_batch(ids, 0, false));
+  return {logits.begin(), logits.end()};
+}
+
+TopDifference compare_top10(const std::vector<float>& logits, const nlohmann::json& top10) {
+  TopDifference difference;
+  for (const auto& entry : top10) {
+    const double got = logits[entry["id"].get<size_t>()];
+    difference.largest = std::max(difference.largest, std::abs(got - entry["logit"].get<double>()));
+  }
+  const auto best = std::ranges::max_element(logits) - logits.begin();
+  difference.same_best = best == top10[0]["id"].get<int64_t>();
+  return difference;
+}
+
+std::vector<Token> greedy(Engine& engine, const std::vector<Token>& ids, int n) {
+  std::vector<Token> out;
+  auto logits = engine.evaluate(make_batch(ids, 0, false));
+  for (int i = 0; i < n; ++i) {
+    const auto best = static_cast<Token>(std::ranges::max_element(logits) - logits.begin());
+    out.push_back(best);
+    if (i + 1 < n) {
+      logits = engine.evaluate(
+          make_batch(std::span(&best, 1), static_cast<int64_t>(ids.size()) + i, false));
+    }
+  }
+  return out;
+}
+
+}  // namespace st::golden

@@ -1,0 +1,92 @@
+// Bits that do not change: threads, batch sizes and prompt splits leave no trace in the logits.
+#include <gtest/gtest.h>
+
+#include <cstring>
+
+#include "golden/fixture.h"
+#include "kernels/kernels.h"
+
+namespace st::golden {
+namespace {
+
+constexpr int kTokens = 170;  // beyond the sliding window of 128
+
+std::vector<Token> some_tokens() {
+  std::vector<Token> ids;
+  for (int i = 0; i < kTokens; ++i) ids.push_back(static_cast<Token>((i * 7919 + 13) % 4077));
+  return ids;
+}
+
+// Logits of every tenth token: each depends on all tokens before it.
+std::vector<float> logits_of(const std::string& path, EngineOptions options,
+                              const std::vector<int64_t>& splits) {
+  Engine engine(path, std::move(options));
+  const auto ids = some_tokens();
+  std::vector<float> out;
+  int64_t done = 0;
+  for (size_t i = 0; done < kTokens; ++i) {
+    const int64_t n = std::min<int64_t>(splits[i % splits.size()], kTokens - done);
+    const auto part = std::span(ids).subspan(static_cast<size_t>(done), static_cast<size_t>(n));
+    std::vector<BatchItem> batch = make_batch(part, done, true);
+    for (BatchItem& item : batch) item.logits = item.position % 10 == 9;
+    const auto logits = engine.evaluate(batch);
+    out.insert(out.end(), logits.begin(), logits.end());
+    done += n;
+  }
+  return out;
+}
+
+bool same_bits(const std::vector<float>& a, const std::vector<float>& b) {
+  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0;
+}
+
+TEST(Invariance, ThreadsBatchesAndSplits) {
+  for (const KernelTable* table : usable_kernels()) {
+    const std::string kernels(table->name);
+    for (const DType type : {DType::kF32, DType::kF16, DType::kBF16, DType::kQ8_0, DType::kQ4_0}) {
+      for (const bool transpose : {false, true}) {
+        const std::string path = converted(kTiny, type, transpose);
+        const auto options = [&](int threads, int64_t micro_batch) {
+          return EngineOptions{.threads = threads, .micro_batch = micro_batch, .kernels = kernels};
+        };
+        const auto want = logits_of(path, options(1, 512), {512});
+        const std::string what =
+            kernels + " " + std::string(dtype_name(type)) + (transpose ? " transposed" : "");
+        EXPECT_TRUE(same_bits(want, logits_of(path, options(4, 512), {512}))) << what << " -t 4";
+        EXPECT_TRUE(same_bits(want, logits_of(path, options(2, 1), {512}))) << what << " -ub 1";
+        EXPECT_TRUE(same_bits(want, logits_of(path, options(3, 7), {90, 1, 37}))) << what;
+      }
+    }
+  }
+}
+
+// Two conversations in one batch, token by token, compute what each computes alone.
+TEST(Invariance, SequencesDoNotDisturbEachOther) {
+  const std::string path = converted(kTiny, DType::kQ4_0, true);
+  const auto ids = some_tokens();
+  const auto alone = [&](size_t begin, size_t n) {
+    Engine engine(path, {});
+    const auto logits = engine.evaluate(make_batch(std::span(ids).subspan(begin, n), 0, true));
+    return std::vector<float>(logits.begin(), logits.end());
+  };
+  constexpr size_t kLength = 140;
+  const auto a = alone(0, kLength);
+  const auto b = alone(kLength, kLength);
+  Engine engine(path, {.sequences = 2});
+  std::vector<BatchItem> batch;
+  for (size_t i = 0; i < kLength; ++i) {
+    const auto position = static_cast<int32_t>(i);
+    batch.push_back({.token = ids[i], .position = position, .sequence = 0, .logits = true});
+    batch.push_back(
+        {.token = ids[kLength + i], .position = position, .sequence = 1, .logits = true});
+  }
+  const auto both = engine.evaluate(batch);
+  const auto V = static_cast<size_t>(engine.config().vocab);
+  for (size_t i = 0; i < kLength; ++i) {
+    ASSERT_EQ(std::memcmp(&both[2 * i * V], &a[i * V], V * sizeof(float)), 0) << i;
+    ASSERT_EQ(std::memcmp(&both[(2 * i + 1) * V], &b[i * V], V * sizeof(float)), 0) << i;
+  }
+}
+
+}  // namespace
+}  // namespace st::golden

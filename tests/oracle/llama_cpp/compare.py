@@ -1,0 +1,370 @@
+#!/usr/bin/env python3
+"""Compares this project's GGUF files and logits with llama.cpp's.  README.md has the why.
+
+Usage:
+  compare.py --binary build/smallthinker --library DIR --models models/tiny-smallthinker \
+             --work DIR
+
+Prints one line per GGUF file, then "N passed, M failed"; exit status 1 if anything failed.
+"""
+
+import argparse
+import dataclasses
+import json
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+
+import gguf_tensors
+import llama_logits
+
+# name, checkpoint and goldens below --models
+MODELS = [
+    ("tiny", "model", "golden/prompts.json"),
+    *(
+        (name, f"variants/{name}", f"variants/{name}/golden.json")
+        for name in ("micro-4b-style", "micro-21b-style-softmax", "micro-odd-sharded")
+    ),
+]
+# What our converter writes, and our KV cache types to run it with.
+OUR_TYPES = [
+    ("F32", ["f32"]),
+    ("F16", ["f32", "f16"]),
+    ("BF16", ["f32"]),
+    ("Q8_0", ["f16"]),
+    ("Q4_0", ["f16"]),
+]
+# What llama.cpp makes of our F16 file: file type, --pure
+UPSTREAM_TYPES = [
+    ("Q4_0", True),
+    ("Q8_0", True),
+    ("Q4_0", False),
+    ("Q4_1", False),
+    ("Q5_0", False),
+    ("Q5_1", False),
+    ("Q4_K_M", False),
+    ("Q5_K_M", False),
+    ("Q6_K", False),
+]
+
+BAR = 2e-2  # everything in F32 but the weights: largest difference from the exact logits
+NOISE_SLACK = 1.5  # otherwise: our quantiles of the difference against those of llama.cpp
+QUANTILES = (0.5, 0.9)  # of the positions; routing flips own the rest, see README.md
+SPARE_MISSES = 3, 0.01  # greedy steps lost to flips on top of llama.cpp's: this, or this share
+ORACLE_BAR = 1e-3  # llama.cpp in F32 against the f32 goldens; 2e-5 measured
+UPSTREAM_WINDOW = 4096  # llama.cpp's window for this architecture, whatever the file says
+ONE_TOKEN_PROMPTS = 64  # for a model comparable at position 0 only
+
+
+class CompareError(Exception):
+    """Our binary or llama.cpp did not do what it was told to."""
+
+
+@dataclasses.dataclass
+class Prompt:
+    """Tokens to start from, greedy tokens to add, and the golden logits after the former."""
+
+    ids: list
+    generate: int
+    golden: list
+
+
+@dataclasses.dataclass
+class Sequence:
+    """What is computed: a prompt with llama.cpp's greedy continuation; n_prompt of the former."""
+
+    ids: list
+    n_prompt: int
+    golden: list
+
+
+@dataclasses.dataclass
+class Report:
+    """The outcome of one check."""
+
+    name: str
+    text: str
+    problems: list
+
+    def show(self):
+        """One line, plus one for each problem."""
+        print(f"{'FAIL' if self.problems else 'ok':4} {self.name}: {self.text}")
+        for problem in self.problems:
+            print(f"       {problem}")
+        sys.stdout.flush()
+
+
+def comparable_length(config):
+    """For how many leading positions llama.cpp's attention is the one the checkpoint asks for.
+
+    llama.cpp knows two layouts.  Without a sliding window in the file: RoPE everywhere and no
+    window.  With one: layers 0, 4, 8, ... global and without RoPE, the others with RoPE and a
+    window of 4096.  Position 0 is always comparable: RoPE turns by nothing and there is one key.
+    """
+    window = config["sliding_window_size"]
+    sliding = [bool(flag) for flag in config["sliding_window_layout"]]
+    rope = [bool(flag) for flag in config["rope_layout"]]
+    upstream_sliding = [any(sliding) and layer % 4 != 0 for layer in range(len(sliding))]
+    upstream_rope = upstream_sliding if any(sliding) else [True] * len(rope)
+    if rope != upstream_rope:
+        return 1
+    if sliding == upstream_sliding and (window == UPSTREAM_WINDOW or not any(sliding)):
+        return config["max_position_embeddings"]
+    return min(window, UPSTREAM_WINDOW)
+
+
+def load_prompts(checkpoint, golden_file):
+    """The golden prompts, cut to what is comparable; returns (length limit, [Prompt])."""
+    config = json.loads((checkpoint / "config.json").read_text())
+    limit = comparable_length(config)
+    cases = json.loads(golden_file.read_text())["prompts"]
+    if limit == 1:
+        tokens = sorted({token for case in cases for token in case["ids"]})
+        return limit, [Prompt([token], 1, []) for token in tokens[:ONE_TOKEN_PROMPTS]]
+    prompts = []
+    for case in cases:
+        ids = case["ids"] or case["effective_ids_if_empty"]
+        greedy = case["greedy64"]["ids"] if "greedy64" in case else case["greedy24"]
+        golden = case["top10"] if len(ids) <= limit else []
+        ids = ids[:limit]
+        # The last token generated is never fed back, hence one more than there is room for.
+        prompts.append(Prompt(ids, min(len(greedy), limit - len(ids) + 1), golden))
+    return limit, prompts
+
+
+def distances(a, b):
+    """Per position, the largest difference of a logit."""
+    return np.concatenate([np.abs(x - y).max(axis=1) for x, y in zip(a, b, strict=True)])
+
+
+def greedy_misses(logits, exact, sequences, bar):
+    """Generated steps at which `logits` choose a token that is worse than the best by > bar."""
+    misses = 0
+    for ours, best, sequence in zip(logits, exact, sequences, strict=True):
+        for ours_row, row in zip(ours[sequence.n_prompt - 1 :], best[sequence.n_prompt - 1 :]):
+            misses += row.max() - row[np.argmax(ours_row)] > bar
+    return misses
+
+
+def golden_difference(logits, sequences):
+    """Largest difference from the golden top-10 logits after the prompts."""
+    found = [
+        abs(float(rows[sequence.n_prompt - 1][entry["id"]]) - entry["logit"])
+        for rows, sequence in zip(logits, sequences, strict=True)
+        for entry in sequence.golden
+    ]
+    return max(found, default=None)
+
+
+def spread(values):
+    """Median, 90th percentile and maximum as text."""
+    return " ".join(f"{v:.2g}" for v in [*np.quantile(values, QUANTILES), values.max()])
+
+
+class Comparison:
+    """Runs both engines on one GGUF file after the other."""
+
+    def __init__(self, binary, library, work, threads):
+        self.binary, self.library, self.work, self.threads = binary, library, work, threads
+        self.reports = []
+
+    def report(self, name, text, problems=()):
+        """Record and print the outcome of one check."""
+        self.reports.append(Report(name, text, list(problems)))
+        self.reports[-1].show()
+
+    def run(self, *arguments):
+        """Run our binary; its stderr is the message if it fails."""
+        command = [str(self.binary), *(str(argument) for argument in arguments)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            raise CompareError(
+                f"exit status {done.returncode}: {' '.join(command)}\n{done.stderr.strip()}"
+            )
+
+    def our_logits(self, path, sequences, cache):
+        """Logits of all positions from our binary."""
+        output, result = self.work / "ours.npy", []
+        options = ["-m", path, "-t", self.threads, "--cache-type", cache, "--all", "-o", output]
+        for sequence in sequences:
+            self.run("logits", *options, "--tokens", ",".join(map(str, sequence.ids)))
+            result.append(np.load(output))
+            if result[-1].dtype != np.float32:
+                raise CompareError(f"{output}: {result[-1].dtype}, expected float32")
+        return result
+
+    def llama_logits(self, path, sequences, kv):
+        """Logits of all positions from llama.cpp."""
+        n_ctx = max(256, *(len(sequence.ids) for sequence in sequences))
+        with llama_logits.Model(self.library, path, n_ctx, self.threads, kv) as model:
+            return [model.logits(sequence.ids) for sequence in sequences]
+
+    def continue_greedily(self, path, prompts):
+        """Append llama.cpp's own greedy tokens (all but the last, which needs no logits)."""
+        n_ctx = max(256, *(len(prompt.ids) + prompt.generate for prompt in prompts))
+        with llama_logits.Model(self.library, path, n_ctx, self.threads, "f16") as model:
+            return [
+                Sequence(
+                    prompt.ids + model.greedy(prompt.ids, prompt.generate)[:-1],
+                    len(prompt.ids),
+                    prompt.golden,
+                )
+                for prompt in prompts
+            ]
+
+    def exact_logits(self, path, sequences):
+        """llama.cpp's logits with every weight at its exact value and all arithmetic in F32."""
+        exact = self.work / "exact.gguf"
+        self.library.quantize(path, exact, "F32", threads=self.threads)
+        try:
+            return self.llama_logits(exact, sequences, "f32")
+        finally:
+            exact.unlink()
+
+    def expect(self, path, prompts):
+        """What llama.cpp makes of a file: sequences, their exact logits, its own logits."""
+        sequences = self.continue_greedily(path, prompts)
+        exact = self.exact_logits(path, sequences)
+        return sequences, exact, self.llama_logits(path, sequences, "f16")
+
+    def compare(self, name, path, expected, cache, strict):
+        """Our logits of one GGUF file against exact ones and against those of llama.cpp.
+
+        `strict`: ours computes in F32, so every position must be within BAR of the exact
+        logits.  Otherwise llama.cpp's own distance from them is the measure.
+        """
+        sequences, exact, upstream = expected
+        ours = self.our_logits(path, sequences, cache)
+        problems = []
+        for rows, wanted in zip(ours, exact, strict=True):
+            if rows.shape != wanted.shape or not np.isfinite(rows).all():
+                problems.append(f"logits {rows.shape}, expected finite {wanted.shape}")
+        if problems:
+            self.report(name, "malformed logits", problems)
+            return
+        our_noise, their_noise = distances(ours, exact), distances(upstream, exact)
+        bar = BAR
+        if strict:
+            if (oracle := golden_difference(exact, sequences) or 0.0) > ORACLE_BAR:
+                problems.append(f"the oracle itself is {oracle:.2g} from the goldens")
+            if our_noise.max() > BAR:
+                problems.append(f"{(our_noise > BAR).sum()} positions beyond {BAR}")
+        else:
+            for quantile in QUANTILES:
+                limit = max(BAR, NOISE_SLACK * np.quantile(their_noise, quantile))
+                if (found := np.quantile(our_noise, quantile)) > limit:
+                    problems.append(f"quantile {quantile}: {found:.3g} > {limit:.3g}")
+            bar = max(BAR, np.quantile(their_noise, QUANTILES[-1]))
+        steps = sum(len(s.ids) - s.n_prompt + 1 for s in sequences)
+        equal = steps - greedy_misses(ours, upstream, sequences, 0.0)
+        misses = greedy_misses(ours, exact, sequences, bar)
+        allowed = 0
+        if not strict:
+            spare, share = SPARE_MISSES
+            allowed = greedy_misses(upstream, exact, sequences, bar) + max(spare, share * steps)
+        if misses > allowed:
+            problems.append(f"{misses} greedy steps worse than the best token by > {bar:.2g}")
+        golden = golden_difference(ours, sequences), golden_difference(upstream, sequences)
+        text = (
+            f"{len(ours)} prompts, {len(our_noise)} positions, greedy {equal}/{steps} equal; "
+            f"from exact (median p90 max): ours {spread(our_noise)}, "
+            f"llama.cpp {spread(their_noise)}; from llama.cpp {spread(distances(ours, upstream))}"
+        )
+        if None not in golden:
+            text += f"; from f32 golden: ours {golden[0]:.2g}, llama.cpp {golden[1]:.2g}"
+        self.report(name, text, problems)
+
+    def compare_bytes(self, name, upstream_path, our_path):
+        """Every tensor of two files: same name, type, shape, bytes."""
+        theirs = gguf_tensors.read(upstream_path)[1]
+        ours = gguf_tensors.read(our_path)[1]
+        problems = [
+            f"only in one file: {tensor}" for tensor in sorted(theirs.keys() ^ ours.keys())
+        ]
+        equal = 0
+        for tensor in theirs.keys() & ours.keys():
+            if theirs[tensor] == ours[tensor]:
+                equal += 1
+            else:
+                (type_a, shape_a, data_a), (type_b, shape_b, data_b) = theirs[tensor], ours[tensor]
+                detail = f"{type_a} {shape_a} / {type_b} {shape_b}"
+                if (type_a, shape_a) == (type_b, shape_b):
+                    pairs = zip(data_a, data_b, strict=True)
+                    detail = f"{type_a}, {sum(a != b for a, b in pairs)} of {len(data_a)} bytes"
+                problems.append(f"{tensor} differs: {detail}")
+        self.report(name, f"{equal} of {len(theirs)} tensors equal in every byte", problems)
+
+    def guarded(self, name, check, *arguments):
+        """Run a check; an exception is its failure, not the end of the run."""
+        try:
+            check(*arguments)
+        except (CompareError, llama_logits.LlamaError, OSError, ValueError) as error:
+            self.report(name, "stopped", [str(error)])
+
+    def our_files(self, name, checkpoint, prompts):
+        """All types our converter writes."""
+        for file_type, caches in OUR_TYPES:
+            path = self.work / f"{name}-{file_type}.gguf"
+            strict = "Q" not in file_type
+
+            def check(path=path, file_type=file_type, caches=caches, strict=strict):
+                outtype = file_type.lower()
+                self.run("convert", checkpoint, "--outfile", path, "--outtype", outtype)
+                expected = self.expect(path, prompts)
+                for cache in caches:
+                    label = f"{name} {file_type}, {cache} cache"
+                    self.compare(label, path, expected, cache, strict and cache == "f32")
+
+            self.guarded(f"{name} {file_type}", check)
+
+    def upstream_files(self, name, prompts):
+        """What llama.cpp's quantiser makes of our F16 file, read by ours."""
+        source = self.work / f"{name}-F16.gguf"
+        for file_type, pure in UPSTREAM_TYPES:
+            label = f"{name} upstream {'pure ' if pure else ''}{file_type}"
+            path = self.work / f"{label.replace(' ', '-')}.gguf"
+
+            def check(path=path, file_type=file_type, pure=pure, label=label):
+                self.library.quantize(source, path, file_type, pure, self.threads)
+                self.compare(label, path, self.expect(path, prompts), "f16", False)
+
+            def check_bytes(path=path, file_type=file_type, label=label):
+                ours = self.work / f"{name}-our-pure-{file_type}.gguf"
+                self.run("quantize", "--pure", source, ours, file_type)
+                self.compare_bytes(f"{label} bytes", path, ours)
+
+            self.guarded(label, check)
+            if pure:
+                self.guarded(f"{label} bytes", check_bytes)
+
+
+def main():
+    """Command line; see the top of the file."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--binary", required=True, type=pathlib.Path, help="our smallthinker")
+    parser.add_argument("--library", required=True, help="folder with libllama.*so")
+    parser.add_argument("--models", required=True, type=pathlib.Path, help="tiny-smallthinker")
+    parser.add_argument("--work", required=True, type=pathlib.Path, help="folder for GGUF files")
+    parser.add_argument("--threads", type=int, default=1, help="for either engine")
+    args = parser.parse_args()
+    args.work.mkdir(parents=True, exist_ok=True)
+    try:
+        library = llama_logits.Library(args.library)
+    except (llama_logits.LlamaError, OSError) as error:
+        sys.exit(f"compare.py: {error}")
+    comparison = Comparison(args.binary.resolve(), library, args.work, args.threads)
+    for name, checkpoint, golden in MODELS:
+        limit, prompts = load_prompts(args.models / checkpoint, args.models / golden)
+        print(f"{name}: the first {limit} positions are comparable")
+        comparison.our_files(name, args.models / checkpoint, prompts)
+        if name == "tiny":
+            comparison.upstream_files(name, prompts)
+    failed = sum(bool(report.problems) for report in comparison.reports)
+    print(f"{len(comparison.reports) - failed} passed, {failed} failed")
+    sys.exit(1 if failed else 0)
+
+
+if __name__ == "__main__":
+    main()
