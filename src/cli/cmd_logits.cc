@@ -18,10 +18,7 @@ int execute(const LogitsArgs& args) {
       fail(ErrorCode::kInvalidUsage, "the prompt is empty and the model has no BOS token");
     tokens = {bos};
   }
-  if (static_cast<int64_t>(tokens.size()) > engine.context()) {
-    fail(ErrorCode::kInvalidUsage, "prompt {} tokens > context {}", tokens.size(),
-         engine.context());
-  }
+  check_prompt_fits(engine, tokens.size());
   const auto logits = engine.evaluate(make_batch(tokens, 0, args.all));
   write_npy(args.outfile, logits, static_cast<int64_t>(logits.size()) / V, V);
   return kExitOk;

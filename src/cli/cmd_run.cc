@@ -40,6 +40,7 @@ int execute(const RunArgs& args) {
   GenerateOptions options = args.generate;
   options.prompt_batch = args.model.batch;
   const std::vector<Token> tokens = engine.tokenizer().encode(prompt, true);
+  check_prompt_fits(engine, tokens.size());  // before anything is printed
   if (args.display_prompt) print(engine.tokenizer().decode(tokens, true));
   bool broken_pipe = false;
   const GenerateResult result = generate(

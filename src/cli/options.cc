@@ -348,7 +348,8 @@ Command parse_command_line(std::vector<std::string> arguments) {
   if (*is_logits) return logits;
   if (*is_version) return PrintArgs{"smallthinker " ST_VERSION "\n"};
   if (topic.empty()) {  // app.help() would show the help of `help`
-    return PrintArgs{app.get_formatter()->make_help(&app, "smallthinker", CLI::AppFormatMode::Normal)};
+    return PrintArgs{
+        app.get_formatter()->make_help(&app, "smallthinker", CLI::AppFormatMode::Normal)};
   }
   for (const CLI::App* sub : app.get_subcommands({})) {
     if (sub->get_name() == topic) return PrintArgs{sub->help("smallthinker")};

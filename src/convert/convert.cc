@@ -137,12 +137,13 @@ ConvertResult convert_hf(const ConvertOptions& options) {
   // A vocabulary that cannot work is better refused now than when the file is used.
   const Tokenizer tokenizer(read_hf_vocab(options.folder, hf.model.vocab));
 
+  const std::vector<CheckpointTensor> predictor = read_predictor(options.predictor);
+
   ConvertResult result;
   result.tensors = with_context(printable(options.folder), [&] {
-    return plan_tensors(hf.model, hf.tied, checkpoint,
-                        {.type = options.type,
-                         .transpose_down = options.transpose_down,
-                         .predictor = read_predictor(options.predictor)});
+    return plan_tensors(
+        hf.model, hf.tied, checkpoint,
+        {.type = options.type, .transpose_down = options.transpose_down, .predictor = predictor});
   });
   if (hf.tied) note_tied_head(checkpoint, result, !options.dry_run);
 

@@ -29,6 +29,12 @@ std::vector<Token> non_empty(std::span<const Token> prompt, const Vocab& vocab) 
 
 }  // namespace
 
+void check_prompt_fits(const Engine& engine, size_t tokens) {
+  if (tokens > static_cast<size_t>(engine.context())) {
+    fail(ErrorCode::kInvalidData, "prompt {} tokens > context {}", tokens, engine.context());
+  }
+}
+
 GenerateResult generate(Engine& engine, std::span<const Token> given,
                         const GenerateOptions& options,
                         const std::function<bool(std::string_view)>& emit,
@@ -36,9 +42,7 @@ GenerateResult generate(Engine& engine, std::span<const Token> given,
   const Tokenizer& tokenizer = engine.tokenizer();
   const std::vector<Token> prompt = non_empty(given, tokenizer.vocab());
   const auto n = static_cast<int64_t>(prompt.size());
-  if (n > engine.context()) {
-    fail(ErrorCode::kInvalidUsage, "prompt {} tokens > context {}", n, engine.context());
-  }
+  check_prompt_fits(engine, prompt.size());
   SamplerOptions sampling = options.sampler;
   if (options.ignore_eos) sampling.banned = tokenizer.vocab().end_of_generation;
   Sampler sampler(std::move(sampling));

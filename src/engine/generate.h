@@ -29,6 +29,9 @@ struct GenerateResult {
   double generation_seconds = 0;
 };
 
+// Throws Error(kInvalidData) when a prompt of `tokens` does not fit the engine's context.
+void check_prompt_fits(const Engine& engine, size_t tokens);
+
 // `emit` gets each token's bytes, cut at character boundaries, as soon as they are known; it
 // returns false to stop. `stop` is asked between tokens. Throws Error(kInvalidUsage) when the
 // prompt does not fit the context, before any work. An empty prompt starts from the model's BOS

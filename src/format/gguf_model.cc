@@ -8,9 +8,8 @@ namespace {
 constexpr uint32_t kMaxParts = 999;
 
 std::unique_ptr<GgufFile> open_part(const std::string& path) {
-  return with_context(printable(path), [&] {
-    return std::make_unique<GgufFile>(std::make_shared<File>(path));
-  });
+  return with_context(printable(path),
+                      [&] { return std::make_unique<GgufFile>(std::make_shared<File>(path)); });
 }
 
 // "dir/m-00001-of-00003.gguf" -> "dir/m"; empty when `path` does not end like part 1 of `count`.
@@ -23,8 +22,8 @@ std::string split_prefix(const std::string& path, uint32_t count) {
 
 GgufModel::GgufModel(const std::string& path) {
   parts_.push_back(open_part(path));
-  const uint32_t count = with_context(
-      printable(path), [&] { return metadata().find_u32("split.count").value_or(1); });
+  const uint32_t count =
+      with_context(printable(path), [&] { return metadata().find_u32("split.count").value_or(1); });
   if (count <= 1) return;
 
   const std::string prefix = count <= kMaxParts ? split_prefix(path, count) : std::string();

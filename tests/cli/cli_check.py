@@ -91,7 +91,7 @@ def running(st, gguf, folder):
     empty = st("run", "-m", gguf, "--temp", "0.6", "--top-p", "0.95", "--top-k", "20", "--samplers",
                "penalties;temperature;top_k;top_p", "-t", "4", "-n", "8", "-no-cnv")
     check(empty.returncode == 0, f"README command without a prompt: {empty.stderr}")
-    st.refuses("prompt longer than the context", "run", "-m", gguf, "-c", 8, "-p", PROMPT * 20, code=2,
+    st.refuses("prompt longer than the context", "run", "-m", gguf, "-c", 8, "-p", PROMPT * 20,
                contains="> context 8")
     st.refuses("unknown kernels", "run", "-m", gguf, "--cpu", "mmx", "-p", "x", code=2, contains="scalar")
 
@@ -196,10 +196,10 @@ def hostile(st, gguf, models, folder):
     tokenizer = json.loads((hf / "tokenizer.json").read_text())
     tokenizer["pre_tokenizer"]["pretokenizers"][0]["pattern"]["Regex"] = "(a+)+"
     convert_refuses("pre-tokenizer", "tokenizer.json", json.dumps(tokenizer).encode())
+    (hf / "model.safetensors").rename(hf / "aside")  # a single file would be preferred to an index
     (hf / "model.safetensors.index.json").write_text(
         json.dumps({"metadata": {}, "weight_map": {"model.norm.weight": "../../x.safetensors"}}))
     st.refuses("shard path", "convert", hf, "--outfile", out, contains="leaves the model directory")
-    (hf / "model.safetensors.index.json").unlink()
 
     predictor = folder / "predictor.pt"
 
@@ -209,6 +209,7 @@ def hostile(st, gguf, models, folder):
 
     with zipfile.ZipFile(predictor, "w") as archive:
         archive.writestr("archive/data.pkl", pickle.dumps(Evil(), protocol=2))
+        archive.writestr("archive/version", "3\n")
     predictor_refuses("pickle that calls", contains="not allowed")
     check(not os.path.exists("/tmp/smallthinker-was-here"), "nothing was executed")
     good_pt = (models / "model/model_lm_head.pt").read_bytes()

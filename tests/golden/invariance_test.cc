@@ -11,15 +11,15 @@ namespace {
 
 constexpr int kTokens = 170;  // beyond the sliding window of 128
 
-std::vector<Token> some_tokens() {
+std::vector<Token> some_tokens(int n = kTokens) {
   std::vector<Token> ids;
-  for (int i = 0; i < kTokens; ++i) ids.push_back(static_cast<Token>((i * 7919 + 13) % 4077));
+  for (int i = 0; i < n; ++i) ids.push_back(static_cast<Token>((i * 7919 + 13) % 4077));
   return ids;
 }
 
 // Logits of every tenth token: each depends on all tokens before it.
 std::vector<float> logits_of(const std::string& path, EngineOptions options,
-                              const std::vector<int64_t>& splits) {
+                             const std::vector<int64_t>& splits) {
   Engine engine(path, std::move(options));
   const auto ids = some_tokens();
   std::vector<float> out;
@@ -62,14 +62,14 @@ TEST(Invariance, ThreadsBatchesAndSplits) {
 
 // Two conversations in one batch, token by token, compute what each computes alone.
 TEST(Invariance, SequencesDoNotDisturbEachOther) {
+  constexpr size_t kLength = 140;
   const std::string path = converted(kTiny, DType::kQ4_0, true);
-  const auto ids = some_tokens();
+  const auto ids = some_tokens(2 * kLength);
   const auto alone = [&](size_t begin, size_t n) {
     Engine engine(path, {});
     const auto logits = engine.evaluate(make_batch(std::span(ids).subspan(begin, n), 0, true));
     return std::vector<float>(logits.begin(), logits.end());
   };
-  constexpr size_t kLength = 140;
   const auto a = alone(0, kLength);
   const auto b = alone(kLength, kLength);
   Engine engine(path, {.sequences = 2});
