@@ -2,12 +2,13 @@
 # make test       all tests (what CI runs)
 # make test-long  fuzzing and other long checks
 # make bench      speed on this machine
+# make lint       clang-tidy, slow (needs clang-tidy-19 and a build)
 SHELL := /bin/bash
 MODEL := models/tiny-smallthinker/model
 OUT   := build/models
 BIN   := build/smallthinker
 
-.PHONY: run build test test-long bench format clean
+.PHONY: run build test test-long bench lint format clean
 
 run: build
 	@mkdir -p $(OUT)
@@ -30,6 +31,9 @@ test-long:
 
 bench: build
 	@scripts/bench
+
+lint:
+	git ls-files 'src/*.cc' | grep -v _test.cc | xargs -P2 -n1 clang-tidy-19 -p build --quiet
 
 format:
 	git ls-files '*.cc' '*.h' | xargs clang-format-19 -i

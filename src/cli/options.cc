@@ -115,7 +115,7 @@ void add_sampling(CLI::App& app, SamplerOptions& s) {
       ->type_name("N");
   app.add_option("--temp,--temperature", s.temperature,
                  "temperature; 0: always the likeliest token")
-      ->check(CLI::Range(0.0, 1e6))
+      ->check(CLI::Range(-1e6, 1e6))
       ->capture_default_str();
   app.add_option("--top-k", s.top_k, "keep the k likeliest tokens; 0: off")
       ->check(CLI::Range(-1, 1 << 24))

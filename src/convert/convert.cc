@@ -19,22 +19,6 @@ std::string in_folder(const std::string& folder, std::string_view name) {
   return fmt::format("{}/{}", folder, name);
 }
 
-// general.file_type, informational: the tensors' types decide.
-uint32_t file_type(DType type) {
-  switch (type) {
-    case DType::kF32:
-      return 0;
-    case DType::kQ4_0:
-      return 2;
-    case DType::kQ8_0:
-      return 7;
-    case DType::kBF16:
-      return 32;
-    default:
-      return 1;
-  }
-}
-
 GgufArray as_array(const std::vector<bool>& layout) {
   const std::vector<int32_t> values(layout.begin(), layout.end());
   return GgufArray::of(std::span<const int32_t>(values));
@@ -51,7 +35,7 @@ void set_metadata(GgufWriter& out, const ModelConfig& c, const ConvertOptions& o
   out.set("general.architecture", GgufValue::string("smallthinker"));
   out.set("general.type", GgufValue::string("model"));
   out.set("general.name", GgufValue::string(c.name));
-  out.set("general.file_type", GgufValue::u32(file_type(options.type)));
+  out.set("general.file_type", GgufValue::u32(gguf_file_type(options.type)));
   out.set("general.quantization_version", GgufValue::u32(2));
   u32("block_count", c.layers);
   u32("context_length", c.context);

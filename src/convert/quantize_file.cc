@@ -28,28 +28,13 @@ DType choose_type(const GgufTensor& tensor, const QuantizeOptions& options, bool
   return type_for_row(keep_precise ? DType::kQ8_0 : options.type, tensor.ne[0]);
 }
 
-uint32_t file_type(const QuantizeOptions& options) {
-  switch (options.type) {
-    case DType::kF32:
-      return 0;
-    case DType::kF16:
-      return 1;
-    case DType::kQ4_0:
-      return 2;
-    case DType::kQ8_0:
-      return 7;
-    default:
-      return 32;  // BF16
-  }
-}
-
 // Everything but what belongs to the split or the alignment of the input.
 void copy_metadata(const GgufFile& in, const QuantizeOptions& options, GgufWriter& out) {
   for (const GgufEntry& entry : in.entries()) {
     if (entry.key.starts_with("split.") || entry.key == "general.alignment") continue;
     out.set(entry.key, entry.value);
   }
-  out.set("general.file_type", GgufValue::u32(file_type(options)));
+  out.set("general.file_type", GgufValue::u32(gguf_file_type(options.type)));
   out.set("general.quantization_version", GgufValue::u32(2));
 }
 

@@ -27,10 +27,13 @@ struct PlanOptions {
 };
 
 // Plans the whole output, in layer order. Throws Error(kInvalidData) naming any tensor that is
-// missing, misshapen or unknown. A stored lm_head of a tied model is left out; `tied_head` tells.
+// missing, misshapen or unknown. A stored lm_head of a tied model is left out.
 std::vector<PlannedTensor> plan_tensors(const ModelConfig& config, bool tied,
                                         const std::vector<CheckpointTensor>& checkpoint,
                                         const PlanOptions& options);
+
+// general.file_type of a file whose matrices are mostly `type`; informational, the tensors decide.
+uint32_t gguf_file_type(DType type);
 
 // `want`, or F16 where rows of `cols` values cannot be cut into its blocks.
 DType type_for_row(DType want, uint64_t cols);

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cstdint>
-#include <cstring>
 #include <string_view>
 
 #include "base/error.h"
@@ -68,7 +67,7 @@ class PickleInput {
   template <typename T>
   T get() {
     T value;
-    std::memcpy(&value, take(sizeof(T)).data(), sizeof(T));
+    take(sizeof(T)).copy(reinterpret_cast<char*>(&value), sizeof(T));
     return value;
   }
 
@@ -88,7 +87,7 @@ class PickleInput {
       fail(ErrorCode::kInvalidData, "integer of {} bytes > 8", bytes.size());
     }
     int64_t value = !bytes.empty() && (bytes.back() & 0x80) != 0 ? -1 : 0;
-    std::memcpy(&value, bytes.data(), bytes.size());
+    bytes.copy(reinterpret_cast<char*>(&value), bytes.size());
     return value;
   }
 

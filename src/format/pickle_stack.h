@@ -3,7 +3,6 @@
 #pragma once
 
 #include <cstdint>
-#include <optional>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -59,19 +58,21 @@ class PickleStack {
     if (index >= PickleLimits::kValues) {
       fail(ErrorCode::kInvalidData, "memo index {} >= {}", index, PickleLimits::kValues);
     }
-    if (index >= memo_.size()) memo_.resize(index + 1);
-    if (!memo_[index]) ++memo_used_;
+    if (index >= memo_.size()) memo_.resize(index + 1, kUnset);
+    if (memo_[index] == kUnset) ++memo_used_;
     memo_[index] = top();
   }
   void memo_append() { memo_put(memo_used_); }
   void memo_get(uint32_t index) {
-    if (index >= memo_.size() || !memo_[index]) {
+    if (index >= memo_.size() || memo_[index] == kUnset) {
       fail(ErrorCode::kInvalidData, "memo index {} is not set", index);
     }
-    stack_.push_back(*memo_[index]);
+    stack_.push_back(memo_[index]);
   }
 
  private:
+  static constexpr PickleRef kUnset = UINT32_MAX;
+
   // What lies below the newest mark is out of reach.
   void need(size_t count) const {
     if (stack_.size() - (marks_.empty() ? 0 : marks_.back()) < count) {
@@ -82,7 +83,7 @@ class PickleStack {
   std::vector<PickleValue> values_;
   Items stack_;
   std::vector<size_t> marks_;  // sizes of stack_
-  std::vector<std::optional<PickleRef>> memo_;
+  Items memo_;                 // values or kUnset
   uint32_t memo_used_ = 0;
 };
 

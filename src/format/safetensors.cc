@@ -26,6 +26,13 @@ std::string tensor_name(std::string_view name) {
   return fmt::format("tensor '{}'", printable(name));
 }
 
+std::optional<DType> float_type(std::string_view name) {
+  for (const DType type : {DType::kF32, DType::kF16, DType::kBF16}) {
+    if (dtype_name(type) == name) return type;
+  }
+  return std::nullopt;
+}
+
 // Collects the rows of the header. Offsets are left relative to the data.
 class Header final : public JsonTableSink {
  public:
@@ -69,18 +76,18 @@ class Header final : public JsonTableSink {
     const uint64_t begin = (*offsets_)[0];
     const uint64_t end = (*offsets_)[1];
     if (begin > end) fail(ErrorCode::kInvalidData, "offsets {}..{}", begin, end);
-    if (*type_ != "F32" && *type_ != "F16" && *type_ != "BF16") {
+    const std::optional<DType> type = float_type(*type_);
+    if (!type) {
       fail(ErrorCode::kUnsupported, "type {} unsupported (want F32, F16 or BF16)",
            printable(*type_));
     }
-    const DType type = *parse_dtype(*type_);
-    uint64_t bytes = row_bytes(type, 1);
+    uint64_t bytes = row_bytes(*type, 1);
     for (const uint64_t n : *shape_) bytes = checked_mul(bytes, n, "shape");
     if (bytes != end - begin) {
       fail(ErrorCode::kInvalidData, "offsets {}..{}, but {} [{}] takes {} bytes", begin, end,
            *type_, fmt::join(*shape_, ", "), bytes);
     }
-    return {name, type, *shape_, begin, bytes, source_};
+    return {name, *type, *shape_, begin, bytes, source_};
   }
 
   std::shared_ptr<const ByteSource> source_;
@@ -175,7 +182,7 @@ std::vector<CheckpointTensor> read_safetensors(std::shared_ptr<const ByteSource>
   std::string text(header_bytes, '\0');
   reader.read(text.data(), text.size(), "header");
   if (!text.starts_with('{')) fail(ErrorCode::kInvalidData, "header does not begin with '{{'");
-  Header header(source);
+  Header header(std::move(source));  // which keeps what `reader` reads
   with_context("header", [&] { parse_json_table(text, header); });
 
   // In the order of their data, tensors must touch: no holes, no overlaps, nothing left over.

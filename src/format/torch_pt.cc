@@ -105,6 +105,7 @@ class Archive {
       fail(ErrorCode::kInvalidData, "{}: want a tuple of at most {}", what, kMaxDims);
     }
     std::vector<uint64_t> values;
+    values.reserve(tuple.items.size());
     for (const PickleRef item : tuple.items) values.push_back(integer(pickle[item], what));
     return values;
   }

@@ -17,6 +17,7 @@ constexpr uint32_t kLocatorMagic = 0x07064b50;
 constexpr uint64_t kEndBytes = 22;
 constexpr uint64_t kLocatorBytes = 20;
 constexpr uint64_t kLocalBytes = 30;
+constexpr uint64_t kCentralBytes = 46;
 
 constexpr uint32_t kSeeZip64 = 0xffffffff;  // in a 32-bit field: the value is in the zip64 record
 constexpr uint16_t kSizesFollowData = 1 << 3;
@@ -219,6 +220,7 @@ ZipDirectory read_zip_directory(const ByteSource& source) {
   const Extent extent = find_directory(source);
   Reader reader(source, extent.offset, extent.offset + extent.bytes);
   std::vector<Listing> listings;
+  listings.reserve(std::min(extent.entries, extent.bytes / kCentralBytes));
   for (uint64_t i = 0; i < extent.entries; ++i) listings.push_back(read_listing(reader));
   if (reader.remaining() != 0) {
     fail(ErrorCode::kInvalidData, "zip: {} bytes after the last directory entry",

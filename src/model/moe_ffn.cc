@@ -106,6 +106,7 @@ void moe_ffn(Step& s, int64_t l) {
   const ExpertPlan& plan = s.state.plan;
   const int64_t F = s.config.ffn;
   std::vector<Group> groups;
+  groups.reserve(plan.experts.size());
   for (size_t i = 0; i < plan.experts.size(); ++i) {
     groups.push_back({s.experts.await(l, plan.experts[i]), plan.begin[i], plan.begin[i + 1]});
   }

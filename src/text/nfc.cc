@@ -34,15 +34,26 @@ void decompose(std::string_view text, Points& points) {
   }
 }
 
-// Canonical order: marks between two starters by combining class. The library's own sort is
-// quadratic.
+uint64_t class_of(utf8proc_int32_t c) { return utf8proc_get_property(c)->combining_class; }
+
+// Canonical order: marks between two starters by combining class, equal ones as they came. The
+// library's own sort is quadratic.
 void reorder(Points& points) {
-  const auto rank = [](utf8proc_int32_t c) { return utf8proc_get_property(c)->combining_class; };
-  const auto is_starter = [&](utf8proc_int32_t c) { return rank(c) == 0; };
+  const auto is_starter = [](utf8proc_int32_t c) { return class_of(c) == 0; };
+  std::vector<uint64_t> keys;  // class: 8 bits, place: 35 bits, code point: 21 bits
   for (auto begin = points.begin(); begin != points.end();) {
     begin = std::find_if_not(begin, points.end(), is_starter);
     const auto end = std::find_if(begin, points.end(), is_starter);
-    std::stable_sort(begin, end, [&](auto a, auto b) { return rank(a) < rank(b); });
+    if (end - begin > 1) {
+      keys.clear();
+      for (auto it = begin; it != end; ++it) {
+        keys.push_back(class_of(*it) << 56 | static_cast<uint64_t>(it - begin) << 21 |
+                       static_cast<uint64_t>(*it));
+      }
+      std::ranges::sort(keys);
+      std::ranges::transform(
+          keys, begin, [](uint64_t key) { return static_cast<utf8proc_int32_t>(key & 0x1FFFFF); });
+    }
     begin = end;
   }
 }

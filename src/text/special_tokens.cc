@@ -1,6 +1,7 @@
 #include "text/special_tokens.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "base/error.h"
 
@@ -26,7 +27,7 @@ void check(const std::vector<SpecialTokens::Name>& names) {
 
 SpecialTokens::SpecialTokens(std::vector<Name> names) {
   check(names);
-  std::ranges::stable_sort(names, {}, &Name::text);
+  std::ranges::sort(names, {}, [](const Name& n) { return std::pair(n.text, n.token); });
   const auto same = std::ranges::adjacent_find(names, {}, &Name::text);
   if (same != names.end()) {
     fail(ErrorCode::kInvalidData, "tokens[{}]: '{}' is also token {}", same[1].token,
