@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "cli/escapes.h"
+#include "cli/interrupt.h"
 
 namespace st {
 
@@ -22,6 +23,7 @@ std::string read_stdin() {
   std::string text;
   char buffer[1 << 16];
   while (const size_t n = std::fread(buffer, 1, sizeof(buffer), stdin)) text.append(buffer, n);
+  throw_if_interrupted();
   if (std::ferror(stdin)) fail(ErrorCode::kIo, "cannot read standard input");
   return text;
 }

@@ -95,14 +95,13 @@ void note_tied_head(const std::vector<CheckpointTensor>& checkpoint, ConvertResu
              "tie_word_embeddings is true");
 }
 
-void write_tensor(const PlannedTensor& tensor, ThreadPool& pool, GgufWriter& out) {
+void write_tensor(const PlannedTensor& tensor, ThreadPool& pool, const ByteSink& sink) {
   for (const CheckpointTensor& source : tensor.sources) {
     with_context(fmt::format("tensor '{}'", printable(source.name)), [&] {
       const uint64_t cols = source.shape.empty() ? 1 : source.shape.back();
       const uint64_t rows = cols == 0 ? 0 : source.bytes / row_bytes(source.type, cols);
       encode_rows({*source.source, source.offset, source.type, rows, cols}, tensor.type,
-                  tensor.transpose, pool,
-                  [&](std::span<const std::byte> bytes) { out.write(bytes); });
+                  tensor.transpose, pool, sink);
     });
   }
 }
@@ -144,11 +143,12 @@ ConvertResult convert_hf(const ConvertOptions& options) {
   ThreadPool pool(options.threads > 0 ? options.threads : default_threads());
   out.begin(options.outfile);
   uint64_t done = 0;
-  for (size_t i = 0; i < result.tensors.size(); ++i) {
-    write_tensor(result.tensors[i], pool, out);
-    done += out.tensors()[i].bytes;
+  const ByteSink sink = [&](std::span<const std::byte> bytes) {
+    out.write(bytes);
+    done += bytes.size();
     if (options.progress) options.progress("convert", done, result.tensor_bytes);
-  }
+  };
+  for (const PlannedTensor& tensor : result.tensors) write_tensor(tensor, pool, sink);
   out.finish();
   return result;
 }

@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "convert/tensor_plan.h"
 #include "model/names.h"
+#include "tensor/blocks.h"
 
 namespace st {
 namespace {
@@ -38,6 +39,32 @@ void copy_metadata(const GgufFile& in, const QuantizeOptions& options, GgufWrite
   out.set("general.quantization_version", GgufValue::u32(2));
 }
 
+// Rows in which a flat tensor can be streamed like a matrix instead of as one long row.
+uint64_t row_length(const GgufTensor& tensor) {
+  if (tensor.ne.size() > 1) return tensor.ne[0];
+  return tensor.ne[0] % kBlock == 0 ? kBlock : 1;
+}
+
+// The tensor's bytes as `type`; what that lost.
+EncodeError write_tensor(const GgufTensor& tensor, const ByteSource& source, DType type,
+                         ThreadPool& pool, const ByteSink& sink) {
+  constexpr uint64_t kPiece = uint64_t{16} << 20;
+  EncodeError error;
+  if (type != tensor.type) {
+    const uint64_t cols = row_length(tensor);
+    const uint64_t rows = tensor.bytes / row_bytes(tensor.type, cols);
+    encode_rows({source, tensor.offset, tensor.type, rows, cols}, type, false, pool, sink, &error);
+    return error;
+  }
+  std::vector<std::byte> piece;
+  for (uint64_t at = 0; at < tensor.bytes; at += piece.size()) {
+    piece.resize(std::min(kPiece, tensor.bytes - at));
+    source.read_at(tensor.offset + at, piece);
+    sink(piece);
+  }
+  return error;
+}
+
 }  // namespace
 
 QuantizeResult quantize_file(const QuantizeOptions& options) {
@@ -61,34 +88,19 @@ QuantizeResult quantize_file(const QuantizeOptions& options) {
   ThreadPool pool(options.threads > 0 ? options.threads : default_threads());
   out.begin(options.output);
   uint64_t done = 0;
+  const ByteSink sink = [&](std::span<const std::byte> bytes) {
+    out.write(bytes);
+    done += bytes.size();
+    if (options.progress) options.progress("quantize", done, result.output_bytes);
+  };
   for (size_t i = 0; i < tensors.size(); ++i) {
     const auto& [info, source] = tensors[i];
     const DType type = out.tensors()[i].type;
     EncodeError error;
     with_context(fmt::format("{}: tensor '{}'", printable(options.input), printable(info->name)),
-                 [&] {
-                   const auto sink = [&](std::span<const std::byte> bytes) { out.write(bytes); };
-                   if (type == info->type) {
-                     std::vector<std::byte> piece;
-                     for (uint64_t at = 0; at < info->bytes; at += piece.size()) {
-                       piece.resize(std::min<uint64_t>(uint64_t{16} << 20, info->bytes - at));
-                       source->read_at(info->offset + at, piece);
-                       sink(piece);
-                     }
-                   } else {
-                     // A flat tensor is one long row; in rows of one block it can be streamed like
-                     // a matrix.
-                     const uint64_t cols =
-                         info->ne.size() == 1 ? dtype_info(type).block_values : info->ne[0];
-                     const uint64_t rows = info->bytes / row_bytes(info->type, cols);
-                     encode_rows({*source, info->offset, info->type, rows, cols}, type, false, pool,
-                                 sink, &error);
-                   }
-                 });
+                 [&] { error = write_tensor(*info, *source, type, pool, sink); });
     result.error.add(error);
-    done += info->bytes;
     if (options.on_tensor) options.on_tensor(*info, type, error);
-    if (options.progress) options.progress("quantize", done, result.input_bytes);
   }
   out.finish();
   return result;

@@ -172,11 +172,16 @@ class Planner {
 
 uint32_t gguf_file_type(DType type) {
   switch (type) {
-    case DType::kF32: return 0;
-    case DType::kQ4_0: return 2;
-    case DType::kQ8_0: return 7;
-    case DType::kBF16: return 32;
-    default: return 1;  // F16
+    case DType::kF32:
+      return 0;
+    case DType::kQ4_0:
+      return 2;
+    case DType::kQ8_0:
+      return 7;
+    case DType::kBF16:
+      return 32;
+    default:
+      return 1;  // F16
   }
 }
 

@@ -42,6 +42,11 @@ struct Engine::Impl {
       fail(ErrorCode::kInvalidData, "{} tokens for a vocabulary of {} rows", tokenizer.size(),
            config.vocab);
     }
+    if (context > config.context) {
+      notices.push_back(
+          fmt::format("context {} is more than the {} positions the model was trained for", context,
+                      config.context));
+    }
     store.read_all(pool, options.progress);
   }
 

@@ -136,6 +136,16 @@ def interruptions(st, gguf):
     check(process.returncode == 130, f"Ctrl-C: exit {process.returncode}")
     check(time.monotonic() - started < 2, "Ctrl-C answered within 2 s")
     check(b"generation" in stderr, "Ctrl-C still prints the timings")
+    waiting = subprocess.Popen([st.binary, "run", "-m", str(gguf)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                               stderr=subprocess.PIPE)
+    time.sleep(0.3)  # it reads its prompt from a pipe that says nothing
+    waiting.send_signal(signal.SIGINT)
+    try:
+        waiting.wait(timeout=5)
+    except subprocess.TimeoutExpired:
+        waiting.kill()
+    check(waiting.returncode == 130, f"Ctrl-C while reading the prompt: exit {waiting.returncode}")
+    waiting.communicate()
     full = subprocess.run(f"'{st.binary}' run -m '{gguf}' -p hello -n 4 > /dev/full", shell=True, capture_output=True,
                           text=True)
     check(full.returncode == 1 and "error: cannot write" in full.stderr, f"full disk: {full}")
