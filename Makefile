@@ -19,8 +19,8 @@ run: build
 
 build:
 	@scripts/install-deps build
-	@cmake --preset release -DST_TESTS=OFF >/dev/null
-	@cmake --build --preset release
+	@[ -f build/CMakeCache.txt ] || cmake --preset release -DST_TESTS=OFF >/dev/null
+	@cmake --build --preset release --target smallthinker
 
 test:
 	@scripts/test

@@ -147,6 +147,8 @@ TEST(Json, RefusesWhatIsAmbiguousOrTooDeep) {
             "JSON nested deeper than 64");
   EXPECT_NE(message_of([] { parse_json("\"\xff\""); }), "");
   EXPECT_NE(message_of([] { parse_json("1e999"); }), "");
+  EXPECT_EQ(message_of([] { parse_json(std::string_view("{}\0junk", 7)); }),
+            "invalid JSON at byte 3");
 }
 
 TEST(Json, NamesTheKeyAtFault) {
@@ -178,6 +180,19 @@ TEST(Threads, EveryItemOnceWhateverTheCount) {
       }
     }
   }
+}
+
+TEST(Threads, LittleWorkStaysWithTheCaller) {
+  ThreadPool pool(4);
+  int calls = 0;
+  pool.parallel_for(
+      1000, 1,
+      [&](int64_t begin, int64_t end) {
+        ++calls;  // no race: there is one call
+        EXPECT_EQ(end - begin, 1000);
+      },
+      ThreadPool::kWorthSharing - 1);
+  EXPECT_EQ(calls, 1);
 }
 
 TEST(Threads, ManySmallRunsInARow) {

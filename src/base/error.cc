@@ -22,6 +22,7 @@ size_t utf8_length_at(std::string_view text, size_t i) {
 }  // namespace
 
 Error Error::within(std::string_view object) const {
+  if (code_ == ErrorCode::kCancelled) return *this;  // that is nobody's fault
   return Error(code_, fmt::format("{}: {}", object, message_));
 }
 

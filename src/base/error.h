@@ -31,7 +31,7 @@ class Error : public std::exception {
   ErrorCode code() const noexcept { return code_; }
   const char* what() const noexcept override { return message_.c_str(); }
 
-  // The same error seen from one level further out: "object: message".
+  // The same error seen from one level further out: "object: message". Cancellation stays as it is.
   Error within(std::string_view object) const;
 
  private:

@@ -31,6 +31,10 @@ int64_t checked_int(const nlohmann::json& value, std::string_view name, int64_t 
 
 nlohmann::json parse_json(std::string_view text) {
   using Event = nlohmann::json::parse_event_t;
+  // The parser below would take a NUL for the end of the text.
+  if (const size_t nul = text.find('\0'); nul != text.npos) {
+    fail(ErrorCode::kInvalidData, "invalid JSON at byte {}", nul + 1);
+  }
   std::vector<std::unordered_set<std::string>> keys;  // one set per open object
   const auto check = [&](int depth, Event event, nlohmann::json& value) {
     if (depth > kMaxDepth) fail(ErrorCode::kInvalidData, "JSON nested deeper than {}", kMaxDepth);

@@ -3,6 +3,7 @@
 // sleep, so an idle engine costs nothing.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <cstdint>
 #include <thread>
@@ -32,10 +33,11 @@ class ThreadPool {
   }
 
   // Splits [0, items) into contiguous ranges, one per thread, and calls body(begin, end) on each.
-  // Boundaries fall on multiples of `grain`.
+  // Boundaries fall on multiples of `grain`. `work`, in multiply-adds or the like, tells whether
+  // waking the others is worth it at all.
   template <typename Body>
-  void parallel_for(int64_t items, int64_t grain, Body&& body) {
-    if (threads() == 1 || items <= grain) {
+  void parallel_for(int64_t items, int64_t grain, Body&& body, int64_t work = INT64_MAX) {
+    if (threads() == 1 || items <= grain || work < kWorthSharing) {
       if (items > 0) body(int64_t{0}, items);
       return;
     }
@@ -46,6 +48,10 @@ class ThreadPool {
       if (begin < end) body(begin, end);
     });
   }
+
+  // About 10 us of arithmetic on one core: less is done sooner than it is handed out, and on a busy
+  // machine a worker may not be running at all.
+  static constexpr int64_t kWorthSharing = int64_t{1} << 18;
 
  private:
   using Function = void (*)(void* context, int thread, int threads);

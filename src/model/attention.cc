@@ -89,27 +89,38 @@ void attention(Step& s, int64_t l) {
   project(s, state.h.data(), c.hidden,
           {{layer.wq, state.q.data()}, {layer.wk, state.k.data()}, {layer.wv, state.v.data()}});
 
-  s.pool.parallel_for(T, 1, [&](int64_t begin, int64_t end) {
-    for (int64_t t = begin; t < end; ++t) {
-      const BatchItem& item = s.batch[static_cast<size_t>(t)];
-      float* q = state.q.data() + t * c.q_width();
-      float* k = state.k.data() + t * c.kv_width();
-      if (c.rope[static_cast<size_t>(l)]) {
-        rotate(q, c.heads, c.head_dim, state.cos.data() + t * half, state.sin.data() + t * half);
-        rotate(k, c.kv_heads, c.head_dim, state.cos.data() + t * half, state.sin.data() + t * half);
-      }
-      s.cache.store(s.kernels, l, item.sequence, item.position, k,
-                    state.v.data() + t * c.kv_width());
-    }
-  });
+  s.pool.parallel_for(
+      T, 1,
+      [&](int64_t begin, int64_t end) {
+        for (int64_t t = begin; t < end; ++t) {
+          const BatchItem& item = s.batch[static_cast<size_t>(t)];
+          float* q = state.q.data() + t * c.q_width();
+          float* k = state.k.data() + t * c.kv_width();
+          if (c.rope[static_cast<size_t>(l)]) {
+            rotate(q, c.heads, c.head_dim, state.cos.data() + t * half,
+                   state.sin.data() + t * half);
+            rotate(k, c.kv_heads, c.head_dim, state.cos.data() + t * half,
+                   state.sin.data() + t * half);
+          }
+          s.cache.store(s.kernels, l, item.sequence, item.position, k,
+                        state.v.data() + t * c.kv_width());
+        }
+      },
+      4 * T * c.q_width());
 
   // Later tokens see more keys, so threads take (token, head) items in turn, not in halves.
   const int64_t scratch = static_cast<int64_t>(state.scores.size()) / s.pool.threads();
-  s.pool.run([&](int thread, int threads) {
+  const auto attend_in_turn = [&](int thread, int threads) {
     for (int64_t i = thread; i < T * c.kv_heads; i += threads) {
       attend(s, l, i / c.kv_heads, i % c.kv_heads, state.scores.data() + thread * scratch);
     }
-  });
+  };
+  const int64_t keys = std::ranges::max(s.batch, {}, &BatchItem::position).position + 1;
+  if (T * keys * c.q_width() < ThreadPool::kWorthSharing) {
+    attend_in_turn(0, 1);
+  } else {
+    s.pool.run(attend_in_turn);
+  }
 
   project(s, state.a.data(), c.q_width(), {{layer.wo, state.o.data()}});
   s.pool.parallel_for(T, 4, [&](int64_t begin, int64_t end) {

@@ -26,25 +26,31 @@ Q8Buffer::Q8Buffer(int64_t values)
 Q8Rows Q8Buffer::quantize(const KernelTable& kernels, ThreadPool& pool, const float* x,
                           int64_t tokens, int64_t cols) {
   const int64_t blocks = cols / kBlock;
-  pool.parallel_for(tokens, 1, [&](int64_t begin, int64_t end) {
-    for (int64_t t = begin; t < end; ++t) {
-      kernels.quantize_q8(x + t * cols, cols, q_.data() + t * cols, d_.data() + t * blocks,
-                          sum_.data() + t * blocks);
-    }
-  });
+  pool.parallel_for(
+      tokens, 1,
+      [&](int64_t begin, int64_t end) {
+        for (int64_t t = begin; t < end; ++t) {
+          kernels.quantize_q8(x + t * cols, cols, q_.data() + t * cols, d_.data() + t * blocks,
+                              sum_.data() + t * blocks);
+        }
+      },
+      4 * tokens * cols);
   return {q_.data(), d_.data(), sum_.data()};
 }
 
 Q8Rows Q8Buffer::gather(ThreadPool& pool, const Q8Rows& from, const int32_t* index, int64_t tokens,
                         int64_t cols) {
   const int64_t blocks = cols / kBlock;
-  pool.parallel_for(tokens, 64, [&](int64_t begin, int64_t end) {
-    for (int64_t t = begin; t < end; ++t) {
-      std::copy_n(from.q + index[t] * cols, cols, q_.data() + t * cols);
-      std::copy_n(from.d + index[t] * blocks, blocks, d_.data() + t * blocks);
-      std::copy_n(from.sum + index[t] * blocks, blocks, sum_.data() + t * blocks);
-    }
-  });
+  pool.parallel_for(
+      tokens, 64,
+      [&](int64_t begin, int64_t end) {
+        for (int64_t t = begin; t < end; ++t) {
+          std::copy_n(from.q + index[t] * cols, cols, q_.data() + t * cols);
+          std::copy_n(from.d + index[t] * blocks, blocks, d_.data() + t * blocks);
+          std::copy_n(from.sum + index[t] * blocks, blocks, sum_.data() + t * blocks);
+        }
+      },
+      tokens * cols);
   return {q_.data(), d_.data(), sum_.data()};
 }
 
@@ -96,15 +102,18 @@ void project(const KernelTable& kernels, ThreadPool& pool, const float* x, int64
     }
   }
   // The rows of all projections as one range, so that small ones do not cost a barrier each.
-  pool.parallel_for(rows, kRowGrain, [&](int64_t begin, int64_t end) {
-    for (const Projection& p : projections) {
-      const int64_t first = std::clamp<int64_t>(begin, 0, p.w.rows);
-      const int64_t last = std::clamp<int64_t>(end, 0, p.w.rows);
-      if (first < last) linear_rows(kernels, p.w, first, last, in, p.y + first, p.w.rows);
-      begin -= p.w.rows;
-      end -= p.w.rows;
-    }
-  });
+  pool.parallel_for(
+      rows, kRowGrain,
+      [&](int64_t begin, int64_t end) {
+        for (const Projection& p : projections) {
+          const int64_t first = std::clamp<int64_t>(begin, 0, p.w.rows);
+          const int64_t last = std::clamp<int64_t>(end, 0, p.w.rows);
+          if (first < last) linear_rows(kernels, p.w, first, last, in, p.y + first, p.w.rows);
+          begin -= p.w.rows;
+          end -= p.w.rows;
+        }
+      },
+      rows * cols * tokens);
 }
 
 void axpy_row(const KernelTable& kernels, const Matrix& w, int64_t row, int64_t begin,

