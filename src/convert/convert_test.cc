@@ -129,7 +129,24 @@ TEST(Encode, NamesTheRowOfAValueThatIsNotFinite) {
   EXPECT_EQ(error_of([&] {
               encode_rows({*source, 0, DType::kF32, 4, 32}, DType::kQ4_0, false, pool, [](auto) {});
             }),
-            "row 2: a value is not a finite number");
+            "row 2: a value is not finite or too large for Q4_0");
+}
+
+TEST(Encode, RefusesWhatWouldBecomeInfinite) {
+  ThreadPool pool(1);
+  const auto error_for = [&](float value, DType type) {
+    const std::vector<float> values(32, value);
+    const auto source = testkit::source_of({reinterpret_cast<const char*>(values.data()), 128});
+    return error_of(
+        [&] { encode_rows({*source, 0, DType::kF32, 1, 32}, type, false, pool, [](auto) {}); });
+  };
+  EXPECT_EQ(error_for(65504.0f, DType::kF16), "no error");
+  EXPECT_EQ(error_for(-65536.0f, DType::kF16), "row 0: a value is not finite or too large for F16");
+  EXPECT_EQ(error_for(65504.0f * 8, DType::kQ4_0), "no error");
+  EXPECT_NE(error_for(65504.0f * 9, DType::kQ4_0), "no error");
+  EXPECT_EQ(error_for(65504.0f * 127, DType::kQ8_0), "no error");
+  EXPECT_NE(error_for(65504.0f * 128, DType::kQ8_0), "no error");
+  EXPECT_EQ(error_for(3e38f, DType::kF32), "no error");
 }
 
 TEST(Convert, KeysAndTensorsAsSpecified) {

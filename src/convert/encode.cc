@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cmath>
+#include <limits>
 #include <mutex>
 #include <vector>
 
@@ -14,6 +15,22 @@ namespace {
 
 constexpr uint64_t kPieceBytes = uint64_t{16} << 20;  // of source rows held at a time
 constexpr int64_t kNone = INT64_MAX;
+
+// The largest magnitude that `type` holds: beyond it a value, or a block's half-precision scale,
+// would be stored as infinity.
+float largest(DType type) {
+  constexpr float kHalf = 65504.0f;
+  switch (type) {
+    case DType::kF16:
+      return kHalf;
+    case DType::kQ8_0:
+      return kHalf * 127;
+    case DType::kQ4_0:
+      return kHalf * 8;
+    default:
+      return std::numeric_limits<float>::max();
+  }
+}
 
 // Encodes rows [begin, end) of the piece. `value_row(r, out)` gives row r as floats.
 template <typename ValueRow>
@@ -27,7 +44,8 @@ EncodeError encode_range(int64_t begin, int64_t end, int64_t cols, DType type, b
     value_row(r, values.data());
     std::byte* row = out + static_cast<uint64_t>(r) * stride;
     quantize_row(type, values.data(), cols, row);
-    if (!std::ranges::all_of(values, [](float v) { return std::isfinite(v); })) {
+    const float limit = largest(type);
+    if (!std::ranges::all_of(values, [&](float v) { return std::abs(v) <= limit; })) {
       int64_t first = bad_row.load();
       while (r < first && !bad_row.compare_exchange_weak(first, r)) {
       }
@@ -93,8 +111,8 @@ void encode_rows(const RowSource& in, DType type, bool transpose, ThreadPool& po
       error->add(part);
     });
     if (bad_row != kNone) {
-      fail(ErrorCode::kInvalidData, "row {}: a value is not a finite number",
-           first + static_cast<uint64_t>(bad_row.load()));
+      fail(ErrorCode::kInvalidData, "row {}: a value is not finite or too large for {}",
+           first + static_cast<uint64_t>(bad_row.load()), dtype_name(type));
     }
     sink(encoded);
   }

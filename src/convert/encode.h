@@ -31,8 +31,8 @@ using ByteSink = std::function<void(std::span<const std::byte>)>;
 
 // Writes the rows as `type` to `sink`, in order, on all threads. With `transpose` row i of the
 // output is column i of the source, which is then read whole. If `error` is given, every encoded
-// value is decoded again and compared. Throws Error(kInvalidData) when a value is not finite, with
-// its row.
+// value is decoded again and compared. Throws Error(kInvalidData) naming the row of a value that is
+// not finite or that `type` cannot hold.
 void encode_rows(const RowSource& in, DType type, bool transpose, ThreadPool& pool,
                  const ByteSink& sink, EncodeError* error = nullptr);
 
