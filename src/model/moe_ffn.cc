@@ -130,19 +130,23 @@ void moe_ffn(Step& s, int64_t l) {
   if (!any.down_transposed && wants_q8(any.down.type)) {
     hidden.q8 = s.state.pair_q8.quantize(s.kernels, s.pool, hidden.x, in.tokens, F);
   }
-  // Transposed rows are cut into columns, which must not cut a block.
-  const int64_t grain = std::max<int64_t>(64, dtype_info(any.down.type).block_values);
+  // One token reads each active row once, so rows are best left whole; many tokens share a row,
+  // whose outputs should then stay in cache. kColumns is a multiple of every block size.
+  const int64_t D = s.config.hidden;
+  const int64_t width = s.tokens() == 1 ? D : std::min(D, kColumns);
+  const int64_t tiles = (D + width - 1) / width;
   s.pool.parallel_for(
-      s.config.hidden, grain,
-      [&](int64_t column, int64_t end) {
-        const int64_t width = s.tokens() == 1 ? end - column : kColumns;
-        for (; column < end; column += width) {
-          const int64_t stop = std::min(end, column + width);
-          for (const Group& g : groups) down(s, g, hidden, column, stop);
-          combine(s, column, stop);
+      static_cast<int64_t>(groups.size()) * tiles, 1,
+      [&](int64_t i, int64_t end) {
+        for (; i < end; ++i) {
+          const int64_t column = i % tiles * width;
+          down(s, groups[static_cast<size_t>(i / tiles)], hidden, column,
+               std::min(D, column + width));
         }
       },
       work);
+  s.pool.parallel_for(
+      D, kColumns, [&](int64_t begin, int64_t end) { combine(s, begin, end); }, in.tokens * D);
 }
 
 }  // namespace st
