@@ -167,7 +167,7 @@ class Comparison:
     """Runs both engines on one GGUF file after the other."""
 
     def __init__(self, binary, library, work, threads):
-        self.binary, self.library, self.work, self.threads = binary, library, work, threads
+        self.binary, self.llama, self.work, self.threads = binary, library, work, threads
         self.reports = []
 
     def report(self, name, text, problems=()):
@@ -198,13 +198,13 @@ class Comparison:
     def llama_logits(self, path, sequences, kv):
         """Logits of all positions from llama.cpp."""
         n_ctx = max(256, *(len(sequence.ids) for sequence in sequences))
-        with llama_logits.Model(self.library, path, n_ctx, self.threads, kv) as model:
+        with llama_logits.Model(self.llama, path, n_ctx, self.threads, kv) as model:
             return [model.logits(sequence.ids) for sequence in sequences]
 
     def continue_greedily(self, path, prompts):
         """Append llama.cpp's own greedy tokens (all but the last, which needs no logits)."""
         n_ctx = max(256, *(len(prompt.ids) + prompt.generate for prompt in prompts))
-        with llama_logits.Model(self.library, path, n_ctx, self.threads, "f16") as model:
+        with llama_logits.Model(self.llama, path, n_ctx, self.threads, "f16") as model:
             return [
                 Sequence(
                     prompt.ids + model.greedy(prompt.ids, prompt.generate)[:-1],
@@ -217,7 +217,7 @@ class Comparison:
     def exact_logits(self, path, sequences):
         """llama.cpp's logits with every weight at its exact value and all arithmetic in F32."""
         exact = self.work / "exact.gguf"
-        self.library.quantize(path, exact, "F32", threads=self.threads)
+        self.llama.quantize(path, exact, "F32", threads=self.threads)
         try:
             return self.llama_logits(exact, sequences, "f32")
         finally:
@@ -327,7 +327,7 @@ class Comparison:
             path = self.work / f"{label.replace(' ', '-')}.gguf"
 
             def check(path=path, file_type=file_type, pure=pure, label=label):
-                self.library.quantize(source, path, file_type, pure, self.threads)
+                self.llama.quantize(source, path, file_type, pure, self.threads)
                 self.compare(label, path, self.expect(path, prompts), "f16", False)
 
             def check_bytes(path=path, file_type=file_type, label=label):
@@ -344,14 +344,14 @@ def main():
     """Command line; see the top of the file."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--binary", required=True, type=pathlib.Path, help="our smallthinker")
-    parser.add_argument("--library", required=True, help="folder with libllama.*so")
+    parser.add_argument("--library", dest="llama", required=True, help="folder with libllama.*so")
     parser.add_argument("--models", required=True, type=pathlib.Path, help="tiny-smallthinker")
     parser.add_argument("--work", required=True, type=pathlib.Path, help="folder for GGUF files")
     parser.add_argument("--threads", type=int, default=1, help="for either engine")
     args = parser.parse_args()
     args.work.mkdir(parents=True, exist_ok=True)
     try:
-        library = llama_logits.Library(args.library)
+        library = llama_logits.Library(args.llama)
     except (llama_logits.LlamaError, OSError) as error:
         sys.exit(f"compare.py: {error}")
     comparison = Comparison(args.binary.resolve(), library, args.work, args.threads)

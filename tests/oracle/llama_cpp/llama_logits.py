@@ -204,7 +204,7 @@ class Model:
     """One GGUF file with one context.  Use in a `with` statement."""
 
     def __init__(self, library, path, n_ctx=1024, threads=1, kv="f32"):
-        self.library, self.dll, self.n_ctx = library, library.dll, n_ctx
+        self.llama, self.dll, self.n_ctx = library, library.dll, n_ctx
         self.context = self.model = None
         library.log.clear()
         self.model = self.dll.llama_model_load_from_file(
@@ -268,7 +268,7 @@ class Model:
         status = self.dll.llama_decode(self.context, batch)
         self.dll.llama_batch_free(batch)
         if status != 0:
-            raise self.library.error(f"llama_decode failed with status {status}")
+            raise self.llama.error(f"llama_decode failed with status {status}")
         values = self.dll.llama_get_logits(self.context)
         return np.ctypeslib.as_array(values, (len(tokens), self.n_vocab)).copy()
 
@@ -301,7 +301,7 @@ def main():
     """Command line; see the top of the file."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("model", help="GGUF file")
-    parser.add_argument("--library", required=True, help="folder with libllama.*so, libggml*.so")
+    parser.add_argument("--library", dest="llama", required=True, help="folder with libllama.*so, libggml*.so")
     parser.add_argument("--tokens", required=True, type=token_list, help="ids: 1,2,3")
     parser.add_argument("-o", "--output", help="write the logits of all positions here (.npy)")
     parser.add_argument("--greedy", type=int, metavar="N", help="print N greedy ids as JSON")
@@ -312,7 +312,7 @@ def main():
         parser.error("give -o, --greedy, or both")
     n_ctx = max(256, len(args.tokens) + (args.greedy or 0))
     try:
-        library = Library(args.library)
+        library = Library(args.llama)
         with Model(library, args.model, n_ctx, args.threads, args.kv) as model:
             if args.output is not None:
                 np.save(args.output, model.logits(args.tokens))
