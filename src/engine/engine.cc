@@ -109,6 +109,8 @@ int64_t Engine::context() const { return impl_->context; }
 int64_t Engine::micro_batch() const { return impl_->micro_batch(); }
 uint64_t Engine::weight_bytes() const { return impl_->store.bytes(); }
 uint64_t Engine::cache_bytes() const { return impl_->cache.reserved_bytes(); }
+const Stats& Engine::stats() const { return impl_->state.stats; }
+void Engine::reset_stats() { impl_->state.stats = {}; }
 void Engine::observe(Observer observer) { impl_->observer = std::move(observer); }
 
 std::span<const float> Engine::evaluate(std::span<const BatchItem> batch) {

@@ -14,6 +14,7 @@
 #include "model/batch.h"
 #include "model/config.h"
 #include "model/forward.h"
+#include "model/stats.h"
 #include "text/tokenizer.h"
 
 namespace st {
@@ -53,6 +54,10 @@ class Engine {
   // Throws Error(kInvalidUsage) for a token, position or sequence out of range, and
   // Error(kInvalidData) when the model computes something that is not a number.
   std::span<const float> evaluate(std::span<const BatchItem> batch);
+
+  // What the passes touched so far, and a fresh start.
+  const Stats& stats() const;
+  void reset_stats();
 
   // Called with intermediate values; for tests and tools. Empty to stop.
   void observe(Observer observer);

@@ -59,6 +59,8 @@ void observe(Step& s, std::string_view what, int64_t layer) {
 }  // namespace
 
 std::span<const float> forward(const Architecture& architecture, Step& step) {
+  step.state.stats.tokens += static_cast<uint64_t>(step.tokens());
+  ++step.state.stats.passes;
   embed(step);
   observe(step, "embed", -1);
   prepare_rope(step);

@@ -7,6 +7,7 @@
 #include "base/aligned.h"
 #include "model/config.h"
 #include "model/linear.h"
+#include "model/stats.h"
 
 namespace st {
 
@@ -38,6 +39,7 @@ struct State {
   AlignedBuffer<float> gate, up;  // (T * k, F)
   AlignedBuffer<float> down;      // (T * k, D)
   ExpertPlan plan;
+  Stats stats;
   Q8Buffer q8;       // the input of the current projection
   Q8Buffer pair_q8;  // (T * k, max(D, F)) the same for the experts
 

@@ -1,0 +1,21 @@
+// What a forward pass touched, counted as it runs: the ground truth of "bytes per token".
+#pragma once
+
+#include <cstdint>
+
+namespace st {
+
+// Sums since the last reset.
+struct Stats {
+  uint64_t tokens = 0;          // batch items
+  uint64_t passes = 0;          // forward passes
+  uint64_t weight_bytes = 0;    // of weights read, each matrix or row once per pass
+  uint64_t multiply_adds = 0;   // with weights, per token; skipped neurons and rows not counted
+  uint64_t neurons = 0;         // gates computed: (token, expert, neuron)
+  uint64_t active_neurons = 0;  // of them positive
+  uint64_t expert_uses = 0;     // (token, slot) pairs
+  uint64_t expert_loads = 0;    // distinct experts, summed over layers and passes
+  uint64_t head_rows = 0;       // rows of the output matrix computed, per token with logits
+};
+
+}  // namespace st
