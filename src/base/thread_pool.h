@@ -32,20 +32,24 @@ class ThreadPool {
         const_cast<void*>(static_cast<const void*>(&body)));
   }
 
-  // Splits [0, items) into contiguous ranges, one per thread, and calls body(begin, end) on each.
-  // Boundaries fall on multiples of `grain`. `work`, in multiply-adds or the like, tells whether
-  // waking the others is worth it at all.
+  // Cuts [0, items) into ranges that begin at multiples of `grain` and calls body(begin, end) for
+  // each; threads take them in order as they become free, a few each. `work`, in multiply-adds or
+  // the like, tells whether waking the others is worth it at all.
   template <typename Body>
   void parallel_for(int64_t items, int64_t grain, Body&& body, int64_t work = INT64_MAX) {
     if (threads() == 1 || items <= grain || work < kWorthSharing) {
       if (items > 0) body(int64_t{0}, items);
       return;
     }
-    run([&](int thread, int count) {
-      const int64_t units = (items + grain - 1) / grain;
-      const int64_t begin = units * thread / count * grain;
-      const int64_t end = std::min(items, units * (thread + 1) / count * grain);
-      if (begin < end) body(begin, end);
+    const int64_t units = (items + grain - 1) / grain;
+    const int64_t size = std::max<int64_t>(1, units / (threads() * kRanges)) * grain;
+    next_.store(0, std::memory_order_relaxed);
+    run([&](int, int) {
+      for (;;) {
+        const int64_t begin = next_.fetch_add(size, std::memory_order_relaxed);
+        if (begin >= items) return;
+        body(begin, std::min(items, begin + size));
+      }
     });
   }
 
@@ -54,6 +58,8 @@ class ThreadPool {
   static constexpr int64_t kWorthSharing = int64_t{1} << 18;
 
  private:
+  static constexpr int64_t kRanges = 8;  // per thread: the last one to finish is not far behind
+
   using Function = void (*)(void* context, int thread, int threads);
   void run_erased(Function function, void* context);
   void worker(int thread);
@@ -62,6 +68,7 @@ class ThreadPool {
   Function function_ = nullptr;
   void* context_ = nullptr;
   alignas(64) std::atomic<uint32_t> epoch_{0};  // counts run() calls; odd-even does not matter
+  alignas(64) std::atomic<int64_t> next_{0};    // first item not taken, in parallel_for()
   alignas(64) std::atomic<int> unfinished_{0};  // workers still inside the current run()
   std::atomic<bool> stop_{false};
 };

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "kernels/kernels.h"
+#include "tensor/blocks.h"
 #include "tensor/dtype.h"
 #include "tensor/float16.h"
 #include "tensor/matrix.h"
@@ -24,9 +25,16 @@ const T* as(const std::byte* p) {
   return reinterpret_cast<const T*>(p);
 }
 
+QuantRows quant_rows(const Matrix& w, int64_t first = 0) {
+  const int64_t quants = w.type == DType::kQ4_0 ? w.cols / 2 : w.cols;
+  return {as<uint8_t>(w.data) + first * quants,
+          as<uint16_t>(w.data + w.rows * quants) + first * (w.cols / kBlock)};
+}
+
 double value(const Matrix& w, int64_t r, int64_t c) {
   const std::byte* row = w.row(r);
   const int64_t b = c / kBlock, i = c % kBlock;
+  const QuantRows quants = quant_rows(w, r);
   switch (w.type) {
     case DType::kF32:
       return as<float>(row)[c];
@@ -34,14 +42,11 @@ double value(const Matrix& w, int64_t r, int64_t c) {
       return f16_to_f32(as<uint16_t>(row)[c]);
     case DType::kBF16:
       return bf16_to_f32(as<uint16_t>(row)[c]);
-    case DType::kQ8_0: {
-      const BlockQ8_0& block = as<BlockQ8_0>(row)[b];
-      return double{f16_to_f32(block.d)} * block.qs[i];
-    }
+    case DType::kQ8_0:
+      return double{f16_to_f32(quants.d[b])} * static_cast<int8_t>(quants.q[c]);
     default: {
-      const BlockQ4_0& block = as<BlockQ4_0>(row)[b];
-      const int nibble = i < 16 ? block.qs[i] & 15 : block.qs[i - 16] >> 4;
-      return double{f16_to_f32(block.d)} * (nibble - 8);
+      const int pair = quants.q[b * 16 + i % 16];
+      return double{f16_to_f32(quants.d[b])} * ((i < 16 ? pair & 15 : pair >> 4) - 8);
     }
   }
 }
@@ -59,7 +64,12 @@ struct Weights {
     std::mt19937 random(seed);
     for (std::byte& b : bytes) b = static_cast<std::byte>(random());
     const DTypeInfo& info = dtype_info(type);
-    for (size_t i = offset; i < bytes.size(); i += info.block_bytes) {
+    size_t scales = offset, step = info.block_bytes;
+    if (!is_float(type)) {  // split: the scales follow the quants
+      scales = bytes.size() - static_cast<size_t>(rows * cols / kBlock) * 2;
+      step = 2;
+    }
+    for (size_t i = scales; i < bytes.size(); i += step) {
       if (type == DType::kF32) {
         const float v = std::ldexp(static_cast<float>(random() % 2000) - 1000.0f, -10);
         std::memcpy(&bytes[i], &v, 4);
@@ -105,6 +115,42 @@ struct Activations {
   }
 };
 
+// Tiles of t tokens, unpacked rows: as linear.cc does it.
+void multiply_tiles(const KernelTable& k, const Matrix& w, int64_t r0, int64_t rows,
+                    const Q8Rows& x, int64_t tokens, float* y, int64_t y_stride) {
+  const int64_t padded = (w.cols + 127) / 128 * 128;
+  const auto lanes =
+      static_cast<size_t>((tokens + k.tile_tokens - 1) / k.tile_tokens * k.tile_tokens * padded);
+  std::vector<int8_t> q(lanes, 99);
+  std::vector<float> d(lanes / kBlock, 99);
+  std::vector<int32_t> sum(lanes / kBlock, 99);
+  const Q8Tiles tiles = {q.data(), d.data(), sum.data()};
+  k.pack_tiles(x, nullptr, tokens, w.cols, tiles);
+  std::vector<uint8_t> u(static_cast<size_t>(kUnpackedRows * padded));
+  std::vector<float> wd(u.size() / kBlock);
+  const UnpackedRows unpacked = {u.data(), wd.data()};
+  for (int64_t r = 0; r < rows; r += kUnpackedRows) {
+    const int64_t n = std::min(kUnpackedRows, rows - r);
+    if (w.type == DType::kQ8_0) {
+      k.unpack_q8_0(quant_rows(w, r0 + r), n, w.cols, unpacked);
+      k.gemm_q8_0(unpacked, n, tiles, tokens, w.cols, y + r, y_stride);
+    } else {
+      k.unpack_q4_0(quant_rows(w, r0 + r), n, w.cols, unpacked);
+      k.gemm_q4_0(unpacked, n, tiles, tokens, w.cols, y + r, y_stride);
+    }
+  }
+}
+
+// By tiles when `tokens` is even, by rows when it is odd: so each is held against the other.
+void multiply_blocks(const KernelTable& k, const Matrix& w, int64_t r0, int64_t rows,
+                     const Q8Rows& x, int64_t tokens, float* y, int64_t y_stride) {
+  if (k.tile_tokens > 0 && tokens % 2 == 0) {
+    return multiply_tiles(k, w, r0, rows, x, tokens, y, y_stride);
+  }
+  const auto gemv = w.type == DType::kQ8_0 ? k.gemv_q8_0 : k.gemv_q4_0;
+  gemv(quant_rows(w, r0), nullptr, rows, x, tokens, w.cols, y, y_stride);
+}
+
 // Rows r0 .. r0 + rows of w against tokens t0 .. t0 + tokens of x.
 void gemm(const KernelTable& k, const Matrix& w, int64_t r0, int64_t rows, const Activations& x,
           int64_t t0, int64_t tokens, float* y, int64_t y_stride) {
@@ -119,10 +165,8 @@ void gemm(const KernelTable& k, const Matrix& w, int64_t r0, int64_t rows, const
       return k.gemm_f16(as<uint16_t>(p), rows, xs, tokens, w.cols, y, y_stride);
     case DType::kBF16:
       return k.gemm_bf16(as<uint16_t>(p), rows, xs, tokens, w.cols, y, y_stride);
-    case DType::kQ8_0:
-      return k.gemm_q8_0(as<BlockQ8_0>(p), rows, q, tokens, w.cols, y, y_stride);
     default:
-      return k.gemm_q4_0(as<BlockQ4_0>(p), rows, q, tokens, w.cols, y, y_stride);
+      return multiply_blocks(k, w, r0, rows, q, tokens, y, y_stride);
   }
 }
 
@@ -194,18 +238,19 @@ TEST_P(Gemm, IntegerSumsAreExact) {
     for (size_t i = 0; i < kBlock; ++i) x.sum[b] += x.q[b * kBlock + i];
   }
   // Row r is filled with byte r: all nibble pairs, all weights from -128 to 127.
-  std::vector<BlockQ4_0> q4(256 * kBlocks);
-  std::vector<BlockQ8_0> q8(256 * kBlocks);
-  for (size_t i = 0; i < q4.size(); ++i) {
-    q4[i].d = q8[i].d = 0x3C00;
-    std::memset(q4[i].qs, static_cast<int>(i / kBlocks), sizeof q4[i].qs);
-    std::memset(q8[i].qs, static_cast<int>(i / kBlocks), sizeof q8[i].qs);
-  }
   for (DType type : {DType::kQ4_0, DType::kQ8_0}) {
-    const void* data = type == DType::kQ4_0 ? static_cast<void*>(q4.data()) : q8.data();
-    const Matrix w = {type, 256, x.cols, static_cast<const std::byte*>(data)};
+    Weights weights(type, 256, x.cols, 1);
+    const Matrix& w = weights.matrix;
+    const QuantRows rows = quant_rows(w);
+    const int64_t row_quants = type == DType::kQ4_0 ? w.cols / 2 : w.cols;
+    for (int64_t r = 0; r < 256; ++r) {
+      std::memset(const_cast<uint8_t*>(rows.q) + r * row_quants, static_cast<int>(r),
+                  static_cast<size_t>(row_quants));
+    }
+    std::fill_n(const_cast<uint16_t*>(rows.d), 256 * kBlocks, uint16_t{0x3C00});
     std::vector<float> y(3 * 256);
     gemm(k, w, 0, 256, x, 0, 3, y.data(), 256);
+    gemm(k, w, 0, 256, x, 0, 2, y.data(), 256);
     for (int64_t t = 0; t < 3; ++t) {
       for (int64_t r = 0; r < 256; ++r) {
         double expected = 0;
@@ -219,10 +264,14 @@ TEST_P(Gemm, IntegerSumsAreExact) {
 TEST_P(Gemm, EqualRowsGiveEqualBits) {
   for (DType type : kTypes) {
     const Weights one(type, 1, 96, 3);
-    const uint64_t stride = one.matrix.stride();
     Weights many(type, 17, 96, 4);
     auto* data = const_cast<std::byte*>(many.matrix.data);
-    for (uint64_t r = 0; r < 17; ++r) std::memcpy(data + r * stride, one.matrix.data, stride);
+    const uint64_t scales = is_float(type) ? 0 : 96 / kBlock * 2;
+    const uint64_t values = one.matrix.stride() - scales;
+    for (uint64_t r = 0; r < 17; ++r) {
+      std::memcpy(data + r * values, one.matrix.data, values);
+      std::memcpy(data + 17 * values + r * scales, one.matrix.data + values, scales);
+    }
     const Activations x(1, 96, 7);
     std::vector<float> y(17);
     gemm(k, many.matrix, 0, 17, x, 0, 1, y.data(), 17);
@@ -232,9 +281,9 @@ TEST_P(Gemm, EqualRowsGiveEqualBits) {
 }
 
 TEST_P(Gemm, BitsDoNotDependOnTheSplit) {
-  constexpr int64_t kRows = 13, kTokens = 9;
+  constexpr int64_t kRows = 13, kTokens = 21;
   for (DType type : kTypes) {
-    const int64_t cols = is_float(type) ? 100 : 96;
+    const int64_t cols = is_float(type) ? 100 : 224;
     const Weights w(type, kRows, cols, 8);
     const Activations x(kTokens, cols, 9);
     std::vector<float> whole(kRows * kTokens), part(kRows * kTokens);
@@ -267,20 +316,15 @@ void axpy(const KernelTable& k, float a, const Matrix& w, int64_t first, int64_t
       return k.axpy_f32(a, as<float>(p), n, y);
     case DType::kF16:
       return k.axpy_f16(a, as<uint16_t>(p), n, y);
-    case DType::kBF16:
-      return k.axpy_bf16(a, as<uint16_t>(p), n, y);
-    case DType::kQ8_0:
-      return k.axpy_q8_0(a, as<BlockQ8_0>(p), n, y);
     default:
-      return k.axpy_q4_0(a, as<BlockQ4_0>(p), n, y);
+      return k.axpy_bf16(a, as<uint16_t>(p), n, y);
   }
 }
 
 TEST_P(Gemm, AxpyMatchesDoublePrecision) {
   unsigned seed = 0;
-  for (DType type : kTypes) {
+  for (DType type : {DType::kF32, DType::kF16, DType::kBF16}) {
     for (int64_t n = 1; n <= 160; ++n) {
-      if (!is_float(type) && n % kBlock != 0) continue;
       const Weights w(type, 1, n, ++seed);
       const Activations x(1, n + 1, seed);
       std::vector<float> y = x.x;
@@ -295,10 +339,103 @@ TEST_P(Gemm, AxpyMatchesDoublePrecision) {
       EXPECT_EQ(y.back(), a);  // nothing written beyond
 
       std::vector<float> halves = x.x;
-      const int64_t middle = is_float(type) ? n / 3 : n / 2 / kBlock * kBlock;
+      const int64_t middle = n / 3;
       axpy(k, a, w.matrix, 0, middle, halves.data());
       axpy(k, a, w.matrix, middle, n - middle, halves.data() + middle);
       ASSERT_EQ(std::memcmp(y.data(), halves.data(), y.size() * sizeof(float)), 0);
+    }
+  }
+}
+
+// Any rows in any order are the rows one by one.
+TEST_P(Gemm, IndexedRows) {
+  for (DType type : {DType::kQ8_0, DType::kQ4_0}) {
+    const Weights w(type, 40, 160, 3);
+    const Activations x(3, 160, 4);
+    const Q8Rows q = {x.q.data(), x.d.data(), x.sum.data()};
+    const auto gemv = type == DType::kQ8_0 ? k.gemv_q8_0 : k.gemv_q4_0;
+    std::vector<float> all(3 * 40);
+    gemv(quant_rows(w.matrix), nullptr, 40, q, 3, 160, all.data(), 40);
+    std::mt19937 random(5);
+    for (int64_t n = 1; n <= 20; ++n) {
+      std::vector<int32_t> index(static_cast<size_t>(n));
+      for (int32_t& i : index) i = static_cast<int32_t>(random() % 40);
+      std::vector<float> y(static_cast<size_t>(3 * n));
+      gemv(quant_rows(w.matrix), index.data(), n, q, 3, 160, y.data(), n);
+      for (size_t t = 0; t < 3; ++t) {
+        for (size_t i = 0; i < index.size(); ++i) {
+          const float want = all[t * 40 + static_cast<size_t>(index[i])];
+          ASSERT_EQ(std::bit_cast<uint32_t>(y[t * index.size() + i]),
+                    std::bit_cast<uint32_t>(want));
+        }
+      }
+    }
+  }
+}
+
+void sum_rows(const KernelTable& k, const Matrix& w, const std::vector<int32_t>& index,
+              const std::vector<float>& h, int64_t begin, int64_t end, float* y) {
+  const auto sum = w.type == DType::kQ8_0 ? k.sum_rows_q8_0 : k.sum_rows_q4_0;
+  sum(quant_rows(w), index.data(), h.data(), static_cast<int64_t>(index.size()), w.cols, begin, end,
+      y);
+}
+
+TEST_P(Gemm, SumRowsMatchesDoublePrecision) {
+  std::mt19937 random(6);
+  std::normal_distribution<float> normal;
+  for (DType type : {DType::kQ8_0, DType::kQ4_0}) {
+    for (int64_t cols : {32, 64, 96, 128, 160, 512, 544, 1056}) {
+      for (size_t count : {0, 1, 3, 4, 5, 100, 511, 512, 513, 1100}) {
+        Weights w(type, 1200, cols, static_cast<unsigned>(cols));
+        for (int64_t i = 0; i < 1200 * cols / kBlock; ++i) {  // scales of one size, some zero
+          const_cast<uint16_t*>(quant_rows(w.matrix).d)[i] =
+              static_cast<uint16_t>(i % 9 == 0 ? 0 : 0x2C00 + random() % 0x400);
+        }
+        std::vector<int32_t> index(count);
+        std::vector<float> h(count);
+        for (size_t i = 0; i < count; ++i) {
+          index[i] = static_cast<int32_t>(random() % 1200);
+          h[i] = normal(random);
+        }
+        std::vector<float> y(static_cast<size_t>(cols) + 1, -77);
+        sum_rows(k, w.matrix, index, h, 0, cols, y.data());
+        EXPECT_EQ(y.back(), -77);
+        for (int64_t c = 0; c < cols; ++c) {
+          // Each term is off by half a unit, the largest product / 16256, times its quant.
+          double want = 0, peak = 0, quants = 0;
+          for (size_t i = 0; i < count; ++i) {
+            const double term = h[i] * value(w.matrix, index[i], c);
+            const double d = f16_to_f32(quant_rows(w.matrix).d[(index[i] * cols + c) / kBlock]);
+            want += term;
+            peak = std::max(peak, std::fabs(h[i] * d));
+            quants += d == 0 ? 0 : std::fabs(term / (h[i] * d));
+          }
+          const double bound = peak / 16256 * 0.5001 * quants + std::fabs(want) * 1e-6;
+          ASSERT_NEAR(y[static_cast<size_t>(c)], want, bound + 1e-30)
+              << k.name << ' ' << dtype_name(type) << ' ' << cols << ' ' << count << ' ' << c;
+        }
+        // The same bits from any share of the columns.
+        std::vector<float> parts(static_cast<size_t>(cols) + 1, -77);
+        for (int64_t c = 0; c < cols; c += 128) {
+          sum_rows(k, w.matrix, index, h, c, std::min(cols, c + 128), parts.data());
+        }
+        ASSERT_EQ(std::memcmp(parts.data(), y.data(), y.size() * sizeof(float)), 0);
+      }
+    }
+  }
+}
+
+// What is not finite must not vanish.
+TEST_P(Gemm, SumRowsShowsNan) {
+  for (DType type : {DType::kQ8_0, DType::kQ4_0}) {
+    const Weights w(type, 4, 64, 7);
+    std::fill_n(const_cast<uint16_t*>(quant_rows(w.matrix).d), 8, uint16_t{0x3C00});
+    for (const float bad : {std::nanf(""), HUGE_VALF}) {
+      std::vector<float> y(64);
+      sum_rows(k, w.matrix, {0, 2, 3}, {1, bad, 2}, 0, 64, y.data());
+      int finite = 0;
+      for (float v : y) finite += std::isfinite(v);
+      EXPECT_LE(finite, bad == bad ? 12 : 0) << k.name;  // a weight of 0 times infinity may be 0
     }
   }
 }

@@ -10,7 +10,8 @@
 #include <span>
 #include <string_view>
 
-#include "tensor/blocks.h"
+#include "tensor/layout.h"
+#include "tensor/matrix.h"
 
 namespace st {
 
@@ -22,9 +23,26 @@ struct Q8Rows {
   const int32_t* sum;  // (tokens, cols / 32): sum of q over the block, for weights with an offset
 };
 
+// Quantised activations in the order a table's GEMM wants, tiles of `tile_tokens` tokens. Unused
+// tokens of the last tile are zero. padded cols: the next multiple of 128.
+struct Q8Tiles {
+  int8_t* q;     // (tiles, padded cols, tile_tokens)
+  float* d;      // (tiles, padded cols / 32, tile_tokens)
+  int32_t* sum;  // (tiles, padded cols / 32, tile_tokens)
+};
+
+// Weight rows as bytes, in the order a table's GEMM wants.
+struct UnpackedRows {
+  uint8_t* u;  // (rows, padded cols)
+  float* d;    // (rows, padded cols / 32)
+};
+
+inline constexpr int64_t kUnpackedRows = 32;  // most rows that may be unpacked together
+
 struct KernelTable {
   std::string_view name;  // "avx2"
   uint64_t needs;         // CpuFeature bits
+  int64_t tile_tokens;    // tokens of a Q8Tiles tile; 0: this table has no GEMM, only GEMV
 
   // y[t * y_stride + r] = sum_c w[r][c] * x[t][c] for r < rows, t < tokens.
   // w: (rows, cols) row-major. x: (tokens, cols) row-major.
@@ -34,18 +52,52 @@ struct KernelTable {
                    float* y, int64_t y_stride);
   void (*gemm_bf16)(const uint16_t* w, int64_t rows, const float* x, int64_t tokens, int64_t cols,
                     float* y, int64_t y_stride);
-  // REQUIRES: cols is a multiple of 32.
-  void (*gemm_q8_0)(const BlockQ8_0* w, int64_t rows, const Q8Rows& x, int64_t tokens, int64_t cols,
-                    float* y, int64_t y_stride);
-  void (*gemm_q4_0)(const BlockQ4_0* w, int64_t rows, const Q8Rows& x, int64_t tokens, int64_t cols,
-                    float* y, int64_t y_stride);
 
-  // y[i] += a * w[i] for i < n; w is a row, or a run of whole blocks of one.
+  // The same for few tokens and rows index[0..rows) of w, or the first ones if index is null.
+  // REQUIRES (for all below): cols is a multiple of 32.
+  void (*gemv_q8_0)(const QuantRows& w, const int32_t* index, int64_t rows, const Q8Rows& x,
+                    int64_t tokens, int64_t cols, float* y, int64_t y_stride);
+  void (*gemv_q4_0)(const QuantRows& w, const int32_t* index, int64_t rows, const Q8Rows& x,
+                    int64_t tokens, int64_t cols, float* y, int64_t y_stride);
+
+  // The same for many tokens, bit for bit, in three steps: tiles are packed once per input, rows
+  // unpacked once per micro-batch, then multiplied. pack takes rows index[0..tokens) of x.
+  void (*pack_tiles)(const Q8Rows& x, const int32_t* index, int64_t tokens, int64_t cols,
+                     const Q8Tiles& tiles);
+  void (*unpack_q8_0)(const QuantRows& w, int64_t rows, int64_t cols, const UnpackedRows& out);
+  void (*unpack_q4_0)(const QuantRows& w, int64_t rows, int64_t cols, const UnpackedRows& out);
+  void (*gemm_q8_0)(const UnpackedRows& w, int64_t rows, const Q8Tiles& x, int64_t tokens,
+                    int64_t cols, float* y, int64_t y_stride);
+  void (*gemm_q4_0)(const UnpackedRows& w, int64_t rows, const Q8Tiles& x, int64_t tokens,
+                    int64_t cols, float* y, int64_t y_stride);
+
+  // y[c] = sum_i h[i] * W[index[i]][c] for begin <= c < end and i < count: what the active neurons
+  // of an expert add to its output. The products of h with the scales of a column block are rounded
+  // to 14 bits and a sign of the largest among them, 1024 neurons at a time; the rest is exact.
+  // REQUIRES: begin is a multiple of 128, end too or it is cols.
+  void (*sum_rows_q8_0)(const QuantRows& w, const int32_t* index, const float* h, int64_t count,
+                        int64_t cols, int64_t begin, int64_t end, float* y);
+  void (*sum_rows_q4_0)(const QuantRows& w, const int32_t* index, const float* h, int64_t count,
+                        int64_t cols, int64_t begin, int64_t end, float* y);
+
+  // The same for a down matrix regrouped by neuron, and h quantised: what the full matrix product
+  // gives, with blocks of 32 neurons added in order. index: the neurons whose q is not 0,
+  // ascending; q: (F), d: (F / 32).
+  void (*sum_columns_q8_0)(const NeuronRows& w, const int32_t* index, int64_t count,
+                           const int8_t* q, const float* d, int64_t cols, int64_t begin,
+                           int64_t end, float* y);
+  void (*sum_columns_q4_0)(const NeuronRows& w, const int32_t* index, int64_t count,
+                           const int8_t* q, const float* d, int64_t cols, int64_t begin,
+                           int64_t end, float* y);
+
+  // index[0..returned): the i < n with x[i] != 0 (a NaN is), ascending, plus `first`; values: their
+  // x. Room for n of each, and 16 beyond.
+  int64_t (*find_nonzero)(const float* x, int64_t n, int32_t first, int32_t* index, float* values);
+
+  // y[i] += a * w[i] for i < n.
   void (*axpy_f32)(float a, const float* w, int64_t n, float* y);
   void (*axpy_f16)(float a, const uint16_t* w, int64_t n, float* y);
   void (*axpy_bf16)(float a, const uint16_t* w, int64_t n, float* y);
-  void (*axpy_q8_0)(float a, const BlockQ8_0* w, int64_t n, float* y);
-  void (*axpy_q4_0)(float a, const BlockQ4_0* w, int64_t n, float* y);
 
   // Quantises one row: per block of 32, d = max|x| / 127, q = round half away from zero of x / d
   // (computed as x * (1 / d)), sum = sum of q. All q are 0 where 1 / d is 0 or not finite: in

@@ -11,6 +11,7 @@ namespace {
 constexpr const KernelTable* kAll[] = {
 #if defined(__x86_64__)
     &kAvx512,
+    &kAvxVnni,
     &kAvx2,
 #endif
     &kScalar,

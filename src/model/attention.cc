@@ -41,7 +41,7 @@ void attend(Step& s, int64_t l, int64_t t, int64_t kv_head, float* scores) {
   for (int64_t p = begin; p < end;) {
     const KvCache::Run run = s.cache.run(l, item.sequence, kv_head, p, end);
     const Matrix k{s.cache.type(), run.count, d, run.k};
-    linear_rows(s.kernels, k, 0, run.count, {.x = q, .tokens = group, .cols = d},
+    linear_rows(s.kernels, k, 0, run.count, {.tokens = group, .cols = d, .x = q},
                 scores + (p - begin), keys);
     p += run.count;
   }

@@ -17,8 +17,8 @@ namespace {
 void embed(Step& s) {
   const Matrix& embedding = s.weights.embedding;  // (V, D)
   for (int64_t t = 0; t < s.tokens(); ++t) {
-    dequantize_row(embedding.type, embedding.row(s.batch[static_cast<size_t>(t)].token),
-                   embedding.cols, s.state.x.data() + t * embedding.cols);
+    dequantize_row(embedding, s.batch[static_cast<size_t>(t)].token,
+                   s.state.x.data() + t * embedding.cols);
   }
 }
 

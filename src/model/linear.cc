@@ -8,20 +8,70 @@
 namespace st {
 namespace {
 
-// Rows a thread takes at a time: enough to fill a cache line of outputs and the kernels' tiles.
-constexpr int64_t kRowGrain = 16;
+// Rows a thread takes at a time: a whole number of what kernels unpack together.
+constexpr int64_t kRowGrain = kUnpackedRows;
+
+constexpr int64_t kMaxTile = 16;  // tokens of the widest tile
 
 template <typename T>
 const T* as(const std::byte* p) {
   return reinterpret_cast<const T*>(p);
 }
 
+int64_t round_up(int64_t n, int64_t step) { return (n + step - 1) / step * step; }
+int64_t padded(int64_t cols) { return round_up(cols, 128); }
+
+template <typename T>
+AlignedBuffer<T> room(int64_t n) {
+  return AlignedBuffer<T>(static_cast<size_t>(n));
+}
+
+// Unpacks rows a few at a time and multiplies all tiles with them.
+void multiply_tiles(const KernelTable& kernels, const Matrix& w, int64_t begin, int64_t end,
+                    const Activations& in, float* y, int64_t y_stride) {
+  // One buffer per thread, as large as its widest matrix needs; a pool's threads live long.
+  thread_local AlignedBuffer<uint8_t> bytes;
+  thread_local AlignedBuffer<float> scales;
+  const auto need = static_cast<size_t>(kUnpackedRows * padded(w.cols));
+  if (bytes.size() < need) {
+    bytes = AlignedBuffer<uint8_t>(need);
+    scales = AlignedBuffer<float>(need / kBlock);
+  }
+  const UnpackedRows rows{bytes.data(), scales.data()};
+  const bool q4 = w.type == DType::kQ4_0;
+  for (int64_t r = begin; r < end; r += kUnpackedRows) {
+    const int64_t n = std::min(kUnpackedRows, end - r);
+    (q4 ? kernels.unpack_q4_0 : kernels.unpack_q8_0)(w.quant_rows(r), n, w.cols, rows);
+    (q4 ? kernels.gemm_q4_0 : kernels.gemm_q8_0)(rows, n, in.tiles, in.tiled, w.cols,
+                                                 y + (r - begin), y_stride);
+  }
+}
+
+void multiply_blocks(const KernelTable& kernels, const Matrix& w, int64_t begin, int64_t end,
+                     const Activations& in, float* y, int64_t y_stride) {
+  if (in.tiled > 0) multiply_tiles(kernels, w, begin, end, in, y, y_stride);
+  if (in.tiled == in.tokens) return;
+  const auto gemv = w.type == DType::kQ4_0 ? kernels.gemv_q4_0 : kernels.gemv_q8_0;
+  gemv(w.quant_rows(begin), nullptr, end - begin, in.rows, in.tokens - in.tiled, w.cols,
+       y + in.tiled * y_stride, y_stride);
+}
+
 }  // namespace
 
-Q8Buffer::Q8Buffer(int64_t values)
-    : q_(static_cast<size_t>(values)),
-      d_(static_cast<size_t>(values / kBlock + 1)),
-      sum_(static_cast<size_t>(values / kBlock + 1)) {}
+int64_t tiled_tokens(const KernelTable& kernels, int64_t tokens) {
+  const int64_t tile = kernels.tile_tokens;
+  if (tile == 0) return 0;
+  const int64_t rest = tokens % tile;
+  return rest < tile / 2 ? tokens - rest : tokens;
+}
+
+Q8Buffer::Q8Buffer(int64_t tokens, int64_t cols, int64_t groups)
+    : q_(room<int8_t>(tokens * cols)),
+      tile_q_(room<int8_t>((tokens + groups * (kMaxTile - 1)) * padded(cols))),
+      d_(room<float>(tokens * cols / kBlock + 1)),
+      tile_d_(room<float>(static_cast<int64_t>(tile_q_.size()) / kBlock)),
+      sum_(room<int32_t>(tokens * cols / kBlock + 1)),
+      tile_sum_(room<int32_t>(static_cast<int64_t>(tile_q_.size()) / kBlock)) {}
 
 Q8Rows Q8Buffer::quantize(const KernelTable& kernels, ThreadPool& pool, const float* x,
                           int64_t tokens, int64_t cols) {
@@ -38,38 +88,58 @@ Q8Rows Q8Buffer::quantize(const KernelTable& kernels, ThreadPool& pool, const fl
   return {q_.data(), d_.data(), sum_.data()};
 }
 
-Q8Rows Q8Buffer::gather(ThreadPool& pool, const Q8Rows& from, const int32_t* index, int64_t tokens,
-                        int64_t cols) {
-  const int64_t blocks = cols / kBlock;
-  pool.parallel_for(
-      tokens, 64,
-      [&](int64_t begin, int64_t end) {
-        for (int64_t t = begin; t < end; ++t) {
-          std::copy_n(from.q + index[t] * cols, cols, q_.data() + t * cols);
-          std::copy_n(from.d + index[t] * blocks, blocks, d_.data() + t * blocks);
-          std::copy_n(from.sum + index[t] * blocks, blocks, sum_.data() + t * blocks);
-        }
-      },
-      tokens * cols);
-  return {q_.data(), d_.data(), sum_.data()};
+Q8Tiles Q8Buffer::tiles(const KernelTable& kernels, int64_t tile, int64_t cols) {
+  const int64_t lanes = tile * kernels.tile_tokens;
+  return {tile_q_.data() + lanes * padded(cols), tile_d_.data() + lanes * padded(cols) / kBlock,
+          tile_sum_.data() + lanes * padded(cols) / kBlock};
 }
 
-bool wants_q8(DType type) { return type == DType::kQ4_0 || type == DType::kQ8_0; }
-
-Activations Activations::rows(int64_t begin, int64_t end) const {
-  Activations part{
-      .x = x == nullptr ? nullptr : x + begin * cols, .tokens = end - begin, .cols = cols};
-  if (q8.q != nullptr) {
-    const int64_t block = begin * (cols / kBlock);
-    part.q8 = {q8.q + begin * cols, q8.d + block, q8.sum + block};
+Activations Q8Buffer::pack(const KernelTable& kernels, const Q8Rows& from, const int32_t* index,
+                           int64_t first, int64_t group, int64_t tokens, int64_t cols) {
+  const int64_t blocks = cols / kBlock;
+  Activations in{.tokens = tokens, .cols = cols, .tiled = tiled_tokens(kernels, tokens)};
+  if (in.tiled > 0) {
+    // Each group before may have left all but one place of its last tile empty.
+    in.tiles = tiles(kernels, first / kernels.tile_tokens + group, cols);
+    kernels.pack_tiles(from, index, in.tiled, cols, in.tiles);
   }
-  return part;
+  for (int64_t t = in.tiled; t < tokens; ++t) {
+    const int64_t to = first + t;
+    std::copy_n(from.q + index[t] * cols, cols, q_.data() + to * cols);
+    std::copy_n(from.d + index[t] * blocks, blocks, d_.data() + to * blocks);
+    std::copy_n(from.sum + index[t] * blocks, blocks, sum_.data() + to * blocks);
+  }
+  const int64_t rest = first + in.tiled;
+  in.rows = {q_.data() + rest * cols, d_.data() + rest * blocks, sum_.data() + rest * blocks};
+  return in;
+}
+
+Activations Q8Buffer::pack(const KernelTable& kernels, ThreadPool& pool, const Q8Rows& from,
+                           int64_t tokens, int64_t cols) {
+  const int64_t blocks = cols / kBlock;
+  Activations in{.tokens = tokens, .cols = cols, .tiled = tiled_tokens(kernels, tokens)};
+  const auto row = [&](int64_t t) {
+    return Q8Rows{from.q + t * cols, from.d + t * blocks, from.sum + t * blocks};
+  };
+  if (in.tiled > 0) {
+    in.tiles = tiles(kernels, 0, cols);
+    pool.parallel_for(
+        in.tiled, kernels.tile_tokens,
+        [&](int64_t begin, int64_t end) {
+          kernels.pack_tiles(row(begin), nullptr, end - begin, cols,
+                             tiles(kernels, begin / kernels.tile_tokens, cols));
+        },
+        in.tiled * cols);
+  }
+  in.rows = row(in.tiled);
+  return in;
 }
 
 void linear_rows(const KernelTable& kernels, const Matrix& w, int64_t begin, int64_t end,
                  const Activations& in, float* y, int64_t y_stride) {
-  const std::byte* rows = w.row(begin);
   const int64_t n = end - begin;
+  if (is_split(w.type)) return multiply_blocks(kernels, w, begin, end, in, y, y_stride);
+  const std::byte* rows = w.row(begin);
   switch (w.type) {
     case DType::kF32:
       return kernels.gemm_f32(as<float>(rows), n, in.x, in.tokens, w.cols, y, y_stride);
@@ -77,30 +147,41 @@ void linear_rows(const KernelTable& kernels, const Matrix& w, int64_t begin, int
       return kernels.gemm_f16(as<uint16_t>(rows), n, in.x, in.tokens, w.cols, y, y_stride);
     case DType::kBF16:
       return kernels.gemm_bf16(as<uint16_t>(rows), n, in.x, in.tokens, w.cols, y, y_stride);
-    case DType::kQ8_0:
-      return kernels.gemm_q8_0(as<BlockQ8_0>(rows), n, in.q8, in.tokens, w.cols, y, y_stride);
-    case DType::kQ4_0:
-      return kernels.gemm_q4_0(as<BlockQ4_0>(rows), n, in.q8, in.tokens, w.cols, y, y_stride);
     default: {  // types without a kernel of their own: decode a row, use it for all tokens
       std::vector<float> row(static_cast<size_t>(w.cols));
       for (int64_t r = begin; r < end; ++r) {
-        dequantize_row(w.type, w.row(r), w.cols, row.data());
+        dequantize_row(w, r, row.data());
         kernels.gemm_f32(row.data(), 1, in.x, in.tokens, w.cols, y + (r - begin), y_stride);
       }
     }
   }
 }
 
+void linear_indexed(const KernelTable& kernels, const Matrix& w, const int32_t* index,
+                    int64_t count, const Activations& in, float* y, int64_t y_stride) {
+  if (is_split(w.type)) {
+    const auto gemv = w.type == DType::kQ4_0 ? kernels.gemv_q4_0 : kernels.gemv_q8_0;
+    return gemv(w.quant_rows(), index, count, in.rows, in.tokens, w.cols, y, y_stride);
+  }
+  for (int64_t i = 0; i < count;) {  // runs of neighbours
+    const int64_t first = i++;
+    while (i < count && index[i] == index[i - 1] + 1) ++i;
+    linear_rows(kernels, w, index[first], index[i - 1] + 1, in, y + first, y_stride);
+  }
+}
+
 void project(const KernelTable& kernels, ThreadPool& pool, const float* x, int64_t tokens,
              int64_t cols, std::span<const Projection> projections, Q8Buffer& buffer) {
-  Activations in{.x = x, .tokens = tokens, .cols = cols};
+  Activations in{.tokens = tokens, .cols = cols};
   int64_t rows = 0;
   for (const Projection& p : projections) {
     rows += p.w.rows;
-    if (wants_q8(p.w.type) && in.q8.q == nullptr) {
-      in.q8 = buffer.quantize(kernels, pool, x, tokens, cols);
+    if (wants_q8(p.w.type) && in.rows.q == nullptr) {
+      in =
+          buffer.pack(kernels, pool, buffer.quantize(kernels, pool, x, tokens, cols), tokens, cols);
     }
   }
+  in.x = x;
   // The rows of all projections as one range, so that small ones do not cost a barrier each.
   pool.parallel_for(
       rows, kRowGrain,
@@ -126,10 +207,6 @@ void axpy_row(const KernelTable& kernels, const Matrix& w, int64_t row, int64_t 
       return kernels.axpy_f16(a, as<uint16_t>(p), count, y);
     case DType::kBF16:
       return kernels.axpy_bf16(a, as<uint16_t>(p), count, y);
-    case DType::kQ8_0:
-      return kernels.axpy_q8_0(a, as<BlockQ8_0>(p), count, y);
-    case DType::kQ4_0:
-      return kernels.axpy_q4_0(a, as<BlockQ4_0>(p), count, y);
     default: {
       std::vector<float> part(static_cast<size_t>(count));
       dequantize_row(w.type, p, count, part.data());

@@ -11,41 +11,57 @@
 
 namespace st {
 
-// Room for quantised activations of up to `values` values.
-class Q8Buffer {
- public:
-  explicit Q8Buffer(int64_t values);
-  // Quantises x (tokens, cols) into this buffer; parallel over tokens.
-  Q8Rows quantize(const KernelTable& kernels, ThreadPool& pool, const float* x, int64_t tokens,
-                  int64_t cols);
-  // Rows index[0..tokens) of `from` (., cols), copied in that order.
-  Q8Rows gather(ThreadPool& pool, const Q8Rows& from, const int32_t* index, int64_t tokens,
-                int64_t cols);
-
- private:
-  AlignedBuffer<int8_t> q_;
-  AlignedBuffer<float> d_;
-  AlignedBuffer<int32_t> sum_;
-};
-
 // Whether weights of this type are multiplied with quantised activations.
-bool wants_q8(DType type);
+constexpr bool wants_q8(DType type) { return is_split(type); }
 
-// Activations in the forms kernels want: x always (it may be null if only q8 is used), q8 if
-// prepared.
+// Activations in the forms kernels want: x (may be null if only q8 is used) and q8, if prepared.
+// Many tokens are multiplied tile by tile, the few that are left over row by row.
 struct Activations {
-  const float* x = nullptr;  // (tokens, cols)
   int64_t tokens = 0;
   int64_t cols = 0;
-  Q8Rows q8{};
+  const float* x = nullptr;  // (tokens, cols)
+  int64_t tiled = 0;         // tokens [0, tiled) are in `tiles` ...
+  Q8Tiles tiles{};
+  Q8Rows rows{};  // ... and tokens [tiled, tokens) are here
+};
 
-  // Rows [begin, end).
-  Activations rows(int64_t begin, int64_t end) const;
+// How many of `tokens` are worth a place in a tile: the last one may be half empty.
+int64_t tiled_tokens(const KernelTable& kernels, int64_t tokens);
+
+// Room for quantised activations of `tokens` tokens and up to `cols` columns, in `groups` groups
+// that each fill tiles of their own.
+class Q8Buffer {
+ public:
+  Q8Buffer(int64_t tokens, int64_t cols, int64_t groups = 1);
+
+  // Quantises x (tokens, cols) as rows; parallel over tokens.
+  Q8Rows quantize(const KernelTable& kernels, ThreadPool& pool, const float* x, int64_t tokens,
+                  int64_t cols);
+
+  // Tiles and rows for rows index[0..tokens) of `from`; `first` and `group`, how many tokens and
+  // groups come before. Groups may be packed concurrently.
+  Activations pack(const KernelTable& kernels, const Q8Rows& from, const int32_t* index,
+                   int64_t first, int64_t group, int64_t tokens, int64_t cols);
+
+  // The same for all of `from`, which must be this buffer's own rows; parallel over tiles.
+  Activations pack(const KernelTable& kernels, ThreadPool& pool, const Q8Rows& from, int64_t tokens,
+                   int64_t cols);
+
+ private:
+  Q8Tiles tiles(const KernelTable& kernels, int64_t tile, int64_t cols);
+
+  AlignedBuffer<int8_t> q_, tile_q_;
+  AlignedBuffer<float> d_, tile_d_;
+  AlignedBuffer<int32_t> sum_, tile_sum_;
 };
 
 // y[t * y_stride + r - begin] = W[r] . x[t] for begin <= r < end, on the calling thread.
 void linear_rows(const KernelTable& kernels, const Matrix& w, int64_t begin, int64_t end,
                  const Activations& in, float* y, int64_t y_stride);
+
+// y[t * y_stride + i] = W[index[i]] . x[t] for i < count, on the calling thread. in: no tiles.
+void linear_indexed(const KernelTable& kernels, const Matrix& w, const int32_t* index,
+                    int64_t count, const Activations& in, float* y, int64_t y_stride);
 
 // Weights that share one input, and where their products go.
 struct Projection {
@@ -58,7 +74,7 @@ void project(const KernelTable& kernels, ThreadPool& pool, const float* x, int64
              int64_t cols, std::span<const Projection> projections, Q8Buffer& buffer);
 
 // y[i] += a * row[begin + i] for i < count. REQUIRES: begin and count are multiples of the block
-// size.
+// size; the type is not split.
 void axpy_row(const KernelTable& kernels, const Matrix& w, int64_t row, int64_t begin,
               int64_t count, float a, float* y);
 

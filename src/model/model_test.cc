@@ -11,6 +11,7 @@
 #include "model/linear.h"
 #include "model/moe.h"
 #include "quant/quantize.h"
+#include "tensor/layout.h"
 
 namespace st {
 namespace {
@@ -106,7 +107,7 @@ TEST(Linear, EveryWeightType) {
   for (size_t i = 0; i < weights.size(); ++i) weights[i] = std::sin(static_cast<float>(i) * 0.37f);
   for (size_t i = 0; i < x.size(); ++i) x[i] = std::cos(static_cast<float>(i) * 0.11f);
   ThreadPool pool(2);
-  Q8Buffer buffer(kTokens * kCols);
+  Q8Buffer buffer(kTokens, kCols);
   for (const DType type :
        {DType::kF32, DType::kF16, DType::kBF16, DType::kQ8_0, DType::kQ4_0, DType::kQ4_1,
         DType::kQ5_0, DType::kQ5_1, DType::kQ4_K, DType::kQ5_K, DType::kQ6_K}) {
@@ -120,13 +121,18 @@ TEST(Linear, EveryWeightType) {
     } else {  // any bytes will do, with small scales in every half-precision place
       for (size_t i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<std::byte>((i * 37) & 0x3B);
     }
+    if (is_split(type)) {
+      std::vector<std::byte> split(bytes.size());
+      split_blocks(type, bytes.data(), 0, kRows * kCols / kBlock, kRows, kCols, split.data());
+      bytes = std::move(split);
+    }
     const Matrix w{type, kRows, kCols, bytes.data()};
     std::vector<float> y(kTokens * kRows);
     const Projection projection[] = {{w, y.data()}};
     project(pick_kernels(), pool, x.data(), kTokens, kCols, projection, buffer);
     for (int64_t r = 0; r < kRows; ++r) {
       std::vector<float> row(kCols);
-      dequantize_row(type, w.row(r), kCols, row.data());
+      dequantize_row(w, r, row.data());
       for (int64_t t = 0; t < kTokens; ++t) {
         double want = 0, scale = 0;
         for (int64_t c = 0; c < kCols; ++c) {

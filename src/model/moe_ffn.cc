@@ -1,95 +1,202 @@
 #include <algorithm>
+#include <atomic>
 
 #include "model/forward.h"
 #include "model/linear.h"
 #include "model/moe.h"
+#include "tensor/layout.h"
 
 namespace st {
 namespace {
 
-constexpr int64_t kNeurons = 32;   // neurons of an expert that a thread takes at a time
-constexpr int64_t kColumns = 256;  // output columns worked on at a time when there are many tokens
+constexpr int64_t kNeurons = 2 * kUnpackedRows;  // of an expert that a thread takes at a time
+constexpr int64_t kColumns = 512;                // of the output; kernels want multiples of 128
 
-// The experts of this layer that have work, and where their pairs are.
+// Below this share of active gates, up rows are multiplied token by token instead of for all tokens
+// of an expert: half the speed per product, but only for the products that count.
+constexpr double kSparse = 0.3;
+
+// An expert of this layer that has work, its pairs and their inputs.
 struct Group {
   ExpertWeights expert;
   int64_t begin, end;  // pairs
+  Activations in;      // (pairs, D)
+
+  int64_t pairs() const { return end - begin; }
 };
 
-// Inputs of all pairs, in pair order, in the form the weights want.
-Activations gather_inputs(Step& s, const ExpertWeights& any) {
-  const ExpertPlan& plan = s.state.plan;
-  const int64_t D = s.config.hidden;
-  const auto pairs = static_cast<int64_t>(plan.token.size());
-  Activations in{.x = nullptr, .tokens = pairs, .cols = D};
-  if (wants_q8(any.gate.type) || wants_q8(any.up.type)) {
-    const Q8Rows h = s.state.q8.quantize(s.kernels, s.pool, s.state.h.data(), s.tokens(), D);
-    in.q8 = s.state.pair_q8.gather(s.pool, h, plan.token.data(), pairs, D);
+// Active neurons, found once and used in turn.
+struct Active {
+  explicit Active(int64_t F)  // kernels write up to a vector beyond
+      : index(static_cast<size_t>(F + 16)), values(static_cast<size_t>(F + 16)) {}
+  std::vector<int32_t> index;
+  std::vector<float> values;
+  int64_t count = 0;
+
+  void find(const KernelTable& kernels, const float* x, int64_t n, int64_t first) {
+    count = kernels.find_nonzero(x, n, static_cast<int32_t>(first), index.data(), values.data());
   }
-  if (!wants_q8(any.gate.type) || !wants_q8(any.up.type)) {
-    s.pool.parallel_for(pairs, 16, [&](int64_t begin, int64_t end) {
-      for (int64_t p = begin; p < end; ++p) {
-        std::copy_n(s.state.h.data() + plan.token[static_cast<size_t>(p)] * D, D,
-                    s.state.pair_in.data() + p * D);
-      }
-    });
-    in.x = s.state.pair_in.data();
+};
+
+class Experts {
+ public:
+  Experts(Step& step, int64_t layer);
+  void run();
+
+ private:
+  void prepare();
+  void gate_up(Group& g, int64_t begin, int64_t end);
+  int64_t up_of_few(Group& g, int64_t begin, int64_t end);
+  int64_t up_of_many(Group& g, int64_t begin, int64_t end);
+  void down(const Group& g, int64_t begin, int64_t end);
+  void combine(int64_t begin, int64_t end);
+  void count();
+
+  // h of one pair: relu(gate) until its up values are known, then relu(gate) * up.  (F)
+  float* hidden(int64_t pair) { return s.state.gate.data() + pair * F; }
+  const float* h_of(int64_t pair) const {
+    return s.state.h.data() + int64_t{plan.token[static_cast<size_t>(pair)]} * D;
   }
-  return in;
+
+  Step& s;
+  const ExpertPlan& plan;
+  const int64_t D, F;
+  std::vector<Group> groups;
+  Q8Rows h_q8{};                     // (T, D)
+  std::atomic<int64_t> active_{0};   // (pair, neuron) with a positive gate
+  std::atomic<int64_t> up_rows_{0};  // of all experts, each once
+};
+
+Experts::Experts(Step& step, int64_t layer)
+    : s(step), plan(step.state.plan), D(step.config.hidden), F(step.config.ffn) {
+  groups.reserve(plan.experts.size());
+  for (size_t i = 0; i < plan.experts.size(); ++i) {
+    groups.push_back(
+        {s.experts.await(layer, plan.experts[i]), plan.begin[i], plan.begin[i + 1], {}});
+  }
 }
 
-// Neurons [begin, end) of one expert for all its pairs: gate = relu(Gate h) * (Up h), in place.
-// The up rows are computed only where the gate of some pair is positive.
-void gate_up(Step& s, const Group& g, const Activations& in, int64_t begin, int64_t end) {
-  const int64_t F = s.config.ffn;
-  float* gate = s.state.gate.data() + g.begin * F;  // (pairs, F)
-  float* up = s.state.up.data() + g.begin * F;      // (pairs, F)
-  const int64_t pairs = g.end - g.begin;
-  linear_rows(s.kernels, g.expert.gate, begin, end, in, gate + begin, F);
+// Brings each expert's inputs together, in the form its weights want.
+void Experts::prepare() {
+  const ExpertWeights& any = groups.front().expert;
+  const bool q8 = wants_q8(any.gate.type) || wants_q8(any.up.type);
+  const bool floats = !wants_q8(any.gate.type) || !wants_q8(any.up.type);
+  if (q8) h_q8 = s.state.q8.quantize(s.kernels, s.pool, s.state.h.data(), s.tokens(), D);
+  s.pool.parallel_for(
+      static_cast<int64_t>(groups.size()), 1,
+      [&](int64_t i, int64_t end) {
+        for (; i < end; ++i) {
+          Group& g = groups[static_cast<size_t>(i)];
+          g.in = {.tokens = g.pairs(), .cols = D};
+          if (q8) {
+            g.in = s.state.pair_q8.pack(s.kernels, h_q8, plan.token.data() + g.begin, g.begin, i,
+                                        g.pairs(), D);
+          }
+          if (!floats) continue;
+          g.in.x = s.state.pair_in.data() + g.begin * D;
+          for (int64_t p = g.begin; p < g.end; ++p) {
+            std::copy_n(h_of(p), D, s.state.pair_in.data() + p * D);
+          }
+        }
+      },
+      static_cast<int64_t>(plan.token.size()) * D);
+}
 
-  const auto active = [&](int64_t j) {
-    for (int64_t p = 0; p < pairs; ++p) {
-      if (gate[p * F + j] > 0) return true;
-    }
-    return false;
-  };
-  for (int64_t j = begin; j < end; ++j) {
-    if (!active(j)) continue;
-    const int64_t first = j++;
-    while (j < end && active(j)) ++j;
-    linear_rows(s.kernels, g.expert.up, first, j, in, up + first, F);
-  }
-  for (int64_t p = 0; p < pairs; ++p) {
+// Neurons [begin, end) of one expert for all its pairs: hidden = relu(Gate h) * (Up h).
+void Experts::gate_up(Group& g, int64_t begin, int64_t end) {
+  linear_rows(s.kernels, g.expert.gate, begin, end, g.in, hidden(g.begin) + begin, F);
+  int64_t active = 0;
+  for (int64_t p = g.begin; p < g.end; ++p) {
+    float* gate = hidden(p);
     for (int64_t j = begin; j < end; ++j) {
-      float& value = gate[p * F + j];
-      value = value > 0 ? value * up[p * F + j] : value != value ? value : 0.0f;  // NaN must show
+      const bool on = !(gate[j] <= 0);  // a NaN must show
+      gate[j] = on ? gate[j] : 0.0f;
+      active += on;
     }
   }
+  active_ += active;
+  const auto all = static_cast<double>(g.pairs() * (end - begin));
+  const bool few = g.in.tiled == 0 || static_cast<double>(active) < kSparse * all;
+  up_rows_ += few ? up_of_few(g, begin, end) : up_of_many(g, begin, end);
 }
 
-// Columns [begin, end) of Down (gate * up) for all pairs of one expert.
-void down(Step& s, const Group& g, const Activations& hidden, int64_t begin, int64_t end) {
-  const int64_t D = s.config.hidden;
-  const int64_t F = s.config.ffn;
-  float* out = s.state.down.data() + g.begin * D + begin;  // (pairs, D), from column `begin`
-  if (!g.expert.down_transposed) {
-    return linear_rows(s.kernels, g.expert.down, begin, end, hidden.rows(g.begin, g.end), out, D);
+// Token by token, or for two and more at once: only the rows that some of them need.
+int64_t Experts::up_of_few(Group& g, int64_t begin, int64_t end) {
+  Active active(end - begin);
+  std::vector<float> up(active.index.size());
+  int64_t rows = 0;
+  for (int64_t p = g.begin; p < g.end; ++p) {
+    float* h = hidden(p);
+    active.find(s.kernels, h + begin, end - begin, begin);
+    rows = std::max(rows, active.count);
+    Activations in{.tokens = 1, .cols = D, .x = h_of(p)};
+    if (h_q8.q != nullptr) {
+      const int64_t t = plan.token[static_cast<size_t>(p)];
+      const int64_t blocks = D / kBlock;
+      in.rows = {h_q8.q + t * D, h_q8.d + t * blocks, h_q8.sum + t * blocks};
+    }
+    linear_indexed(s.kernels, g.expert.up, active.index.data(), active.count, in, up.data(),
+                   active.count);
+    for (int64_t i = 0; i < active.count; ++i) {
+      h[active.index[static_cast<size_t>(i)]] *= up[static_cast<size_t>(i)];
+    }
   }
-  const float* neurons = s.state.gate.data() + g.begin * F;  // (pairs, F)
-  for (int64_t p = 0; p < g.end - g.begin; ++p) std::fill_n(out + p * D, end - begin, 0.0f);
-  for (int64_t j = 0; j < F; ++j) {
-    for (int64_t p = 0; p < g.end - g.begin; ++p) {
-      const float a = neurons[p * F + j];
-      if (a != 0) axpy_row(s.kernels, g.expert.down, j, begin, end - begin, a, out + p * D);
+  return rows;
+}
+
+int64_t Experts::up_of_many(Group& g, int64_t begin, int64_t end) {
+  float* up = s.state.up.data() + g.begin * F;
+  linear_rows(s.kernels, g.expert.up, begin, end, g.in, up + begin, F);
+  for (int64_t p = g.begin; p < g.end; ++p, up += F) {
+    float* h = hidden(p);
+    for (int64_t j = begin; j < end; ++j) h[j] = h[j] != 0 ? h[j] * up[j] : 0.0f;
+  }
+  return end - begin;
+}
+
+// Columns [begin, end) of Down hidden for all pairs of one expert.
+void Experts::down(const Group& g, int64_t begin, int64_t end) {
+  const Matrix& w = g.expert.down;
+  const bool q4 = w.type == DType::kQ4_0;
+  if (g.expert.layout == DownLayout::kOutputs) {
+    Activations in{.tokens = g.pairs(), .cols = F, .x = hidden(g.begin)};
+    Q8Buffer buffer(is_split(w.type) ? in.tokens : 0, F);
+    if (is_split(w.type)) {
+      ThreadPool here(1);
+      in.rows = buffer.quantize(s.kernels, here, in.x, in.tokens, F);
+    }
+    return linear_rows(s.kernels, w, begin, end, in, s.state.down.data() + g.begin * D + begin, D);
+  }
+  Active active(F);
+  std::vector<int8_t> q(static_cast<size_t>(F));
+  std::vector<float> d(static_cast<size_t>(F / kBlock + 1));
+  std::vector<int32_t> sums(d.size());
+  for (int64_t p = g.begin; p < g.end; ++p) {
+    float* out = s.state.down.data() + p * D;
+    active.find(s.kernels, hidden(p), F, 0);
+    if (g.expert.layout == DownLayout::kRegrouped) {
+      s.kernels.quantize_q8(hidden(p), F, q.data(), d.data(), sums.data());
+      const auto sum = q4 ? s.kernels.sum_columns_q4_0 : s.kernels.sum_columns_q8_0;
+      sum(neuron_rows(w), active.index.data(), active.count, q.data(), d.data(), D, begin, end,
+          out);
+    } else if (is_split(w.type)) {
+      const auto sum = q4 ? s.kernels.sum_rows_q4_0 : s.kernels.sum_rows_q8_0;
+      sum(w.quant_rows(), active.index.data(), active.values.data(), active.count, D, begin, end,
+          out);
+    } else {
+      std::fill(out + begin, out + end, 0.0f);
+      for (int64_t i = 0; i < active.count; ++i) {
+        const auto at = static_cast<size_t>(i);
+        axpy_row(s.kernels, w, active.index[at], begin, end - begin, active.values[at],
+                 out + begin);
+      }
     }
   }
 }
 
 // x[t] += sum over slots of weight * down, columns [begin, end), slots in order of rank.
-void combine(Step& s, int64_t begin, int64_t end) {
-  const int64_t D = s.config.hidden;
+void Experts::combine(int64_t begin, int64_t end) {
   const int64_t k = s.config.experts_used;
-  const ExpertPlan& plan = s.state.plan;
   for (int64_t t = 0; t < s.tokens(); ++t) {
     float* x = s.state.x.data() + t * D;
     for (int64_t slot = 0; slot < k; ++slot) {
@@ -100,53 +207,51 @@ void combine(Step& s, int64_t begin, int64_t end) {
   }
 }
 
+void Experts::count() {
+  Stats& stats = s.state.stats;
+  const auto pairs = static_cast<uint64_t>(plan.token.size());
+  const ExpertWeights& any = groups.front().expert;
+  const auto active = static_cast<uint64_t>(active_);
+  const uint64_t neurons = pairs * static_cast<uint64_t>(F);
+  const bool sparse_down = any.layout != DownLayout::kOutputs;
+  const auto up_rows = static_cast<uint64_t>(up_rows_);
+  stats.expert_uses += pairs;
+  stats.expert_loads += groups.size();
+  stats.neurons += neurons;
+  stats.active_neurons += active;
+  stats.weight_bytes +=
+      groups.size() * any.gate.bytes() + up_rows * any.up.stride() +
+      (sparse_down ? up_rows * any.down.stride() : groups.size() * any.down.bytes());
+  stats.multiply_adds +=
+      (neurons + active + (sparse_down ? active : neurons)) * static_cast<uint64_t>(D);
+}
+
+void Experts::run() {
+  prepare();
+  const auto experts = static_cast<int64_t>(groups.size());
+  const int64_t work = static_cast<int64_t>(plan.token.size()) * F * D;  // of each matrix
+  const auto share = [&](int64_t items, int64_t size, auto&& body) {
+    const int64_t chunks = (items + size - 1) / size;
+    s.pool.parallel_for(
+        experts * chunks, 1,
+        [&](int64_t i, int64_t end) {
+          for (; i < end; ++i) {
+            const int64_t begin = i % chunks * size;
+            body(groups[static_cast<size_t>(i / chunks)], begin, std::min(items, begin + size));
+          }
+        },
+        work);
+  };
+  share(F, kNeurons, [&](Group& g, int64_t begin, int64_t end) { gate_up(g, begin, end); });
+  share(D, kColumns, [&](Group& g, int64_t begin, int64_t end) { down(g, begin, end); });
+  s.pool.parallel_for(
+      D, kColumns, [&](int64_t begin, int64_t end) { combine(begin, end); },
+      static_cast<int64_t>(plan.token.size()) * D);
+  count();
+}
+
 }  // namespace
 
-void moe_ffn(Step& s, int64_t l) {
-  const ExpertPlan& plan = s.state.plan;
-  const int64_t F = s.config.ffn;
-  std::vector<Group> groups;
-  groups.reserve(plan.experts.size());
-  for (size_t i = 0; i < plan.experts.size(); ++i) {
-    groups.push_back({s.experts.await(l, plan.experts[i]), plan.begin[i], plan.begin[i + 1]});
-  }
-
-  const Activations in = gather_inputs(s, groups.front().expert);
-  const int64_t work = in.tokens * F * s.config.hidden;  // of each of the three matrices
-  const int64_t chunks = (F + kNeurons - 1) / kNeurons;
-  s.pool.parallel_for(
-      static_cast<int64_t>(groups.size()) * chunks, 1,
-      [&](int64_t i, int64_t end) {
-        for (; i < end; ++i) {
-          const Group& g = groups[static_cast<size_t>(i / chunks)];
-          const int64_t begin = i % chunks * kNeurons;
-          gate_up(s, g, in.rows(g.begin, g.end), begin, std::min(F, begin + kNeurons));
-        }
-      },
-      work);
-
-  const ExpertWeights& any = groups.front().expert;
-  Activations hidden{.x = s.state.gate.data(), .tokens = in.tokens, .cols = F};
-  if (!any.down_transposed && wants_q8(any.down.type)) {
-    hidden.q8 = s.state.pair_q8.quantize(s.kernels, s.pool, hidden.x, in.tokens, F);
-  }
-  // One token reads each active row once, so rows are best left whole; many tokens share a row,
-  // whose outputs should then stay in cache. kColumns is a multiple of every block size.
-  const int64_t D = s.config.hidden;
-  const int64_t width = s.tokens() == 1 ? D : std::min(D, kColumns);
-  const int64_t tiles = (D + width - 1) / width;
-  s.pool.parallel_for(
-      static_cast<int64_t>(groups.size()) * tiles, 1,
-      [&](int64_t i, int64_t end) {
-        for (; i < end; ++i) {
-          const int64_t column = i % tiles * width;
-          down(s, groups[static_cast<size_t>(i / tiles)], hidden, column,
-               std::min(D, column + width));
-        }
-      },
-      work);
-  s.pool.parallel_for(
-      D, kColumns, [&](int64_t begin, int64_t end) { combine(s, begin, end); }, in.tokens * D);
-}
+void moe_ffn(Step& s, int64_t l) { Experts(s, l).run(); }
 
 }  // namespace st

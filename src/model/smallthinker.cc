@@ -9,6 +9,7 @@
 #include "model/architecture.h"
 #include "model/forward.h"
 #include "model/names.h"
+#include "tensor/layout.h"
 
 namespace st {
 namespace {
@@ -118,18 +119,33 @@ void load_predictor(WeightStore& store, const ModelConfig& c, Weights& w) {
     fail(ErrorCode::kInvalidData, "lm-head predictor: {} weights do not fit D={} V={}", n, c.hidden,
          c.vocab);
   }
-  const Matrix flat = store.matrix(names::kPredictor, 1, n);
-  w.predictor_down = {flat.type, rank, c.hidden, flat.data};
-  w.predictor_up = {flat.type, c.vocab, rank,
-                    flat.data + row_bytes(flat.type, static_cast<uint64_t>(rank * c.hidden))};
+  w.predictor_down = store.part(names::kPredictor, n, 0, rank, c.hidden);
+  w.predictor_up = store.part(names::kPredictor, n, rank * c.hidden, c.vocab, rank);
 }
 
 // Down matrices come as (D, F), llama.cpp's way, or transposed as (F, D); the shape tells, and
-// where D == F our own key does.
-bool down_is_transposed(const WeightStore& store, const ModelConfig& c, bool flag, int64_t l) {
+// where D == F our own key does. What cannot be read neuron by neuron as it is, is regrouped.
+DownLayout down_layout(const WeightStore& store, const ModelConfig& c, bool flag, int64_t l) {
   const GgufTensor* info = store.info(names::layer(l, names::kFfnDown));
-  if (info == nullptr || c.hidden == c.ffn) return flag;
-  return info->dim(0) == static_cast<uint64_t>(c.hidden);
+  const bool transposed =
+      info == nullptr || c.hidden == c.ffn ? flag : info->dim(0) == static_cast<uint64_t>(c.hidden);
+  if (transposed) return DownLayout::kNeurons;
+  return info != nullptr && is_split(info->type) && can_regroup(c.hidden, c.ffn)
+             ? DownLayout::kRegrouped
+             : DownLayout::kOutputs;
+}
+
+MatrixStack load_down(WeightStore& store, const ModelConfig& c, DownLayout layout, int64_t l) {
+  const std::string name = names::layer(l, names::kFfnDown);
+  switch (layout) {
+    case DownLayout::kOutputs:
+      return store.stack(name, c.experts, c.hidden, c.ffn);
+    case DownLayout::kNeurons:
+      return store.stack(name, c.experts, c.ffn, c.hidden);
+    case DownLayout::kRegrouped:
+      return store.neurons(name, c.experts, c.hidden, c.ffn);
+  }
+  return {};
 }
 
 Weights load(WeightStore& store, ResidentExperts& experts, const ModelConfig& c) {
@@ -145,13 +161,11 @@ Weights load(WeightStore& store, ResidentExperts& experts, const ModelConfig& c)
     weights.wo = store.matrix(layer(l, names::kAttnOutput), c.hidden, c.q_width());
     weights.ffn_norm = store.vector(layer(l, names::kFfnNorm), c.hidden);
     weights.router = store.matrix(layer(l, names::kRouter), c.experts, c.hidden);
-    const bool transposed = down_is_transposed(store, c, c.down_transposed, l);
-    experts.add_layer(
-        {.gate = store.stack(layer(l, names::kFfnGate), c.experts, c.ffn, c.hidden),
-         .up = store.stack(layer(l, names::kFfnUp), c.experts, c.ffn, c.hidden),
-         .down = transposed ? store.stack(layer(l, names::kFfnDown), c.experts, c.ffn, c.hidden)
-                            : store.stack(layer(l, names::kFfnDown), c.experts, c.hidden, c.ffn),
-         .down_transposed = transposed});
+    const DownLayout down = down_layout(store, c, c.down_transposed, l);
+    experts.add_layer({.gate = store.stack(layer(l, names::kFfnGate), c.experts, c.ffn, c.hidden),
+                       .up = store.stack(layer(l, names::kFfnUp), c.experts, c.ffn, c.hidden),
+                       .down = load_down(store, c, down, l),
+                       .layout = down});
   }
   w.output_norm = store.vector(names::kOutputNorm, c.hidden);
   w.output =

@@ -27,8 +27,8 @@ State::State(const ModelConfig& c, int64_t T, int64_t context, int threads)
       gate(floats(T * c.experts_used * c.ffn)),
       up(floats(T * c.experts_used * c.ffn)),
       down(floats(T * c.experts_used * c.hidden)),
-      q8(T * std::max(c.hidden, c.q_width())),
-      pair_q8(T * c.experts_used * std::max(c.hidden, c.ffn)),
+      q8(T, std::max(c.hidden, c.q_width())),
+      pair_q8(T * c.experts_used, c.hidden, std::min(c.experts, T * c.experts_used)),
       vocab_(c.vocab) {}
 
 float* State::logits(int64_t rows) {

@@ -41,7 +41,7 @@ struct State {
   ExpertPlan plan;
   Stats stats;
   Q8Buffer q8;       // the input of the current projection
-  Q8Buffer pair_q8;  // (T * k, max(D, F)) the same for the experts
+  Q8Buffer pair_q8;  // (T * k, D) the same for the experts
 
   // (rows, V); grows to the largest number of rows asked for.
   float* logits(int64_t rows);

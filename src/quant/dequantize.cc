@@ -3,6 +3,7 @@
 #include "quant/quantize.h"
 #include "tensor/blocks.h"
 #include "tensor/float16.h"
+#include "tensor/layout.h"
 
 namespace st {
 namespace {
@@ -154,6 +155,17 @@ void dequantize_row(DType type, const std::byte* in, int64_t n, float* y) {
       return decode_row<BlockQ5_K>(values, in, n, y);
     case DType::kQ6_K:
       return decode_row<BlockQ6_K>(values, in, n, y);
+  }
+}
+
+void dequantize_row(const Matrix& matrix, int64_t r, float* y) {
+  if (!is_split(matrix.type)) {
+    return dequantize_row(matrix.type, matrix.row(r), matrix.cols, y);
+  }
+  for (int64_t b = 0; b < matrix.cols / kBlock; ++b) {
+    std::byte block[sizeof(BlockQ8_0)];
+    join_block(matrix, r, b, block);
+    dequantize_row(matrix.type, block, kBlock, y + b * kBlock);
   }
 }
 

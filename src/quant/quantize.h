@@ -10,6 +10,7 @@
 #include <cstdint>
 
 #include "tensor/dtype.h"
+#include "tensor/matrix.h"
 
 namespace st {
 
@@ -21,5 +22,8 @@ void quantize_row(DType type, const float* x, int64_t n, std::byte* out);
 
 // Decodes n values of a row; every DType. REQUIRES: n is a multiple of the block size.
 void dequantize_row(DType type, const std::byte* in, int64_t n, float* y);
+
+// Decodes row r of a matrix in memory. y: (cols)
+void dequantize_row(const Matrix& matrix, int64_t r, float* y);
 
 }  // namespace st

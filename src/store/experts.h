@@ -15,11 +15,17 @@
 
 namespace st {
 
+enum class DownLayout {
+  kOutputs,    // (D, F): a row for each output, as llama.cpp has it
+  kNeurons,    // (F, D): row j is what neuron j adds to the output
+  kRegrouped,  // (F, D) for neuron_rows(): kOutputs with Q4_0 or Q8_0 blocks, regrouped at load
+};
+
 struct ExpertWeights {
   Matrix gate;  // (F, D)
   Matrix up;    // (F, D)
-  Matrix down;  // (D, F), or (F, D) if transposed: row j is what neuron j adds to the output
-  bool down_transposed = false;
+  Matrix down;  // shape by layout
+  DownLayout layout = DownLayout::kOutputs;
 };
 
 class ExpertStore {
@@ -41,7 +47,7 @@ class ResidentExperts final : public ExpertStore {
  public:
   struct Layer {
     MatrixStack gate, up, down;
-    bool down_transposed = false;
+    DownLayout layout = DownLayout::kOutputs;
   };
   void add_layer(const Layer& layer) { layers_.push_back(layer); }
 

@@ -6,9 +6,11 @@
 #include <atomic>
 #include <mutex>
 #include <optional>
+#include <utility>
 
 #include "base/aligned.h"
 #include "base/error.h"
+#include "tensor/layout.h"
 
 namespace st {
 namespace {
@@ -18,7 +20,7 @@ uint64_t align(uint64_t offset) { return (offset + kAlignment - 1) / kAlignment 
 uint64_t room_for_all(const GgufModel& model) {
   uint64_t bytes = 0;
   for (const auto& tensor : model.tensors()) bytes += align(tensor.info->bytes);
-  return bytes;
+  return 2 * bytes;  // addresses, not memory: a regrouped matrix of few columns is padded
 }
 
 std::string show(std::span<const uint64_t> ne) { return fmt::format("[{}]", fmt::join(ne, ",")); }
@@ -37,58 +39,120 @@ WeightStore::WeightStore(const GgufModel& model) : model_(model), memory_(room_f
   memory_.prefer_huge_pages();
 }
 
-const std::byte* WeightStore::place(std::string_view name, DType& type, std::vector<uint64_t> ne) {
+WeightStore::Place& WeightStore::place(std::string_view name, const std::vector<uint64_t>& ne,
+                                       uint64_t first_byte, int64_t count, int64_t rows,
+                                       int64_t cols, bool regroup) {
   const GgufModel::Tensor tensor = model_.find(name);
   if (!tensor) fail(ErrorCode::kInvalidData, "tensor '{}': missing", name);
   if (!same_shape(*tensor.info, ne)) {
     fail(ErrorCode::kInvalidData, "tensor '{}': shape {}, want {}", name, show(tensor.info->ne),
          show(ne));
   }
-  type = tensor.info->type;
-  const auto known =
-      std::ranges::find_if(places_, [&](const Place& p) { return p.tensor.info == tensor.info; });
-  if (known != places_.end()) return memory_.data() + known->offset;
-  places_.push_back({tensor, used_});
-  bytes_ += tensor.info->bytes;
-  used_ += align(tensor.info->bytes);
-  return memory_.data() + places_.back().offset;
+  const auto known = std::ranges::find_if(places_, [&](const Place& p) {
+    return p.tensor.info == tensor.info && p.first_byte == first_byte;
+  });
+  if (known != places_.end()) return *known;
+  const DType type = tensor.info->type;
+  const uint64_t bytes = static_cast<uint64_t>(rows) * row_bytes(type, static_cast<uint64_t>(cols));
+  const uint64_t step = regroup ? align(neuron_rows_bytes(type, rows, cols)) : bytes;
+  places_.push_back({tensor, first_byte, count, rows, cols, regroup, used_, step});
+  bytes_ += static_cast<uint64_t>(count) * bytes;
+  used_ += align(static_cast<uint64_t>(count) * step);
+  return places_.back();
+}
+
+Matrix WeightStore::view(const Place& place) const {
+  return {place.tensor.info->type, place.rows, place.cols, memory_.data() + place.offset};
 }
 
 Matrix WeightStore::matrix(std::string_view name, int64_t rows, int64_t cols) {
-  Matrix m{DType::kF32, rows, cols, nullptr};
-  m.data = place(name, m.type, {static_cast<uint64_t>(cols), static_cast<uint64_t>(rows)});
-  return m;
+  return view(
+      place(name, {static_cast<uint64_t>(cols), static_cast<uint64_t>(rows)}, 0, 1, rows, cols));
+}
+
+Matrix WeightStore::part(std::string_view name, int64_t n, int64_t first, int64_t rows,
+                         int64_t cols) {
+  const GgufTensor* tensor = info(name);
+  const uint64_t byte =
+      tensor == nullptr ? 0 : row_bytes(tensor->type, static_cast<uint64_t>(first));
+  return view(place(name, {static_cast<uint64_t>(n)}, byte, 1, rows, cols));
 }
 
 MatrixStack WeightStore::stack(std::string_view name, int64_t count, int64_t rows, int64_t cols) {
-  MatrixStack s{{DType::kF32, rows, cols, nullptr}, count};
-  s.first.data = place(
-      name, s.first.type,
-      {static_cast<uint64_t>(cols), static_cast<uint64_t>(rows), static_cast<uint64_t>(count)});
-  return s;
+  const Place& p = place(
+      name,
+      {static_cast<uint64_t>(cols), static_cast<uint64_t>(rows), static_cast<uint64_t>(count)}, 0,
+      count, rows, cols);
+  return {view(p), count, p.step};
+}
+
+MatrixStack WeightStore::neurons(std::string_view name, int64_t count, int64_t D, int64_t F) {
+  const Place& p = place(
+      name, {static_cast<uint64_t>(F), static_cast<uint64_t>(D), static_cast<uint64_t>(count)}, 0,
+      count, D, F, true);
+  Matrix m = view(p);
+  std::swap(m.rows, m.cols);
+  return {m, count, p.step};
 }
 
 const float* WeightStore::vector(std::string_view name, int64_t n) {
-  DType type = DType::kF32;
-  const std::byte* data = place(name, type, {static_cast<uint64_t>(n)});
-  if (type != DType::kF32) {
-    fail(ErrorCode::kUnsupported, "tensor '{}': type {}, want F32", name, dtype_name(type));
+  const Matrix m = view(place(name, {static_cast<uint64_t>(n)}, 0, 1, 1, n));
+  if (m.type != DType::kF32) {
+    fail(ErrorCode::kUnsupported, "tensor '{}': type {}, want F32", name, dtype_name(m.type));
   }
-  return reinterpret_cast<const float*>(data);
+  return reinterpret_cast<const float*>(m.data);
+}
+
+// What one thread reads at a time: a run of bytes, of whole blocks, or a whole matrix to regroup.
+struct WeightStore::Piece {
+  const Place* place;
+  int64_t matrix;
+  uint64_t begin, bytes;  // within the matrix in the file
+};
+
+std::vector<WeightStore::Piece> WeightStore::pieces() const {
+  // Split blocks pass through a buffer that should stay in the second-level cache.
+  constexpr uint64_t kPlain = uint64_t{4} << 20, kSplitBlocks = 16384;
+  std::vector<Piece> pieces;
+  for (const Place& p : places_) {
+    const DType type = p.tensor.info->type;
+    const uint64_t bytes =
+        static_cast<uint64_t>(p.rows) * row_bytes(type, static_cast<uint64_t>(p.cols));
+    // Matrices that are not rearranged may be read across their borders.
+    const bool plain = !is_split(type);
+    const int64_t matrices = plain ? 1 : p.count;
+    const uint64_t size = plain ? bytes * static_cast<uint64_t>(p.count) : bytes;
+    const uint64_t chunk = p.regroup ? size
+                           : plain   ? kPlain
+                                     : kSplitBlocks * dtype_info(type).block_bytes;
+    for (int64_t m = 0; m < matrices; ++m) {
+      for (uint64_t begin = 0; begin < size; begin += chunk) {
+        pieces.push_back({&p, m, begin, std::min(chunk, size - begin)});
+      }
+    }
+  }
+  return pieces;
+}
+
+void WeightStore::read(const Piece& piece, std::vector<std::byte>& scratch) const {
+  const Place& p = *piece.place;
+  const DType type = p.tensor.info->type;
+  const auto m = static_cast<uint64_t>(piece.matrix);
+  const uint64_t matrix_bytes =
+      static_cast<uint64_t>(p.rows) * row_bytes(type, static_cast<uint64_t>(p.cols));
+  const uint64_t at = p.tensor.info->offset + p.first_byte + m * matrix_bytes + piece.begin;
+  std::byte* out = memory_.data() + p.offset + m * p.step;
+  if (!is_split(type)) return p.tensor.source->read_at(at, {out + piece.begin, piece.bytes});
+  scratch.resize(std::max<size_t>(scratch.size(), piece.bytes));
+  p.tensor.source->read_at(at, {scratch.data(), piece.bytes});
+  if (p.regroup) return regroup_by_neuron(type, scratch.data(), p.rows, p.cols, out);
+  const uint64_t block = dtype_info(type).block_bytes;
+  split_blocks(type, scratch.data(), static_cast<int64_t>(piece.begin / block),
+               static_cast<int64_t>(piece.bytes / block), p.rows, p.cols, out);
 }
 
 void WeightStore::read_all(ThreadPool& pool, const Progress& progress) {
-  constexpr uint64_t kChunk = uint64_t{4} << 20;
-  struct Chunk {
-    const Place* place;
-    uint64_t begin, bytes;
-  };
-  std::vector<Chunk> chunks;
-  for (const Place& place : places_) {
-    for (uint64_t begin = 0; begin < place.tensor.info->bytes; begin += kChunk) {
-      chunks.push_back({&place, begin, std::min(kChunk, place.tensor.info->bytes - begin)});
-    }
-  }
+  const std::vector<Piece> pieces = this->pieces();
   std::atomic<size_t> next{0};
   std::atomic<uint64_t> done{0};
   std::mutex mutex;
@@ -96,18 +160,19 @@ void WeightStore::read_all(ThreadPool& pool, const Progress& progress) {
   const auto stop_with = [&](const Error& e) {
     const std::lock_guard lock(mutex);
     if (!error) error = e;
-    next = chunks.size();
+    next = pieces.size();
   };
   pool.run([&](int thread, int) {
-    for (size_t i = next++; i < chunks.size(); i = next++) {
-      const auto& [place, begin, bytes] = chunks[i];
+    std::vector<std::byte> scratch;
+    for (size_t i = next++; i < pieces.size(); i = next++) {
+      const Piece& piece = pieces[i];
       try {
-        place->tensor.source->read_at(place->tensor.info->offset + begin,
-                                      {memory_.data() + place->offset + begin, bytes});
-        done += bytes;
+        read(piece, scratch);
+        done += piece.bytes;
         if (thread == 0 && progress) progress("load", done, bytes_);
       } catch (const Error& e) {
-        return stop_with(e.within(fmt::format("tensor '{}'", printable(place->tensor.info->name))));
+        const std::string& name = piece.place->tensor.info->name;
+        return stop_with(e.within(fmt::format("tensor '{}'", printable(name))));
       }
     }
   });

@@ -2,7 +2,9 @@
 //
 // Loading has two steps. First the model asks for every tensor it needs, with the shape it must
 // have; each request is checked against the file and given its place in memory. Then read_all()
-// fills all places at once, in parallel. So a wrong file is refused before anything large is read.
+// fills all places at once, in parallel, and brings each matrix into the layout that kernels read
+// (see Matrix and NeuronRows) on the way: nothing is held twice. So a wrong file is refused before
+// anything large is read.
 #pragma once
 
 #include <string_view>
@@ -16,15 +18,16 @@
 
 namespace st {
 
-// A stack of `count` matrices of the same shape, back to back.
+// A stack of `count` matrices of the same shape, `step` bytes apart.
 struct MatrixStack {
   Matrix first;
   int64_t count = 0;
+  uint64_t step = 0;
 
   explicit operator bool() const { return static_cast<bool>(first); }
   Matrix operator[](int64_t i) const {
     Matrix m = first;
-    m.data += static_cast<uint64_t>(i * m.rows) * m.stride();
+    m.data += static_cast<uint64_t>(i) * step;
     return m;
   }
 };
@@ -39,6 +42,12 @@ class WeightStore {
   Matrix matrix(std::string_view name, int64_t rows, int64_t cols);
   MatrixStack stack(std::string_view name, int64_t count, int64_t rows, int64_t cols);
   const float* vector(std::string_view name, int64_t n);  // must be F32
+  // Part of a flat tensor of n values: the matrix that begins at value `first`. REQUIRES: it begins
+  // and ends within the tensor, at block boundaries.
+  Matrix part(std::string_view name, int64_t n, int64_t first, int64_t rows, int64_t cols);
+  // Down matrices (D, F) of Q4_0 or Q8_0, to be regrouped by neuron: matrices (F, D) for
+  // neuron_rows(). REQUIRES: can_regroup(D, F) and such a type.
+  MatrixStack neurons(std::string_view name, int64_t count, int64_t D, int64_t F);
 
   bool has(std::string_view name) const { return static_cast<bool>(model_.find(name)); }
   const GgufTensor* info(std::string_view name) const { return model_.find(name).info; }
@@ -49,11 +58,21 @@ class WeightStore {
   uint64_t bytes() const { return bytes_; }
 
  private:
+  // `count` matrices (rows, cols) from `first_byte` of the tensor on.
   struct Place {
     GgufModel::Tensor tensor;
+    uint64_t first_byte;
+    int64_t count, rows, cols;
+    bool regroup;
     uint64_t offset;  // into memory_
+    uint64_t step;    // bytes from one matrix to the next
   };
-  const std::byte* place(std::string_view name, DType& type, std::vector<uint64_t> ne);
+  struct Piece;
+  Place& place(std::string_view name, const std::vector<uint64_t>& ne, uint64_t first_byte,
+               int64_t count, int64_t rows, int64_t cols, bool regroup = false);
+  Matrix view(const Place& place) const;
+  std::vector<Piece> pieces() const;
+  void read(const Piece& piece, std::vector<std::byte>& scratch) const;
 
   const GgufModel& model_;
   MemoryRegion memory_;  // room for every tensor of the file; only requested ones are touched

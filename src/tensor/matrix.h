@@ -4,12 +4,26 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "tensor/blocks.h"
 #include "tensor/dtype.h"
 
 namespace st {
 
-// A row-major matrix of `rows` rows of `cols` values, rows back to back. Does not own its bytes.
-// y = W x with W (rows, cols) maps a vector of `cols` to one of `rows`.
+// Rows of Q4_0 or Q8_0 blocks with quants and scales apart.
+struct QuantRows {
+  const uint8_t* q;   // (rows, cols / 2) for Q4_0, (rows, cols) for Q8_0; bytes as in the blocks
+  const uint16_t* d;  // (rows, cols / 32) half-precision scales
+};
+
+// Types that are split into quants and scales when they are loaded.
+constexpr bool is_split(DType type) { return type == DType::kQ4_0 || type == DType::kQ8_0; }
+
+// A row-major matrix of `rows` rows of `cols` values. Does not own its bytes. y = W x with
+// W (rows, cols) maps a vector of `cols` to one of `rows`.
+//
+// Rows are back to back as in a file, except that Q4_0 and Q8_0 are split: first the quants of all
+// rows, then the scales of all rows, together as many bytes as in the file. So kernels read whole
+// aligned vectors of each.
 struct Matrix {
   DType type = DType::kF32;
   int64_t rows = 0;
@@ -18,7 +32,15 @@ struct Matrix {
 
   explicit operator bool() const { return data != nullptr; }
   uint64_t stride() const { return row_bytes(type, static_cast<uint64_t>(cols)); }
+  uint64_t bytes() const { return static_cast<uint64_t>(rows) * stride(); }
+  // REQUIRES: !is_split(type).
   const std::byte* row(int64_t r) const { return data + static_cast<uint64_t>(r) * stride(); }
+  // Rows from r on. REQUIRES: is_split(type).
+  QuantRows quant_rows(int64_t r = 0) const {
+    const int64_t quants = type == DType::kQ4_0 ? cols / 2 : cols;
+    return {reinterpret_cast<const uint8_t*>(data) + r * quants,
+            reinterpret_cast<const uint16_t*>(data + rows * quants) + r * (cols / kBlock)};
+  }
 };
 
 }  // namespace st

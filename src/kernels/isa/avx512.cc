@@ -1,4 +1,4 @@
-// AVX-512 with VNNI: 16 floats, or a 32-value block of two rows, per vector.
+// AVX-512 with VNNI: 16 floats or 64 bytes per vector.
 #include <immintrin.h>
 
 #include "base/cpu.h"
@@ -11,24 +11,28 @@ namespace {
 using VecF = __m512;
 using VecI = int32_t __attribute__((vector_size(64)));
 constexpr int kLanes = 16;
+using Bytes = __m512i;
+constexpr int kBytes = 64;
 
 // Larger tiles do not measure faster (Zen 5), although there are registers for them.
 constexpr int kFloatTileRows = 4;
 constexpr int kFloatTileTokens = 4;
-constexpr int kRowsPerVec = 2;
-constexpr int kBlockTileVecs = 4;
-constexpr int kBlockTileTokens = 4;
+constexpr int kGemvGroups = 2;
 
 // The first n lanes, n <= kLanes.
 __mmask16 first(int64_t n) { return static_cast<__mmask16>((1u << n) - 1); }
 
-VecF splat(float v) { return _mm512_set1_ps(v); }
+__mmask8 first_of_8(int n) { return static_cast<__mmask8>((1u << n) - 1); }
+
 VecI splat(int32_t v) { return (VecI)_mm512_set1_epi32(v); }
+VecF splat(float v) { return _mm512_set1_ps(v); }
 
 // The first n values at p; zero (or `rest`) beyond.
 VecF load(const float* p, int64_t n = kLanes, VecF rest = VecF{}) {
   return n == kLanes ? _mm512_loadu_ps(p) : _mm512_mask_loadu_ps(rest, first(n), p);
 }
+VecI load(const int32_t* p) { return (VecI)_mm512_loadu_si512(p); }
+void store(int32_t* p, VecI v) { _mm512_storeu_si512(p, (__m512i)v); }
 void store(float* p, VecF v, int64_t n = kLanes) {
   n == kLanes ? _mm512_storeu_ps(p, v) : _mm512_mask_storeu_ps(p, first(n), v);
 }
@@ -38,17 +42,13 @@ __m256i load_halves(const uint16_t* p, int64_t n) {
 void store_f16(uint16_t* p, VecF v, int64_t n) {
   _mm256_mask_storeu_epi16(p, first(n), _mm512_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT));
 }
-VecI widen(const int8_t* p) { return (VecI)_mm512_cvtepi8_epi32(load16(p)); }
-VecI widen(const uint8_t* p) { return (VecI)_mm512_cvtepu8_epi32(load16(p)); }
 void store_i8(int8_t* p, VecI v) { store16(p, _mm512_cvtepi32_epi8((__m512i)v)); }
 
 VecF fma(VecF a, VecF b, VecF c) { return _mm512_fmadd_ps(a, b, c); }
 VecF to_float(VecI v) { return _mm512_cvtepi32_ps((__m512i)v); }
 VecI truncate(VecF v) { return (VecI)_mm512_cvttps_epi32(v); }
 
-__m256 low(VecF v) { return _mm512_castps512_ps256(v); }
-__m256 high(VecF v) { return _mm512_extractf32x8_ps(v, 1); }
-float sum(VecF v) { return sum8(low(v) + high(v)); }
+float sum(VecF v) { return sum8(_mm512_castps512_ps256(v) + _mm512_extractf32x8_ps(v, 1)); }
 int32_t sum(VecI v) { return _mm512_reduce_add_epi32((__m512i)v); }
 int32_t max_lane(VecI v) { return _mm512_reduce_max_epi32((__m512i)v); }
 
@@ -67,49 +67,128 @@ struct BF16 {
   }
 };
 
-// The activations of one block, for both rows.
-VecI load_q8(const int8_t* p) { return (VecI)_mm512_broadcast_i64x4(load32(p)); }
-
-VecF scales(uint16_t first_row, uint16_t second_row) {
-  const __m256i d = _mm256_set1_epi16(static_cast<int16_t>(first_row));
-  return _mm512_cvtph_ps(_mm256_mask_set1_epi16(d, 0xFF00, static_cast<int16_t>(second_row)));
+// The first n bytes at p; zero beyond. n may be anything.
+ST_INLINE Bytes load_bytes(const void* p, int n) {
+  if (n >= kBytes) return _mm512_loadu_si512(p);
+  return n <= 0 ? Bytes{} : _mm512_maskz_loadu_epi8((uint64_t{1} << n) - 1, p);
+}
+ST_INLINE Bytes splat_quad(const void* p) {
+  int32_t quad;
+  __builtin_memcpy(&quad, p, 4);
+  return _mm512_set1_epi32(quad);
 }
 
-template <int kRows>
-void store_row_sums(float* y, VecF v) {
-  y[0] = sum8(low(v));
-  if (kRows == 2) y[1] = sum8(high(v));
+// The first n <= 4 values at p, each in the four lanes of its 128-bit part; zero beyond.
+ST_INLINE VecI spread(const int32_t* p, int n) {
+  const __m128i four = n >= 4 ? load16(p) : _mm_maskz_loadu_epi32(first_of_8(n), p);
+  const __m512i lanes = _mm512_set_epi32(3, 3, 3, 3, 2, 2, 2, 2, 1, 1, 1, 1, 0, 0, 0, 0);
+  return (VecI)_mm512_permutexvar_epi32(lanes, _mm512_castsi128_si512(four));
+}
+ST_INLINE VecF spread(const float* p, int n) {
+  return (VecF)spread(reinterpret_cast<const int32_t*>(p), n);
 }
 
-struct UnsignedBlocks {
-  __m512i u;
-  VecF d;
-  VecI dot(VecI x, VecI start) const {
-    return (VecI)_mm512_dpbusd_epi32((__m512i)start, u, (__m512i)x);
-  }
-};
+// First and second half of each of four blocks of bytes.
+ST_INLINE void split_halves(Bytes a, Bytes b, Bytes& low, Bytes& high) {
+  low = _mm512_permutex2var_epi64(a, _mm512_set_epi64(13, 12, 9, 8, 5, 4, 1, 0), b);
+  high = _mm512_permutex2var_epi64(a, _mm512_set_epi64(15, 14, 11, 10, 7, 6, 3, 2), b);
+}
 
-struct Q8_0 : UnsignedBlocks {
-  using Block = BlockQ8_0;
-  static constexpr int kLaneOffset = 128 / 8;
-  static Q8_0 load(const Block* b, int64_t next_row) {
-    const __m512i q =
-        _mm512_inserti64x4(_mm512_castsi256_si512(load32(b->qs)), load32(b[next_row].qs), 1);
-    return {_mm512_xor_si512(q, _mm512_set1_epi8(-128)), scales(b->d, b[next_row].d)};
-  }
-};
+// Lane 4 p + r: sum of the four lanes of part p of row r.
+ST_INLINE VecI sum_quads(VecI a, VecI b, VecI c, VecI d) {
+  const __m512i ab = _mm512_add_epi32(_mm512_unpacklo_epi32((__m512i)a, (__m512i)b),
+                                      _mm512_unpackhi_epi32((__m512i)a, (__m512i)b));
+  const __m512i cd = _mm512_add_epi32(_mm512_unpacklo_epi32((__m512i)c, (__m512i)d),
+                                      _mm512_unpackhi_epi32((__m512i)c, (__m512i)d));
+  return (VecI)_mm512_add_epi32(_mm512_unpacklo_epi64(ab, cd), _mm512_unpackhi_epi64(ab, cd));
+}
 
-struct Q4_0 : UnsignedBlocks {
-  using Block = BlockQ4_0;
-  static constexpr int kLaneOffset = 8 / 8;
-  static Q4_0 load(const Block* b, int64_t next_row) {
-    const __m512i first_row = _mm512_broadcast_i32x4(load16(b->qs));
-    const __m512i both = _mm512_mask_broadcast_i32x4(first_row, 0xFF00, load16(b[next_row].qs));
-    const __m512i shifts = _mm512_set_epi64(4, 4, 0, 0, 4, 4, 0, 0);
-    return {_mm512_and_si512(_mm512_srlv_epi64(both, shifts), _mm512_set1_epi8(15)),
-            scales(b->d, b[next_row].d)};
+// Lane 4 p + r: scale p < n of row r; zero for p >= n.
+ST_INLINE VecF scales(const uint16_t* a, const uint16_t* b, const uint16_t* c, const uint16_t* d,
+                      int n) {
+  const auto four = [n](const uint16_t* p) {
+    return n >= 4 ? _mm_loadl_epi64(reinterpret_cast<const __m128i*>(p))
+                  : _mm_maskz_loadu_epi16(first_of_8(n), p);
+  };
+  const __m128i ab = _mm_unpacklo_epi16(four(a), four(b));
+  const __m128i cd = _mm_unpacklo_epi16(four(c), four(d));
+  return _mm512_cvtph_ps(_mm256_set_m128i(_mm_unpackhi_epi32(ab, cd), _mm_unpacklo_epi32(ab, cd)));
+}
+
+// Sum of the 128-bit parts.
+ST_INLINE __m128 sum_chains(VecF v) {
+  const __m128 low = _mm_add_ps(_mm512_castps512_ps128(v), _mm512_extractf32x4_ps(v, 1));
+  const __m128 high = _mm_add_ps(_mm512_extractf32x4_ps(v, 2), _mm512_extractf32x4_ps(v, 3));
+  return _mm_add_ps(low, high);
+}
+
+// v: rows at steps of `stride` vectors, lanes are tokens; y[t * y_stride + r], t < tokens.
+void store_transposed(const VecF* v, int64_t stride, int64_t rows, int64_t tokens, float* y,
+                      int64_t y_stride) {
+  int64_t r = 0;
+  for (; r + 4 <= rows; r += 4) {
+    const VecF* p = v + r * stride;
+    const __m512d a = (__m512d)_mm512_unpacklo_ps(p[0], p[stride]);
+    const __m512d b = (__m512d)_mm512_unpackhi_ps(p[0], p[stride]);
+    const __m512d c = (__m512d)_mm512_unpacklo_ps(p[2 * stride], p[3 * stride]);
+    const __m512d d = (__m512d)_mm512_unpackhi_ps(p[2 * stride], p[3 * stride]);
+    alignas(64) __m128 lanes[4][4];  // [token mod 4][token / 4]: four rows
+    _mm512_store_ps(lanes[0], (__m512)_mm512_unpacklo_pd(a, c));
+    _mm512_store_ps(lanes[1], (__m512)_mm512_unpackhi_pd(a, c));
+    _mm512_store_ps(lanes[2], (__m512)_mm512_unpacklo_pd(b, d));
+    _mm512_store_ps(lanes[3], (__m512)_mm512_unpackhi_pd(b, d));
+    for (int64_t t = 0; t < tokens; ++t) _mm_storeu_ps(y + t * y_stride + r, lanes[t % 4][t / 4]);
   }
-};
+  for (; r < rows; ++r) {
+    for (int64_t t = 0; t < tokens; ++t) y[t * y_stride + r] = v[r * stride][t];
+  }
+}
+
+int64_t find_nonzero(const float* x, int64_t n, int32_t from, int32_t* index, float* values) {
+  const __m512i lanes = _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
+  int64_t found = 0;
+  for (int64_t i = 0; i < n; i += kLanes) {
+    const VecF v = load(x + i, n - i < kLanes ? n - i : kLanes);
+    const __mmask16 mask = _mm512_cmp_ps_mask(v, VecF{}, _CMP_NEQ_UQ);
+    const __m512i at = _mm512_add_epi32(lanes, _mm512_set1_epi32(from + static_cast<int>(i)));
+    _mm512_storeu_si512(index + found, _mm512_maskz_compress_epi32(mask, at));
+    _mm512_storeu_ps(values + found, _mm512_maskz_compress_ps(mask, v));
+    found += __builtin_popcount(mask);
+  }
+  return found;
+}
+
+// Four rows of bytes: q[k] becomes the dwords of bytes 4 k .. 4 k + 3 of each 128-bit part, a byte
+// of each row.
+ST_INLINE void interleave(Bytes (&q)[4]) {
+  const Bytes ab_low = _mm512_unpacklo_epi8(q[0], q[1]);
+  const Bytes ab_high = _mm512_unpackhi_epi8(q[0], q[1]);
+  const Bytes cd_low = _mm512_unpacklo_epi8(q[2], q[3]);
+  const Bytes cd_high = _mm512_unpackhi_epi8(q[2], q[3]);
+  q[0] = _mm512_unpacklo_epi16(ab_low, cd_low);
+  q[1] = _mm512_unpackhi_epi16(ab_low, cd_low);
+  q[2] = _mm512_unpacklo_epi16(ab_high, cd_high);
+  q[3] = _mm512_unpackhi_epi16(ab_high, cd_high);
+}
+
+// Products of u and s in groups of four bytes, added to the lanes of v.
+ST_INLINE VecI dot4(VecI v, Bytes u, Bytes s) {
+  return (VecI)_mm512_dpbusd_epi32((__m512i)v, u, s);
+}
+ST_INLINE Bytes low_nibbles(Bytes v) { return _mm512_and_si512(v, _mm512_set1_epi8(15)); }
+ST_INLINE Bytes high_nibbles(Bytes v) { return low_nibbles(_mm512_srli_epi16(v, 4)); }
+
+// Q8_0 weights are made unsigned.
+constexpr int kQ8Offset = 128;
+ST_INLINE Bytes q8_weights(Bytes v) { return _mm512_xor_si512(v, _mm512_set1_epi8(-128)); }
+ST_INLINE VecI dot_q8(VecI v, Bytes w, Bytes x) { return dot4(v, w, x); }
+
+// Values 0 and 1 at p, each in eight lanes.
+ST_INLINE VecI spread_pair(const int32_t* p) {
+  const __m512i lanes = _mm512_set_epi32(1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0);
+  const __m128i two = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(p));
+  return (VecI)_mm512_permutexvar_epi32(lanes, _mm512_castsi128_si512(two));
+}
 
 }  // namespace
 }  // namespace st

@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "kernels/isa/tables.h"
+#include "tensor/blocks.h"
 #include "tensor/float16.h"
 
 namespace st {
@@ -23,56 +24,77 @@ void gemm_float(const Value* w, int64_t rows, const float* x, int64_t tokens, in
   }
 }
 
-int dot(const BlockQ8_0& w, const int8_t* x) {
-  int sum = 0;
-  for (int i = 0; i < kBlock; ++i) sum += w.qs[i] * x[i];
-  return sum;
+// Weight c of row r without its scale.
+int q8_0(const QuantRows& w, int64_t r, int64_t c, int64_t cols) {
+  return static_cast<int8_t>(w.q[r * cols + c]);
 }
-int dot(const BlockQ4_0& w, const int8_t* x) {
-  int sum = 0;
-  for (int i = 0; i < kBlock / 2; ++i) {
-    sum += ((w.qs[i] & 15) - 8) * x[i] + ((w.qs[i] >> 4) - 8) * x[i + kBlock / 2];
-  }
-  return sum;
+int q4_0(const QuantRows& w, int64_t r, int64_t c, int64_t cols) {
+  const int64_t i = c % kBlock;
+  const int pair = w.q[(r * cols + c - i) / 2 + i % (kBlock / 2)];
+  return (i < kBlock / 2 ? pair & 15 : pair >> 4) - 8;
 }
 
-template <typename Block>
-void gemm_block(const Block* w, int64_t rows, const Q8Rows& x, int64_t tokens, int64_t cols,
-                float* y, int64_t y_stride) {
+template <auto quant>
+void gemv_block(const QuantRows& w, const int32_t* index, int64_t rows, const Q8Rows& x,
+                int64_t tokens, int64_t cols, float* y, int64_t y_stride) {
   const int64_t blocks = cols / kBlock;
-  for (int64_t r = 0; r < rows; ++r) {
+  for (int64_t i = 0; i < rows; ++i) {
+    const int64_t r = index == nullptr ? i : index[i];
     for (int64_t t = 0; t < tokens; ++t) {
       double sum = 0;
       for (int64_t b = 0; b < blocks; ++b) {
-        const Block& block = w[r * blocks + b];
-        const int64_t i = t * blocks + b;
-        sum += double{f16_to_f32(block.d)} * x.d[i] * dot(block, x.q + i * kBlock);
+        int dot = 0;
+        for (int64_t c = b * kBlock; c < (b + 1) * kBlock; ++c) {
+          dot += quant(w, r, c, cols) * x.q[t * cols + c];
+        }
+        sum += double{f16_to_f32(w.d[r * blocks + b])} * x.d[t * blocks + b] * dot;
       }
-      y[t * y_stride + r] = static_cast<float>(sum);
+      y[t * y_stride + i] = static_cast<float>(sum);
     }
   }
+}
+
+template <auto quant>
+void sum_rows_block(const QuantRows& w, const int32_t* index, const float* h, int64_t count,
+                    int64_t cols, int64_t begin, int64_t end, float* y) {
+  for (int64_t c = begin; c < end; ++c) {
+    double sum = 0;
+    for (int64_t i = 0; i < count; ++i) {
+      const float d = f16_to_f32(w.d[(index[i] * cols + c) / kBlock]);
+      sum += double{h[i]} * d * quant(w, index[i], c, cols);
+    }
+    y[c] = static_cast<float>(sum);
+  }
+}
+
+template <DType type, auto quant>
+void sum_columns_block(const NeuronRows& w, const int32_t* index, int64_t count, const int8_t* q,
+                       const float* d, int64_t cols, int64_t begin, int64_t end, float* y) {
+  for (int64_t c = begin; c < end; ++c) {
+    double sum = 0;
+    for (int64_t i = 0; i < count; ++i) {
+      const int64_t j = index[i], b = j / kBlock;
+      const float scale = f16_to_f32(w.d[b * padded_columns(cols) + column_place(type, c)]);
+      sum += double{scale} * d[b] * q[j] * quant({w.q, nullptr}, j, c, cols);
+    }
+    y[c] = static_cast<float>(sum);
+  }
+}
+
+int64_t find_nonzero(const float* x, int64_t n, int32_t from, int32_t* index, float* values) {
+  int64_t found = 0;
+  for (int64_t i = 0; i < n; ++i) {  // without branches: which are zero is hard to predict
+    index[found] = from + static_cast<int32_t>(i);
+    values[found] = x[i];
+    found += x[i] != 0;
+  }
+  return found;
 }
 
 template <auto decode, typename Value>
 void axpy_float(float a, const Value* w, int64_t n, float* y) {
   for (int64_t i = 0; i < n; ++i) y[i] += a * decode(w[i]);
 }
-void axpy_q8_0(float a, const BlockQ8_0* w, int64_t n, float* y) {
-  for (int64_t b = 0; b < n / kBlock; ++b, y += kBlock) {
-    const float d = a * f16_to_f32(w[b].d);
-    for (int i = 0; i < kBlock; ++i) y[i] += d * static_cast<float>(w[b].qs[i]);
-  }
-}
-void axpy_q4_0(float a, const BlockQ4_0* w, int64_t n, float* y) {
-  for (int64_t b = 0; b < n / kBlock; ++b, y += kBlock) {
-    const float d = a * f16_to_f32(w[b].d);
-    for (int i = 0; i < kBlock / 2; ++i) {
-      y[i] += d * static_cast<float>((w[b].qs[i] & 15) - 8);
-      y[i + kBlock / 2] += d * static_cast<float>((w[b].qs[i] >> 4) - 8);
-    }
-  }
-}
-
 // The bits of |v|; as integers they order like the magnitudes, and a NaN is the largest.
 uint32_t magnitude(float v) { return __builtin_bit_cast(uint32_t, v) & 0x7FFFFFFF; }
 
@@ -117,16 +139,25 @@ void softmax(float* x, int64_t n) {
 
 const KernelTable kScalar = {.name = "scalar",
                              .needs = 0,
+                             .tile_tokens = 0,
                              .gemm_f32 = gemm_float<from_f32, float>,
                              .gemm_f16 = gemm_float<f16_to_f32, uint16_t>,
                              .gemm_bf16 = gemm_float<bf16_to_f32, uint16_t>,
-                             .gemm_q8_0 = gemm_block<BlockQ8_0>,
-                             .gemm_q4_0 = gemm_block<BlockQ4_0>,
+                             .gemv_q8_0 = gemv_block<q8_0>,
+                             .gemv_q4_0 = gemv_block<q4_0>,
+                             .pack_tiles = nullptr,
+                             .unpack_q8_0 = nullptr,
+                             .unpack_q4_0 = nullptr,
+                             .gemm_q8_0 = nullptr,
+                             .gemm_q4_0 = nullptr,
+                             .sum_rows_q8_0 = sum_rows_block<q8_0>,
+                             .sum_rows_q4_0 = sum_rows_block<q4_0>,
+                             .sum_columns_q8_0 = sum_columns_block<DType::kQ8_0, q8_0>,
+                             .sum_columns_q4_0 = sum_columns_block<DType::kQ4_0, q4_0>,
+                             .find_nonzero = find_nonzero,
                              .axpy_f32 = axpy_float<from_f32, float>,
                              .axpy_f16 = axpy_float<f16_to_f32, uint16_t>,
                              .axpy_bf16 = axpy_float<bf16_to_f32, uint16_t>,
-                             .axpy_q8_0 = axpy_q8_0,
-                             .axpy_q4_0 = axpy_q4_0,
                              .quantize_q8 = quantize_q8,
                              .f32_to_f16 = convert_to_f16,
                              .rms_norm = rms_norm,

@@ -8,6 +8,7 @@ namespace st {
 extern const KernelTable kScalar;
 #if defined(__x86_64__)
 extern const KernelTable kAvx2;
+extern const KernelTable kAvxVnni;
 extern const KernelTable kAvx512;
 #endif
 

@@ -1,9 +1,7 @@
-// y = W x for every weight type, over the vector vocabulary of the including file.
+// y = W x for weights in floating point, over the vector vocabulary of the including file.
 //
 // Each output owns one accumulator vector, fed in column order and reduced once at the end, so its
 // bits depend on `cols` alone. Tiles only decide how often a loaded weight or activation is reused.
-
-#include "tensor/blocks.h"
 
 namespace st {
 namespace {
@@ -84,60 +82,6 @@ template <typename W>
 void gemm_float(const typename W::Value* w, int64_t rows, const float* x, int64_t tokens,
                 int64_t cols, float* y, int64_t y_stride) {
   gemm_all(FloatGemm<W>{w, x, cols, y, y_stride}, rows, tokens);
-}
-
-// W: how a block type is unpacked: W::Block, W::load(block, next_row), dot(x, start). One vector
-// holds the same block of kRowsPerVec rows, eight lanes each; an offset in the weights (their value
-// is d * (u - offset)) is taken back by starting every lane at -offset / 8 * (sum of the
-// activations).
-template <typename W>
-struct BlockGemm {
-  static constexpr int kRows = kBlockTileVecs * kRowsPerVec;
-  static constexpr int kTokens = kBlockTileTokens;
-
-  const typename W::Block* w;  // (rows, blocks)
-  Q8Rows x;                    // (tokens, blocks)
-  int64_t blocks;
-  float* y;  // (tokens, y_stride)
-  int64_t y_stride;
-
-  template <int R, int T>
-  void tile(int64_t r0, int64_t t0) const {
-    constexpr int kVecs = (R + kRowsPerVec - 1) / kRowsPerVec;
-    constexpr int kUsed = R < kRowsPerVec ? R : kRowsPerVec;  // rows per vector that are stored
-    const int64_t next_row = kUsed == kRowsPerVec ? blocks : 0;
-    constexpr int kStepBytes = R * sizeof(typename W::Block);
-    const char* next_tile = reinterpret_cast<const char*>(w + (r0 + R) * blocks);
-    VecF sums[kVecs][T];
-    clear(sums);
-    for (int64_t b = 0; b < blocks; ++b, next_tile += kStepBytes) {
-      if (t0 == 0) prefetch(next_tile, kStepBytes);
-      W ws[kVecs];
-      for (int v = 0; v < kVecs; ++v) {
-        ws[v] = W::load(w + (r0 + v * kRowsPerVec) * blocks + b, next_row);
-      }
-      for (int t = 0; t < T; ++t) {
-        const int64_t i = (t0 + t) * blocks + b;
-        const VecI xs = load_q8(x.q + i * kBlock);
-        const VecI start = splat(-W::kLaneOffset * x.sum[i]);
-        const VecF d = splat(x.d[i]);
-        for (int v = 0; v < kVecs; ++v) {
-          sums[v][t] = fma(to_float(ws[v].dot(xs, start)), ws[v].d * d, sums[v][t]);
-        }
-      }
-    }
-    for (int t = 0; t < T; ++t) {
-      for (int v = 0; v < kVecs; ++v) {
-        store_row_sums<kUsed>(y + (t0 + t) * y_stride + r0 + v * kRowsPerVec, sums[v][t]);
-      }
-    }
-  }
-};
-
-template <typename W>
-void gemm_block(const typename W::Block* w, int64_t rows, const Q8Rows& x, int64_t tokens,
-                int64_t cols, float* y, int64_t y_stride) {
-  gemm_all(BlockGemm<W>{w, x, cols / kBlock, y, y_stride}, rows, tokens);
 }
 
 }  // namespace

@@ -1,0 +1,164 @@
+// y = W x for many tokens and weights in blocks of 32: the kernel that reads prompts.
+//
+// Tokens are the lanes. A tile holds kLanes tokens, four values of each per vector; weights are
+// unpacked to bytes once for all tiles and broadcast four at a time, so a block of one row costs
+// eight dot products and one multiply-add for kLanes tokens. The accumulators are those of
+// block-gemv-inl.h: block b of a row goes to chain b % kChains. Chains are worked on one after the
+// other, which keeps what a chain needs in the first-level cache.
+
+#include "kernels/generic/blocks-inl.h"
+
+namespace st {
+namespace {
+
+constexpr int kQuads = kBlock / 4;  // of four values
+constexpr int kGemmRows = 32;       // rows whose chains are kept on the stack
+constexpr int kGemmTileRows = 4;    // rows whose accumulators are in registers
+
+// Block b of `blocks` comes this far in arrays that are ordered by chain.
+ST_INLINE int64_t chain_length(int64_t blocks) { return (blocks + kChains - 1) / kChains; }
+ST_INLINE int64_t chain_place(int64_t b, int64_t blocks) {
+  return b % kChains * chain_length(blocks) + b / kChains;
+}
+
+void pack_tiles(const Q8Rows& x, const int32_t* index, int64_t tokens, int64_t cols,
+                const Q8Tiles& out) {
+  const int64_t blocks = cols / kBlock;
+  const int64_t places = kChains * chain_length(blocks);
+  for (int64_t t0 = 0; t0 < tokens; t0 += kLanes) {
+    const int64_t tile = t0 / kLanes;
+    for (int lane = 0; lane < kLanes; ++lane) {
+      const bool used = t0 + lane < tokens;
+      const int64_t t = !used ? 0 : index == nullptr ? t0 + lane : index[t0 + lane];
+      for (int64_t b = 0; b < blocks; ++b) {
+        const int64_t place = tile * places + chain_place(b, blocks);
+        int32_t quads[kQuads] = {};
+        if (used) __builtin_memcpy(quads, x.q + (t * blocks + b) * kBlock, kBlock);
+        for (int i = 0; i < kQuads; ++i) {
+          __builtin_memcpy(out.q + ((place * kQuads + i) * kLanes + lane) * 4, &quads[i], 4);
+        }
+        out.d[place * kLanes + lane] = used ? x.d[t * blocks + b] : 0.0f;
+        out.sum[place * kLanes + lane] = used ? x.sum[t * blocks + b] : 0;
+      }
+    }
+  }
+}
+
+// u: (chains, rows, chain length, 32) bytes, d: (chains, rows, chain length).
+template <typename W>
+void unpack_block(const QuantRows& w, int64_t rows, int64_t cols, const UnpackedRows& out) {
+  const int64_t blocks = cols / kBlock;
+  const int64_t length = chain_length(blocks);
+  for (int64_t r = 0; r < rows; ++r) {
+    for (int64_t b = 0; b < blocks; ++b) {
+      const int64_t place = (b % kChains * rows + r) * length + b / kChains;
+      W::unpack(w.q + W::offset(r, b, cols), out.u + place * kBlock);
+      out.d[place] = half(w.d[r * blocks + b]);
+    }
+  }
+}
+
+// One chain of R rows and V tiles: sums[r][v] over its blocks.
+template <typename W, int R, int V>
+ST_INLINE void gemm_chain(const uint8_t* u, const float* wd, int64_t length, int64_t count,
+                          const Q8Tiles& x, int64_t place, int64_t tile_places,
+                          VecF (&sums)[R][V]) {
+  for (int r = 0; r < R; ++r) {
+    for (int v = 0; v < V; ++v) sums[r][v] = VecF{};
+  }
+  for (int64_t i = 0; i < count; ++i, ++place) {
+    Bytes xs[V][kQuads];
+    VecF d[V];
+    VecI start[V];
+    for (int v = 0; v < V; ++v) {
+      const int64_t at = place + v * tile_places;
+      for (int k = 0; k < kQuads; ++k) {
+        xs[v][k] = load_bytes(x.q + (at * kQuads + k) * kBytes, kBytes);
+      }
+      d[v] = load(x.d + at * kLanes);
+      start[v] = load(x.sum + at * kLanes) * -W::kOffset;
+    }
+    for (int r = 0; r < R; ++r) {
+      const uint8_t* q = u + (r * length + i) * kBlock;
+      VecI dots[V];
+      for (int v = 0; v < V; ++v) dots[v] = start[v];
+      for (int k = 0; k < kQuads; ++k) {
+        const Bytes ws = splat_quad(q + 4 * k);
+        for (int v = 0; v < V; ++v) dots[v] = W::dot(dots[v], ws, xs[v][k]);
+      }
+      const VecF scale = splat(wd[r * length + i]);
+      for (int v = 0; v < V; ++v) {
+        sums[r][v] = fma(to_float(dots[v]), scale * d[v], sums[r][v]);
+      }
+    }
+  }
+}
+
+// All rows of `w` for V tiles from `tile` on; n tokens of them are stored.
+template <typename W, int V>
+void gemm_tiles(const UnpackedRows& w, int64_t rows, const Q8Tiles& x, int64_t tile, int64_t cols,
+                int64_t n, float* y, int64_t y_stride) {
+  const int64_t blocks = cols / kBlock;
+  const int64_t length = chain_length(blocks);
+  const int64_t tile_places = kChains * length;
+  // Chains are added up as sum_chains() does: (0 + 1) + (2 + 3).
+  VecF first[kGemmRows][V], second[kGemmRows][V];
+  for (int chain = 0; chain < kChains; ++chain) {
+    const int64_t count = (blocks - chain + kChains - 1) / kChains;
+    const int64_t place = tile * tile_places + chain * length;
+    for (int64_t r = 0; r < rows; r += kGemmTileRows) {
+      const int64_t at = (chain * rows + r) * length;
+      VecF sums[kGemmTileRows][V];
+      if (rows - r >= kGemmTileRows) {
+        gemm_chain<W, kGemmTileRows, V>(w.u + at * kBlock, w.d + at, length, count, x, place,
+                                        tile_places, sums);
+      } else {
+        for (int64_t i = 0; i < rows - r; ++i) {
+          VecF one[1][V];
+          gemm_chain<W, 1, V>(w.u + (at + i * length) * kBlock, w.d + at + i * length, length,
+                              count, x, place, tile_places, one);
+          for (int v = 0; v < V; ++v) sums[i][v] = one[0][v];
+        }
+      }
+      for (int64_t i = 0; i < kGemmTileRows && r + i < rows; ++i) {
+        for (int v = 0; v < V; ++v) {
+          VecF& a = first[r + i][v];
+          VecF& b = second[r + i][v];
+          switch (chain) {
+            case 0:
+              a = sums[i][v];
+              break;
+            case 1:
+              a = a + sums[i][v];
+              break;
+            case 2:
+              b = sums[i][v];
+              break;
+            default:
+              a = a + (b + sums[i][v]);
+          }
+        }
+      }
+    }
+  }
+  for (int v = 0; v < V; ++v) {
+    const int64_t left = n - v * kLanes;
+    store_transposed(&first[0][v], V, rows, left < kLanes ? left : kLanes,
+                     y + v * kLanes * y_stride, y_stride);
+  }
+}
+
+template <typename W>
+void gemm_block(const UnpackedRows& w, int64_t rows, const Q8Tiles& x, int64_t tokens, int64_t cols,
+                float* y, int64_t y_stride) {
+  int64_t t = 0;
+  for (; tokens - t > kLanes; t += 2 * kLanes) {
+    gemm_tiles<W, 2>(w, rows, x, t / kLanes, cols, tokens - t, y + t * y_stride, y_stride);
+  }
+  if (t < tokens) {
+    gemm_tiles<W, 1>(w, rows, x, t / kLanes, cols, tokens - t, y + t * y_stride, y_stride);
+  }
+}
+
+}  // namespace
+}  // namespace st

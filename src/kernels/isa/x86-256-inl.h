@@ -1,0 +1,179 @@
+// 256-bit vectors of AVX2 machines, for the files that differ in their dot product only.
+
+#include <immintrin.h>
+
+#include "kernels/isa/x86-inl.h"
+
+namespace st {
+namespace {
+
+using VecF = __m256;
+using VecI = int32_t __attribute__((vector_size(32)));
+constexpr int kLanes = 8;
+using Bytes = __m256i;
+constexpr int kBytes = 32;
+
+// Tiles as large as 16 registers allow.
+constexpr int kFloatTileRows = 4;
+constexpr int kFloatTileTokens = 3;
+constexpr int kGemvGroups = 1;
+
+VecF splat(float v) { return _mm256_set1_ps(v); }
+VecI splat(int32_t v) { return (VecI)_mm256_set1_epi32(v); }
+
+// All ones in the first n lanes, n <= kLanes.
+VecI first(int64_t n) { return splat(static_cast<int32_t>(n)) > VecI{0, 1, 2, 3, 4, 5, 6, 7}; }
+
+// The first n values at p; zero (or `rest`) beyond.
+VecF load(const float* p, int64_t n = kLanes, VecF rest = VecF{}) {
+  if (n == kLanes) return _mm256_loadu_ps(p);
+  return first(n) ? _mm256_maskload_ps(p, (__m256i)first(n)) : rest;
+}
+VecI load(const int32_t* p) { return (VecI)load32(p); }
+void store(int32_t* p, VecI v) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), (__m256i)v); }
+void store(float* p, VecF v, int64_t n = kLanes) {
+  n == kLanes ? _mm256_storeu_ps(p, v) : _mm256_maskstore_ps(p, (__m256i)first(n), v);
+}
+__m128i load_halves(const uint16_t* p, int64_t n) {
+  if (n == kLanes) return load16(p);
+  uint16_t lanes[kLanes] = {};
+  for (int64_t i = 0; i < n; ++i) lanes[i] = p[i];
+  return load16(lanes);
+}
+void store_f16(uint16_t* p, VecF v, int64_t n) {
+  const __m128i halves = _mm256_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT);
+  if (n == kLanes) return store16(p, halves);
+  uint16_t lanes[kLanes];
+  store16(lanes, halves);
+  for (int64_t i = 0; i < n; ++i) p[i] = lanes[i];
+}
+void store_i8(int8_t* p, VecI v) {
+  const __m256i wide = (__m256i)v;
+  const __m128i words =
+      _mm_packs_epi32(_mm256_castsi256_si128(wide), _mm256_extracti128_si256(wide, 1));
+  _mm_storeu_si64(p, _mm_packs_epi16(words, words));
+}
+
+VecF fma(VecF a, VecF b, VecF c) { return _mm256_fmadd_ps(a, b, c); }
+VecF to_float(VecI v) { return _mm256_cvtepi32_ps((__m256i)v); }
+VecI truncate(VecF v) { return (VecI)_mm256_cvttps_epi32(v); }
+
+float sum(VecF v) { return sum8(v); }
+int32_t sum(VecI v) {
+  const __m256i wide = (__m256i)v;
+  __m128i s = _mm_add_epi32(_mm256_castsi256_si128(wide), _mm256_extracti128_si256(wide, 1));
+  s = _mm_add_epi32(s, _mm_shuffle_epi32(s, 0x4E));
+  return _mm_cvtsi128_si32(_mm_add_epi32(s, _mm_shuffle_epi32(s, 0xB1)));
+}
+int32_t max_lane(VecI v) {
+  const __m256i wide = (__m256i)v;
+  __m128i m = _mm_max_epi32(_mm256_castsi256_si128(wide), _mm256_extracti128_si256(wide, 1));
+  m = _mm_max_epi32(m, _mm_shuffle_epi32(m, 0x4E));
+  return _mm_cvtsi128_si32(_mm_max_epi32(m, _mm_shuffle_epi32(m, 0xB1)));
+}
+
+struct F32 {
+  using Value = float;
+  static VecF load(const float* p, int64_t n) { return st::load(p, n); }
+};
+struct F16 {
+  using Value = uint16_t;
+  static VecF load(const uint16_t* p, int64_t n) { return _mm256_cvtph_ps(load_halves(p, n)); }
+};
+struct BF16 {
+  using Value = uint16_t;
+  static VecF load(const uint16_t* p, int64_t n) {
+    return (VecF)_mm256_slli_epi32(_mm256_cvtepu16_epi32(load_halves(p, n)), 16);
+  }
+};
+
+// The first n bytes at p; zero beyond. n may be anything.
+ST_INLINE Bytes load_bytes(const void* p, int n) {
+  if (n >= kBytes) return load32(p);
+  alignas(32) uint8_t bytes[kBytes] = {};
+  if (n > 0) __builtin_memcpy(bytes, p, static_cast<size_t>(n));
+  return load32(bytes);
+}
+ST_INLINE Bytes splat_quad(const void* p) {
+  int32_t quad;
+  __builtin_memcpy(&quad, p, 4);
+  return _mm256_set1_epi32(quad);
+}
+
+// The first n <= 2 values at p, each in the four lanes of its 128-bit part; zero beyond.
+ST_INLINE VecI spread(const int32_t* p, int n) {
+  return (VecI)_mm256_set_m128i(_mm_set1_epi32(n >= 2 ? p[1] : 0), _mm_set1_epi32(p[0]));
+}
+ST_INLINE VecF spread(const float* p, int n) {
+  return _mm256_set_m128(_mm_set1_ps(n >= 2 ? p[1] : 0.0f), _mm_set1_ps(p[0]));
+}
+ST_INLINE VecI spread_pair(const int32_t* p) { return splat(*p); }
+
+// First and second half of each of two blocks of bytes.
+ST_INLINE void split_halves(Bytes a, Bytes b, Bytes& low, Bytes& high) {
+  low = _mm256_permute2x128_si256(a, b, 0x20);
+  high = _mm256_permute2x128_si256(a, b, 0x31);
+}
+
+// Lane 4 p + r: sum of the four lanes of part p of row r.
+ST_INLINE VecI sum_quads(VecI a, VecI b, VecI c, VecI d) {
+  const __m256i ab = _mm256_add_epi32(_mm256_unpacklo_epi32((__m256i)a, (__m256i)b),
+                                      _mm256_unpackhi_epi32((__m256i)a, (__m256i)b));
+  const __m256i cd = _mm256_add_epi32(_mm256_unpacklo_epi32((__m256i)c, (__m256i)d),
+                                      _mm256_unpackhi_epi32((__m256i)c, (__m256i)d));
+  return (VecI)_mm256_add_epi32(_mm256_unpacklo_epi64(ab, cd), _mm256_unpackhi_epi64(ab, cd));
+}
+
+// Lane 4 p + r: scale p < n of row r; zero for p >= n.
+ST_INLINE VecF scales(const uint16_t* a, const uint16_t* b, const uint16_t* c, const uint16_t* d,
+                      int n) {
+  const bool two = n >= 2;
+  const __m128i lanes =
+      _mm_set_epi16(static_cast<int16_t>(two ? d[1] : 0), static_cast<int16_t>(two ? c[1] : 0),
+                    static_cast<int16_t>(two ? b[1] : 0), static_cast<int16_t>(two ? a[1] : 0),
+                    static_cast<int16_t>(d[0]), static_cast<int16_t>(c[0]),
+                    static_cast<int16_t>(b[0]), static_cast<int16_t>(a[0]));
+  return _mm256_cvtph_ps(lanes);
+}
+
+// Sum of the 128-bit parts.
+ST_INLINE __m128 sum_chains(VecF v) {
+  return _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
+}
+
+// v: rows at steps of `stride` vectors, lanes are tokens; y[t * y_stride + r], t < tokens.
+void store_transposed(const VecF* v, int64_t stride, int64_t rows, int64_t tokens, float* y,
+                      int64_t y_stride) {
+  for (int64_t r = 0; r < rows; ++r) {
+    for (int64_t t = 0; t < tokens; ++t) y[t * y_stride + r] = v[r * stride][t];
+  }
+}
+
+int64_t find_nonzero(const float* x, int64_t n, int32_t from, int32_t* index, float* values) {
+  int64_t found = 0;
+  for (int64_t i = 0; i < n; ++i) {  // without branches: which are zero is hard to predict
+    index[found] = from + static_cast<int32_t>(i);
+    values[found] = x[i];
+    found += x[i] != 0;
+  }
+  return found;
+}
+
+// Four rows of bytes: q[k] becomes the dwords of bytes 4 k .. 4 k + 3 of each 128-bit part, a byte
+// of each row.
+ST_INLINE void interleave(Bytes (&q)[4]) {
+  const Bytes ab_low = _mm256_unpacklo_epi8(q[0], q[1]);
+  const Bytes ab_high = _mm256_unpackhi_epi8(q[0], q[1]);
+  const Bytes cd_low = _mm256_unpacklo_epi8(q[2], q[3]);
+  const Bytes cd_high = _mm256_unpackhi_epi8(q[2], q[3]);
+  q[0] = _mm256_unpacklo_epi16(ab_low, cd_low);
+  q[1] = _mm256_unpackhi_epi16(ab_low, cd_low);
+  q[2] = _mm256_unpacklo_epi16(ab_high, cd_high);
+  q[3] = _mm256_unpackhi_epi16(ab_high, cd_high);
+}
+
+ST_INLINE Bytes low_nibbles(Bytes v) { return _mm256_and_si256(v, _mm256_set1_epi8(15)); }
+ST_INLINE Bytes high_nibbles(Bytes v) { return low_nibbles(_mm256_srli_epi16(v, 4)); }
+
+}  // namespace
+}  // namespace st
