@@ -67,7 +67,7 @@ int64_t tiled_tokens(const KernelTable& kernels, int64_t tokens) {
 
 Q8Buffer::Q8Buffer(int64_t tokens, int64_t cols, int64_t groups)
     : q_(room<int8_t>(tokens * cols)),
-      tile_q_(room<int8_t>((tokens + groups * (kMaxTile - 1)) * padded(cols))),
+      tile_q_(room<int8_t>((tokens + groups * kMaxTile) * padded(cols))),
       d_(room<float>(tokens * cols / kBlock + 1)),
       tile_d_(room<float>(static_cast<int64_t>(tile_q_.size()) / kBlock)),
       sum_(room<int32_t>(tokens * cols / kBlock + 1)),

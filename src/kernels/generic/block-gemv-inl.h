@@ -31,6 +31,29 @@ struct StepInput {
   }
 };
 
+// Asks for the rows of the next tile, a share at every step, one row after the other: hardware
+// prefetchers see through an ascending order, not through rows side by side.
+template <typename W>
+struct Ahead {
+  const int64_t* row;  // the next one to begin
+  const int64_t* end;
+  const uint8_t* line = nullptr;
+  int64_t left = 0;  // bytes of the current row
+
+  ST_INLINE void advance(const QuantRows& w, int64_t cols, int lines) {
+    for (; lines > 0; --lines) {
+      if (left <= 0) {
+        if (row == end) return;
+        line = w.q + W::offset(*row++, 0, cols);
+        left = cols / kBlock * W::kBlockBytes;
+      }
+      __builtin_prefetch(line);
+      line += 64;
+      left -= 64;
+    }
+  }
+};
+
 // W: how a block type is read: W::load(w, row, b, n, cols) gives `low` and `high`, W::dot.
 template <typename W, int G, int T>
 struct BlockTile {
@@ -43,9 +66,10 @@ struct BlockTile {
                      int64_t y_stride, int count) const {
     const int64_t blocks = cols / kBlock;
     VecF sums[G][T] = {};
+    Ahead<W> ahead{next, next + G * kGroup};
     int64_t b = 0;
-    for (; b + kChains <= blocks; b += kChains) step(rows, next, t0, b, kChains, sums);
-    if (b < blocks) step(rows, next, t0, b, static_cast<int>(blocks - b), sums);
+    for (; b + kChains <= blocks; b += kChains) step(rows, ahead, t0, b, kChains, sums);
+    if (b < blocks) step(rows, ahead, t0, b, static_cast<int>(blocks - b), sums);
     for (int t = 0; t < T; ++t) {
       for (int g = 0; g < G; ++g) {
         store_rows(y + (t0 + t) * y_stride + g * kGroup, sum_chains(sums[g][t]),
@@ -54,9 +78,10 @@ struct BlockTile {
     }
   }
 
-  ST_INLINE void step(const int64_t* rows, const int64_t* next, int64_t t0, int64_t b, int n,
+  ST_INLINE void step(const int64_t* rows, Ahead<W>& ahead, int64_t t0, int64_t b, int n,
                       VecF (&sums)[G][T]) const {
     const int64_t blocks = cols / kBlock;
+    if (t0 == 0) ahead.advance(w, cols, G * W::kSumVecs * kGroup * kBytes / 64);
     StepInput in[T];
     for (int t = 0; t < T; ++t) {
       in[t] = StepInput::template load<W>(x, (t0 + t) * blocks + b, n);
@@ -66,7 +91,6 @@ struct BlockTile {
       W ws[kGroup];
       for (int i = 0; i < kGroup; ++i) {
         ws[i] = W::load(w.q + W::offset(r[i], b, cols), n);
-        __builtin_prefetch(w.q + W::offset(next[g * kGroup + i], b, cols));
       }
       const uint16_t* d = w.d + b;
       const VecF scale =
