@@ -60,7 +60,7 @@ struct Q4_0 {
     }
   }
   static void pattern(float value, uint32_t mask, Block& block) {
-    block.d = f32_to_f16(value / -8);  // code 0 stands for -8 d, code 8 for 0
+    block.d = f32_to_f16(0 - value / 8);  // code 0 stands for -8 d, code 8 for 0
     for (size_t i = 0; i < 16; ++i) {
       const int low = mask >> i & 1 ? 0 : 8;
       const int high = mask >> (i + 16) & 1 ? 0 : 8;

@@ -20,20 +20,44 @@ constexpr double kNeuronSpread = 0.5;  // deviation of a neuron's bias: some are
 
 constexpr double kLogitDeviation = 3;
 constexpr double kTopicBonus = 1.5;  // for logits of the topic, in deviations: topics last a while
-// The predictor sees the topic and a few output channels. The part of a logit's deviation that is
-// in them decides how often the largest logit survives: 0.55 gives 87 % of the time, as measured
-// on the 4B, when 7 % of all survive.
+// The predictor sees the topic and a few output channels.
 constexpr int64_t kRank = 128;
 constexpr int64_t kPredictable = 2;  // blocks
-constexpr double kPredictableShare = 0.55;
+// As measured on the 4B: 7 % of the scores are positive, and among them 87 % of the time that of
+// the largest logit.
 constexpr double kSurvivors = 0.07;
+constexpr double kLargestSurvives = 0.87;
+// The part of the topic's bonus that scores have too: with all of it, every token of a topic would
+// survive (10 % instead of 7 % of all); with none, the largest logit too seldom.
+constexpr double kTopicInScores = 0.3;
 // Of the final norm. Small, for the constant reaches all logits of a tied model alike.
 constexpr double kConstantWeight = 1.0 / kBlock;
+
+// The part of a logit's deviation that is in the predictable channels if the largest of `vocab`
+// logits survives as often as it should. Given that it is m deviations above the mean, its score is
+// normal around m * share.
+double predictable_share(int64_t vocab) {
+  const double largest = normal_quantile(1 - 0.56 / static_cast<double>(vocab));  // e^-0.577 / V
+  const double threshold = normal_quantile(1 - kSurvivors);
+  const double margin = normal_quantile(kLargestSurvives);
+  double low = 0;
+  double high = 1;
+  for (int i = 0; i < 60; ++i) {
+    const double share = (low + high) / 2;
+    const bool enough = largest * share - threshold > margin * std::sqrt(1 - share * share);
+    (enough ? high : low) = share;
+  }
+  return high;
+}
 
 class Planner {
  public:
   Planner(const SynthArch& arch, const SynthOptions& options)
-      : arch_(arch), c_(arch.config), options_(options), stream_(arch.config) {}
+      : arch_(arch),
+        c_(arch.config),
+        options_(options),
+        stream_(arch.config),
+        share_(predictable_share(c_.vocab)) {}
 
   std::vector<SynthTensor> plan() {
     const uint64_t embedding_key = next_key();
@@ -179,9 +203,9 @@ class Planner {
     append(1, kConstantWeight);
     append(1, kTopicBonus * kLogitDeviation * stream_.rms(c_.layers) / SynthStream::kTopicChannels);
     append(stream_.inputs(), 0);
-    append(kPredictable, head_weight(kPredictableShare, kPredictable));
+    append(kPredictable, head_weight(share_, kPredictable));
     const int64_t rest = stream_.outputs() - kPredictable;
-    append(rest, head_weight(std::sqrt(1 - kPredictableShare * kPredictableShare), rest));
+    append(rest, head_weight(std::sqrt(1 - share_ * share_), rest));
     return weights;
   }
 
@@ -197,12 +221,12 @@ class Planner {
                      row.push_back(Stretch::constant(1, 1, uint32_t{1} << (r % kBlock)));
                      row.push_back(Stretch::zeros(s.blocks() - source - 1));
                    }};
-    const double threshold = normal_quantile(1 - kSurvivors) * kPredictableShare * kLogitDeviation;
+    const double threshold = normal_quantile(1 - kSurvivors) * share_ * kLogitDeviation;
     const double bias = -threshold * stream_.rms(c_.layers) / (kBlock * kConstantWeight);
     SynthRows up{
         c_.vocab, kRank, head_key, [=, s = stream_](int64_t token, Row& row) {
           row.push_back(Stretch::constant(1, bias));
-          row.push_back(Stretch::constant(1, 1, s.topic_mask(token)));
+          row.push_back(Stretch::constant(1, kTopicInScores, s.topic_mask(token)));
           row.push_back(Stretch::random(kPredictable, SynthStream::kOutputEmbedding, s.output()));
         }};
     SynthTensor& tensor = tensors_.emplace_back();
@@ -216,6 +240,7 @@ class Planner {
   const ModelConfig& c_;
   const SynthOptions& options_;
   const SynthStream stream_;
+  const double share_;  // of the logits' deviation, in predictable channels
   uint64_t keys_ = 0;
   std::vector<SynthTensor> tensors_;
 };
