@@ -88,6 +88,7 @@ TEST(CommandLine, Synth) {
   EXPECT_EQ(args.options.router_skew, 0.5);
   EXPECT_EQ(args.options.type, DType::kQ8_0);
   EXPECT_NE(usage_error({"synth", "4b"}), "no error");
+  EXPECT_NE(usage_error({"synth", "4b", "-o", "x", "--seed", "-3"}), "no error");
   EXPECT_NE(usage_error({"synth", "4b", "-o", "x", "--layout", "rows"}), "no error");
   EXPECT_NE(usage_error({"synth", "4b", "-o", "x", "--type", "f16"}), "no error");
 }

@@ -240,7 +240,9 @@ CLI::App* add_synth(CLI::App& app, SynthArgs& args) {
   CLI::App* synth = app.add_subcommand("synth", "a made-up model of real shapes, to measure with");
   synth->add_option("arch", o.arch, "4b, 21b or tiny")->required()->type_name("ARCH");
   synth->add_option("-o,--outfile", o.outfile, "GGUF file to write")->required()->type_name("FILE");
-  synth->add_option("-s,--seed", o.seed, "of the random weights")->capture_default_str();
+  synth->add_option("-s,--seed", o.seed, "of the random weights")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
   add_checked(*synth, "--layout", "none (llama.cpp's) or transposed: expert down matrices",
               [&o](const std::string& text) -> std::string {
                 if (text != "none" && text != "transposed") return "want none or transposed";
