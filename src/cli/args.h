@@ -10,6 +10,7 @@
 
 #include "convert/convert.h"
 #include "convert/quantize_file.h"
+#include "convert/synth.h"
 #include "engine/engine.h"
 #include "engine/generate.h"
 
@@ -53,6 +54,11 @@ struct QuantizeArgs {
   bool progress = true;
 };
 
+struct SynthArgs {
+  SynthOptions options;
+  bool progress = true;
+};
+
 struct TokenizeArgs {
   std::string model;  // GGUF file or Hugging Face folder
   TextArgs text;
@@ -89,13 +95,14 @@ struct PrintArgs {  // version, help
   std::string text;
 };
 
-using Command = std::variant<RunArgs, ConvertArgs, QuantizeArgs, TokenizeArgs, DetokenizeArgs,
-                             PerplexityArgs, InspectArgs, LogitsArgs, PrintArgs>;
+using Command = std::variant<RunArgs, ConvertArgs, QuantizeArgs, SynthArgs, TokenizeArgs,
+                             DetokenizeArgs, PerplexityArgs, InspectArgs, LogitsArgs, PrintArgs>;
 
 // Each acts and returns the exit code. They throw Error.
 int execute(const RunArgs& args);
 int execute(const ConvertArgs& args);
 int execute(const QuantizeArgs& args);
+int execute(const SynthArgs& args);
 int execute(const TokenizeArgs& args);
 int execute(const DetokenizeArgs& args);
 int execute(const PerplexityArgs& args);

@@ -72,6 +72,27 @@ TEST(CommandLine, ConvertAndQuantize) {
   EXPECT_EQ(quantize.options.threads, 8);
 }
 
+TEST(CommandLine, Synth) {
+  const auto plain = parse<SynthArgs>({"synth", "4b", "-o", "out"}).options;
+  EXPECT_EQ(plain.arch, "4b");
+  EXPECT_FALSE(plain.transpose_down);
+  EXPECT_FALSE(plain.predictor);
+  EXPECT_EQ(plain.gate_sparsity, 0.65);
+  const auto args = parse<SynthArgs>({"synth", "21b", "-o", "out", "--seed", "9", "--layout",
+                                      "transposed", "--gate-sparsity", "0.7", "--router-skew",
+                                      "0.5", "--predictor", "--type", "q8_0"});
+  EXPECT_EQ(args.options.seed, 9u);
+  EXPECT_TRUE(args.options.transpose_down);
+  EXPECT_TRUE(args.options.predictor);
+  EXPECT_EQ(args.options.gate_sparsity, 0.7);
+  EXPECT_EQ(args.options.router_skew, 0.5);
+  EXPECT_EQ(args.options.type, DType::kQ8_0);
+  EXPECT_NE(usage_error({"synth", "4b"}), "no error");
+  EXPECT_NE(usage_error({"synth", "4b", "-o", "x", "--seed", "-3"}), "no error");
+  EXPECT_NE(usage_error({"synth", "4b", "-o", "x", "--layout", "rows"}), "no error");
+  EXPECT_NE(usage_error({"synth", "4b", "-o", "x", "--type", "f16"}), "no error");
+}
+
 TEST(CommandLine, SeedsAndPromptsThatLookLikeOptions) {
   EXPECT_EQ(parse<RunArgs>({"run", "-m", "x", "-s", "-1"}).generate.sampler.seed, 0xFFFFFFFFu);
   EXPECT_EQ(parse<RunArgs>({"run", "-m", "x", "-s", "42"}).generate.sampler.seed, 42u);

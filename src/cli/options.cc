@@ -235,6 +235,40 @@ CLI::App* add_quantize(CLI::App& app, QuantizeArgs& args) {
   return quantize;
 }
 
+CLI::App* add_synth(CLI::App& app, SynthArgs& args) {
+  SynthOptions& o = args.options;
+  CLI::App* synth = app.add_subcommand("synth", "a made-up model of real shapes, to measure with");
+  synth->add_option("arch", o.arch, "4b, 21b or tiny")->required()->type_name("ARCH");
+  synth->add_option("-o,--outfile", o.outfile, "GGUF file to write")->required()->type_name("FILE");
+  synth->add_option("-s,--seed", o.seed, "of the random weights")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
+  add_checked(*synth, "--layout", "none (llama.cpp's) or transposed: expert down matrices",
+              [&o](const std::string& text) -> std::string {
+                if (text != "none" && text != "transposed") return "want none or transposed";
+                o.transpose_down = text == "transposed";
+                return {};
+              });
+  synth->add_option("--gate-sparsity", o.gate_sparsity, "share of neurons that are off")
+      ->capture_default_str();
+  synth->add_option("--router-skew", o.router_skew, "0: experts used evenly; 1: as in real models")
+      ->capture_default_str();
+  synth->add_flag("--predictor", o.predictor, "with an lm-head predictor");
+  synth->add_option("--arch-name", o.arch_name, "smallthinker, or qwen3moe for other engines")
+      ->capture_default_str()
+      ->type_name("NAME");
+  add_checked(*synth, "--type", "q4_0 or q8_0 (default: q4_0)",
+              [&o](const std::string& text) -> std::string {
+                const auto type = parse_dtype(text);
+                if (type != DType::kQ4_0 && type != DType::kQ8_0) return "want q4_0 or q8_0";
+                o.type = *type;
+                return {};
+              });
+  synth->add_option("-t,--threads", o.threads, "threads")->check(CLI::Range(1, 1024));
+  synth->add_flag("!--no-progress", args.progress, "no progress bars");
+  return synth;
+}
+
 CLI::App* add_tokenize(CLI::App& app, TokenizeArgs& args) {
   CLI::App* tokenize = app.add_subcommand("tokenize", "text to token ids");
   tokenize->add_option("-m,--model", args.model, "GGUF file or Hugging Face folder")
@@ -305,6 +339,7 @@ Command parse_command_line(std::vector<std::string> arguments) {
   RunArgs run;
   ConvertArgs convert;
   QuantizeArgs quantize;
+  SynthArgs synth;
   TokenizeArgs tokenize;
   DetokenizeArgs detokenize;
   PerplexityArgs perplexity;
@@ -313,6 +348,7 @@ Command parse_command_line(std::vector<std::string> arguments) {
   CLI::App* is_run = add_run(app, run);
   CLI::App* is_convert = add_convert(app, convert);
   CLI::App* is_quantize = add_quantize(app, quantize);
+  CLI::App* is_synth = add_synth(app, synth);
   CLI::App* is_tokenize = add_tokenize(app, tokenize);
   CLI::App* is_detokenize = add_detokenize(app, detokenize);
   CLI::App* is_perplexity = add_perplexity(app, perplexity);
@@ -341,6 +377,7 @@ Command parse_command_line(std::vector<std::string> arguments) {
   if (*is_run) return run;
   if (*is_convert) return convert;
   if (*is_quantize) return quantize;
+  if (*is_synth) return synth;
   if (*is_tokenize) return tokenize;
   if (*is_detokenize) return detokenize;
   if (*is_perplexity) return perplexity;

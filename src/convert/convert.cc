@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "base/thread_pool.h"
 #include "convert/encode.h"
+#include "convert/gguf_metadata.h"
 #include "convert/hf_config.h"
 #include "format/gguf.h"
 #include "format/safetensors.h"
@@ -17,47 +18,6 @@ namespace {
 
 std::string in_folder(const std::string& folder, std::string_view name) {
   return fmt::format("{}/{}", folder, name);
-}
-
-GgufArray as_array(const std::vector<bool>& layout) {
-  const std::vector<int32_t> values(layout.begin(), layout.end());
-  return GgufArray::of(std::span<const int32_t>(values));
-}
-
-// llama.cpp's keys, and after them our own, which say what llama.cpp can only guess.
-void set_metadata(GgufWriter& out, const ModelConfig& c, const ConvertOptions& options) {
-  const auto u32 = [&](std::string_view key, int64_t value) {
-    out.set(fmt::format("smallthinker.{}", key), GgufValue::u32(static_cast<uint32_t>(value)));
-  };
-  const auto f32 = [&](std::string_view key, float value) {
-    out.set(fmt::format("smallthinker.{}", key), GgufValue::f32(value));
-  };
-  out.set("general.architecture", GgufValue::string("smallthinker"));
-  out.set("general.type", GgufValue::string("model"));
-  out.set("general.name", GgufValue::string(c.name));
-  out.set("general.file_type", GgufValue::u32(gguf_file_type(options.type)));
-  out.set("general.quantization_version", GgufValue::u32(2));
-  u32("block_count", c.layers);
-  u32("context_length", c.context);
-  u32("embedding_length", c.hidden);
-  u32("feed_forward_length", c.ffn);
-  u32("attention.head_count", c.heads);
-  u32("attention.head_count_kv", c.kv_heads);
-  u32("attention.key_length", c.head_dim);
-  u32("attention.value_length", c.head_dim);
-  f32("attention.layer_norm_rms_epsilon", c.rms_eps);
-  f32("rope.freq_base", c.rope_theta);
-  u32("expert_count", c.experts);
-  u32("expert_used_count", c.experts_used);
-  u32("expert_feed_forward_length", c.ffn);
-  u32("expert_gating_func", c.gating == Gating::kSoftmax ? 1 : 2);
-  // llama.cpp takes the presence of this key for the 21B's layout, so a model without windows must
-  // not have it.
-  if (std::ranges::find(c.sliding, true) != c.sliding.end())
-    u32("attention.sliding_window", c.window);
-  out.set("smallthinker.rope_layout", GgufValue::array(as_array(c.rope)));
-  out.set("smallthinker.sliding_window_layout", GgufValue::array(as_array(c.sliding)));
-  out.set("smallthinker.ffn_down_transposed", GgufValue::boolean(options.transpose_down));
 }
 
 std::vector<CheckpointTensor> read_predictor(const std::string& path) {
@@ -131,7 +91,7 @@ ConvertResult convert_hf(const ConvertOptions& options) {
   if (hf.tied) note_tied_head(checkpoint, result, !options.dry_run);
 
   GgufWriter out;
-  set_metadata(out, hf.model, options);
+  set_gguf_metadata(hf.model, options.type, options.transpose_down, out);
   write_gguf_vocab(tokenizer.vocab(), out);
   for (const PlannedTensor& tensor : result.tensors) {
     out.add_tensor(tensor.name, tensor.type, tensor.ne);

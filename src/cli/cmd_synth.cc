@@ -1,0 +1,19 @@
+#include <fmt/format.h>
+
+#include "base/error.h"
+#include "cli/args.h"
+#include "cli/progress_bar.h"
+#include "cli/report.h"
+
+namespace st {
+
+int execute(const SynthArgs& args) {
+  SynthOptions options = args.options;
+  options.progress = make_progress_bar(args.progress);
+  const SynthResult result = synthesize(options);
+  fmt::print(stderr, "{}: {} tensors, {} tensor bytes, {} file bytes\n", printable(options.outfile),
+             result.tensors, result.tensor_bytes, result.file_bytes);
+  return kExitOk;
+}
+
+}  // namespace st
