@@ -8,8 +8,10 @@
 #include <variant>
 #include <vector>
 
+#include "cli/bench_table.h"
 #include "convert/convert.h"
 #include "convert/quantize_file.h"
+#include "engine/bench.h"
 #include "engine/engine.h"
 #include "engine/generate.h"
 
@@ -85,12 +87,26 @@ struct LogitsArgs {
   std::string outfile;
 };
 
+struct BenchArgs {
+  ModelArgs model;  // threads, context and micro_batch are set for each run
+  std::vector<int64_t> prompt{512};
+  std::vector<int64_t> generate{128};
+  std::vector<std::pair<int64_t, int64_t>> prompt_generate;
+  std::vector<int64_t> depth{0};
+  std::vector<int64_t> threads{0};  // 0: one per CPU
+  std::vector<int64_t> micro_batch{512};
+  BenchOptions options;
+  BenchFormat format = BenchFormat::kMarkdown;
+  bool probe = true;
+  bool probe_only = false;
+};
+
 struct PrintArgs {  // version, help
   std::string text;
 };
 
 using Command = std::variant<RunArgs, ConvertArgs, QuantizeArgs, TokenizeArgs, DetokenizeArgs,
-                             PerplexityArgs, InspectArgs, LogitsArgs, PrintArgs>;
+                             PerplexityArgs, InspectArgs, LogitsArgs, BenchArgs, PrintArgs>;
 
 // Each acts and returns the exit code. They throw Error.
 int execute(const RunArgs& args);
@@ -101,6 +117,7 @@ int execute(const DetokenizeArgs& args);
 int execute(const PerplexityArgs& args);
 int execute(const InspectArgs& args);
 int execute(const LogitsArgs& args);
+int execute(const BenchArgs& args);
 int execute(const PrintArgs& args);
 
 inline constexpr int kExitOk = 0;

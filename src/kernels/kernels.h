@@ -61,6 +61,10 @@ struct KernelTable {
 
   // x[i] = exp(x[i] - max(x)) / sum, in place. REQUIRES: n >= 1 and max(x) is finite.
   void (*softmax)(float* x, int64_t n);
+
+  // For measuring the machine: does nothing but integer dot products, as fast as it can, and
+  // returns how many multiply-adds that were.
+  int64_t (*peak_int8)(int64_t iterations);
 };
 
 // Tables compiled into this binary that this CPU can run, best first; the last is "scalar".

@@ -2,6 +2,7 @@
 
 #include "kernels/generic/axpy-inl.h"
 #include "kernels/generic/gemm-inl.h"
+#include "kernels/generic/probe-inl.h"
 #include "kernels/generic/rowops-inl.h"
 
 namespace st {
@@ -23,7 +24,8 @@ constexpr KernelTable make_table(std::string_view name, uint64_t needs) {
           .quantize_q8 = quantize_q8,
           .f32_to_f16 = f32_to_f16,
           .rms_norm = rms_norm,
-          .softmax = softmax};
+          .softmax = softmax,
+          .peak_int8 = peak_int8};
 }
 
 }  // namespace

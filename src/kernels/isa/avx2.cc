@@ -131,6 +131,10 @@ struct Q4_0 {
   VecI dot(VecI x, VecI start) const { return dot_unsigned(u, (__m256i)x, start); }
 };
 
+// For the probe.
+constexpr int kProbeSums = 8;
+VecI dot4(VecI u, VecI s, VecI start) { return dot_unsigned((__m256i)u, (__m256i)s, start); }
+
 }  // namespace
 }  // namespace st
 

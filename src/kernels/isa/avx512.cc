@@ -111,6 +111,12 @@ struct Q4_0 : UnsignedBlocks {
   }
 };
 
+// For the probe.
+constexpr int kProbeSums = 16;
+VecI dot4(VecI u, VecI s, VecI start) {
+  return (VecI)_mm512_dpbusd_epi32((__m512i)start, (__m512i)u, (__m512i)s);
+}
+
 }  // namespace
 }  // namespace st
 

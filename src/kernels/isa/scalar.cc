@@ -113,6 +113,19 @@ void softmax(float* x, int64_t n) {
   for (int64_t i = 0; i < n; ++i) x[i] = static_cast<float>(x[i] / total);
 }
 
+// dot() again and again; the empty statement keeps the compiler from doing it once.
+int64_t peak_int8(int64_t iterations) {
+  BlockQ8_0 w{};
+  const int8_t x[kBlock] = {};
+  int sum = 0;
+  for (int64_t i = 0; i < iterations; ++i) {
+    asm volatile("" : : "r"(&w), "r"(x) : "memory");
+    sum += dot(w, x);
+  }
+  asm volatile("" : : "r"(sum));
+  return iterations * kBlock;
+}
+
 }  // namespace
 
 const KernelTable kScalar = {.name = "scalar",
@@ -130,6 +143,7 @@ const KernelTable kScalar = {.name = "scalar",
                              .quantize_q8 = quantize_q8,
                              .f32_to_f16 = convert_to_f16,
                              .rms_norm = rms_norm,
-                             .softmax = softmax};
+                             .softmax = softmax,
+                             .peak_int8 = peak_int8};
 
 }  // namespace st

@@ -17,6 +17,12 @@ ST_INLINE void store16(void* p, __m128i v) { _mm_storeu_si128(static_cast<__m128
 
 ST_INLINE float half(uint16_t h) { return _cvtsh_ss(h); }
 
+// Makes v opaque to the optimiser.
+template <typename V>
+ST_INLINE void hide(V& v) {
+  asm volatile("" : "+v"(v));
+}
+
 // The sum of eight lanes, always in the same order.
 ST_INLINE float sum8(__m256 v) {
   const __m128 four = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));

@@ -1,0 +1,24 @@
+// How fast this instruction set can go, over the vector vocabulary of the including file:
+//   dot4(u, s, start)   every lane of start, plus four products of unsigned and signed bytes
+//   hide(v)             no instruction, but the compiler no longer knows what v holds
+//   kProbeSums          independent sums that fill the execution ports without spilling
+
+namespace st {
+namespace {
+
+int64_t peak_int8(int64_t iterations) {
+  VecI u = splat(0x01010101);
+  VecI s = splat(0x01FF01FF);  // 1 and -1, so that sums stay 0
+  VecI sums[kProbeSums] = {};
+  for (int64_t i = 0; i < iterations; ++i) {
+    for (VecI& sum : sums) {
+      hide(u);  // or the products would be computed once, before the loop
+      sum = dot4(u, s, sum);
+    }
+  }
+  for (VecI& sum : sums) hide(sum);
+  return iterations * kProbeSums * kLanes * 4;
+}
+
+}  // namespace
+}  // namespace st
