@@ -7,7 +7,6 @@
 #include <cstring>
 #include <fstream>
 #include <string>
-#include <vector>
 
 #include "base/memory.h"
 
@@ -38,20 +37,6 @@ uint64_t buffer_bytes() {
   return std::clamp(available_memory() / 4, kAtLeast, kAtMost) / kStep * kStep;
 }
 
-// The sum of the words at p: what a reader at the memory's speed looks like.
-uint64_t sum_words(const std::byte* p, uint64_t bytes) {
-  constexpr int kSums = 32;  // as many independent sums as vector registers can hold
-  uint64_t sums[kSums] = {};
-  for (uint64_t i = 0; i + sizeof(sums) <= bytes; i += sizeof(sums)) {
-    uint64_t words[kSums];
-    std::memcpy(words, p + i, sizeof(words));
-    for (int k = 0; k < kSums; ++k) sums[k] += words[k];
-  }
-  uint64_t total = 0;
-  for (const uint64_t sum : sums) total += sum;
-  return total;
-}
-
 // Calls `pass` until `seconds` have gone by, at least three times, and returns the shortest.
 template <typename Pass>
 double fastest(double seconds, Pass&& pass) {
@@ -66,7 +51,7 @@ double fastest(double seconds, Pass&& pass) {
   return best;
 }
 
-double read_bandwidth(ThreadPool& pool, double seconds) {
+double read_bandwidth(const KernelTable& kernels, ThreadPool& pool, double seconds) {
   MemoryRegion buffer(buffer_bytes());
   buffer.prefer_huge_pages();
   const auto size = static_cast<int64_t>(buffer.size());
@@ -75,10 +60,9 @@ double read_bandwidth(ThreadPool& pool, double seconds) {
   pool.parallel_for(size, kGrain, [&](int64_t begin, int64_t end) {
     std::memset(buffer.data() + begin, 1, static_cast<size_t>(end - begin));
   });
-  std::atomic<uint64_t> total = 0;
   const double best = fastest(seconds, [&] {
     pool.parallel_for(size, kGrain, [&](int64_t begin, int64_t end) {
-      total += sum_words(buffer.data() + begin, static_cast<uint64_t>(end - begin));
+      kernels.read_all(buffer.data() + begin, end - begin);
     });
   });
   return static_cast<double>(size) / best;
@@ -106,7 +90,7 @@ double int8_peak(const KernelTable& kernels, ThreadPool& pool, double seconds) {
 Probe probe(const KernelTable& kernels, ThreadPool& pool, double seconds) {
   return {.kernels = kernels.name,
           .threads = pool.threads(),
-          .read_bandwidth = read_bandwidth(pool, seconds * 0.6),
+          .read_bandwidth = read_bandwidth(kernels, pool, seconds * 0.6),
           .int8_peak = int8_peak(kernels, pool, seconds * 0.3)};
 }
 

@@ -20,5 +20,19 @@ int64_t peak_int8(int64_t iterations) {
   return iterations * kProbeSums * kLanes * 4;
 }
 
+void read_all(const void* p, int64_t bytes) {
+  constexpr int64_t kVec = sizeof(VecI);
+  const char* at = static_cast<const char*>(p);
+  VecI parity[8] = {};
+  for (int64_t i = 0; i + 8 * kVec <= bytes; i += 8 * kVec) {
+    for (int k = 0; k < 8; ++k) {
+      VecI v;
+      __builtin_memcpy(&v, at + i + k * kVec, kVec);
+      parity[k] ^= v;
+    }
+  }
+  for (VecI& v : parity) hide(v);
+}
+
 }  // namespace
 }  // namespace st

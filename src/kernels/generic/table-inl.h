@@ -25,7 +25,8 @@ constexpr KernelTable make_table(std::string_view name, uint64_t needs) {
           .f32_to_f16 = f32_to_f16,
           .rms_norm = rms_norm,
           .softmax = softmax,
-          .peak_int8 = peak_int8};
+          .peak_int8 = peak_int8,
+          .read_all = read_all};
 }
 
 }  // namespace
