@@ -101,12 +101,21 @@ struct BenchArgs {
   bool probe_only = false;
 };
 
+struct VerifyArgs {
+  ModelArgs model;  // threads, context and micro_batch are set for each run
+  std::string file;
+  int64_t tokens = 96;
+  std::vector<int64_t> threads{1, 2, 3, 8};
+  std::vector<int64_t> micro_batch{1, 7, 64, 512};
+};
+
 struct PrintArgs {  // version, help
   std::string text;
 };
 
-using Command = std::variant<RunArgs, ConvertArgs, QuantizeArgs, TokenizeArgs, DetokenizeArgs,
-                             PerplexityArgs, InspectArgs, LogitsArgs, BenchArgs, PrintArgs>;
+using Command =
+    std::variant<RunArgs, ConvertArgs, QuantizeArgs, TokenizeArgs, DetokenizeArgs, PerplexityArgs,
+                 InspectArgs, LogitsArgs, BenchArgs, VerifyArgs, PrintArgs>;
 
 // Each acts and returns the exit code. They throw Error.
 int execute(const RunArgs& args);
@@ -118,6 +127,7 @@ int execute(const PerplexityArgs& args);
 int execute(const InspectArgs& args);
 int execute(const LogitsArgs& args);
 int execute(const BenchArgs& args);
+int execute(const VerifyArgs& args);
 int execute(const PrintArgs& args);
 
 inline constexpr int kExitOk = 0;

@@ -8,7 +8,7 @@
 
 namespace st {
 
-Engine load_engine(const ModelArgs& args) {
+Engine load_engine(const ModelArgs& args, bool tell) {
   struct stat info{};
   if (::stat(args.model.c_str(), &info) == 0 && S_ISDIR(info.st_mode)) {
     fail(ErrorCode::kInvalidData,
@@ -33,6 +33,7 @@ Engine load_engine(const ModelArgs& args) {
       throw e.within(path);
     }
   }();
+  if (!tell) return engine;
   for (const std::string& notice : engine.notices()) fmt::print(stderr, "note: {}\n", notice);
   if (args.verbose) {
     const ModelConfig& c = engine.config();

@@ -246,6 +246,7 @@ Command parse_command_line(std::vector<std::string> arguments) {
   InspectArgs inspect;
   LogitsArgs logits;
   BenchArgs bench;
+  VerifyArgs verify;
   CLI::App* is_run = add_run(app, run);
   CLI::App* is_convert = add_convert(app, convert);
   CLI::App* is_quantize = add_quantize(app, quantize);
@@ -255,6 +256,7 @@ Command parse_command_line(std::vector<std::string> arguments) {
   CLI::App* is_inspect = add_inspect(app, inspect);
   CLI::App* is_logits = add_logits(app, logits);
   CLI::App* is_bench = add_bench(app, bench);
+  CLI::App* is_verify = add_verify(app, verify);
   CLI::App* is_version = app.add_subcommand("version", "print the version");
   CLI::App* is_help = app.add_subcommand("help", "show help, also: help COMMAND");
   std::string topic;
@@ -284,6 +286,7 @@ Command parse_command_line(std::vector<std::string> arguments) {
   if (*is_inspect) return inspect;
   if (*is_logits) return logits;
   if (*is_bench) return bench;
+  if (*is_verify) return verify;
   if (*is_version) return PrintArgs{"smallthinker " ST_VERSION "\n"};
   if (topic.empty()) {  // app.help() would show the help of `help`
     return PrintArgs{

@@ -4,6 +4,9 @@
 namespace st {
 namespace {
 
+constexpr NumberRange kTokens{0, 1 << 24};
+constexpr NumberRange kBatch{1, 1 << 20};
+
 // Calls `read` with the text of each time the option is given; what it throws names the option.
 template <typename Read>
 CLI::Option* add_repeatable(CLI::App& app, const std::string& names, const std::string& help,
@@ -40,8 +43,6 @@ CLI::Option* add_numbers(CLI::App& app, const std::string& names, const std::str
 CLI::App* add_bench(CLI::App& app, BenchArgs& args) {
   CLI::App* bench = app.add_subcommand("bench", "how fast a model runs here, as llama-bench does");
   CLI::Option* model = add_model_settings(*bench, args.model)->required(false);
-  constexpr NumberRange kTokens{0, 1 << 24};
-  constexpr NumberRange kBatch{1, 1 << 20};
   add_numbers(*bench, "-p,--n-prompt", "prompt tokens, each a test (default: 512)", kTokens,
               args.prompt);
   add_numbers(*bench, "-n,--n-gen", "tokens to generate, each a test (default: 128)", kTokens,
@@ -84,6 +85,21 @@ CLI::App* add_bench(CLI::App& app, BenchArgs& args) {
     if (args.model.model.empty()) throw CLI::RequiredError(model->get_name());
   });
   return bench;
+}
+
+CLI::App* add_verify(CLI::App& app, VerifyArgs& args) {
+  CLI::App* verify = app.add_subcommand(
+      "verify", "proves that logits do not change with threads, batches and splits of the prompt");
+  add_model_settings(*verify, args.model);
+  verify->add_option("-p,--n-prompt", args.tokens, "tokens to evaluate")
+      ->check(CLI::Range(2, 1 << 20))
+      ->capture_default_str();
+  verify->add_option("-f,--file", args.file, "the first -p tokens of a text, not random ones")
+      ->type_name("FILE");
+  add_numbers(*verify, "-t,--threads", "threads (default: 1,2,3,8)", {1, 1024}, args.threads);
+  add_numbers(*verify, "--ubatch-size", "-ub: tokens per forward pass (default: 1,7,64,512)",
+              kBatch, args.micro_batch);
+  return verify;
 }
 
 }  // namespace st

@@ -31,5 +31,6 @@ CLI::Option* add_model_settings(CLI::App& app, ModelArgs& args);
 void add_model(CLI::App& app, ModelArgs& args);
 
 CLI::App* add_bench(CLI::App& app, BenchArgs& args);
+CLI::App* add_verify(CLI::App& app, VerifyArgs& args);
 
 }  // namespace st
