@@ -94,6 +94,7 @@ class Bench {
       }
     }
     if (longest_ == 0) fail(ErrorCode::kInvalidUsage, "bench: nothing to do; see -p, -n and -pg");
+    check_model_file(args.model.model);  // sooner than after the probe
     row_.cpu = cpu_name();
     row_.version = ST_VERSION;
     row_.batch = args.options.batch;

@@ -63,7 +63,7 @@ def usage(st):
     st.refuses("bench with a bad list", "bench", "-m", "x", "-p", "1,two", code=2, contains="--n-prompt")
     st.refuses("bench with a bad pair", "bench", "-m", "x", "-pg", "5", code=2, contains="512,128")
     st.refuses("bench with a bad format", "bench", "-m", "x", "-o", "sql", code=2, contains="jsonl")
-    st.refuses("bench of a missing file", "bench", "-m", "x", "--no-probe", contains="cannot open")
+    st.refuses("bench of a missing file", "bench", "-m", "x", contains="cannot open")
     st.refuses("verify without a model", "verify", code=2)
     st.refuses("verify with no threads", "verify", "-m", "x", "-t", "0", code=2, contains="--threads")
     st.refuses("bad sampler", "run", "-m", "x", "--samplers", "magic", code=2, contains="magic")
