@@ -8,9 +8,11 @@
 #include <variant>
 #include <vector>
 
+#include "cli/bench_table.h"
 #include "convert/convert.h"
 #include "convert/quantize_file.h"
 #include "convert/synth.h"
+#include "engine/bench.h"
 #include "engine/engine.h"
 #include "engine/generate.h"
 
@@ -91,12 +93,35 @@ struct LogitsArgs {
   std::string outfile;
 };
 
+struct BenchArgs {
+  ModelArgs model;  // threads, context and micro_batch are set for each run
+  std::vector<int64_t> prompt{512};
+  std::vector<int64_t> generate{128};
+  std::vector<std::pair<int64_t, int64_t>> prompt_generate;
+  std::vector<int64_t> depth{0};
+  std::vector<int64_t> threads{0};  // 0: one per CPU
+  std::vector<int64_t> micro_batch{512};
+  BenchOptions options;
+  BenchFormat format = BenchFormat::kMarkdown;
+  bool probe = true;
+  bool probe_only = false;
+};
+
+struct VerifyArgs {
+  ModelArgs model;  // threads, context and micro_batch are set for each run
+  std::string file;
+  int64_t tokens = 96;
+  std::vector<int64_t> threads{1, 2, 3, 8};
+  std::vector<int64_t> micro_batch{1, 7, 64, 512};
+};
+
 struct PrintArgs {  // version, help
   std::string text;
 };
 
-using Command = std::variant<RunArgs, ConvertArgs, QuantizeArgs, SynthArgs, TokenizeArgs,
-                             DetokenizeArgs, PerplexityArgs, InspectArgs, LogitsArgs, PrintArgs>;
+using Command =
+    std::variant<RunArgs, ConvertArgs, QuantizeArgs, SynthArgs, TokenizeArgs, DetokenizeArgs,
+                 PerplexityArgs, InspectArgs, LogitsArgs, BenchArgs, VerifyArgs, PrintArgs>;
 
 // Each acts and returns the exit code. They throw Error.
 int execute(const RunArgs& args);
@@ -108,6 +133,8 @@ int execute(const DetokenizeArgs& args);
 int execute(const PerplexityArgs& args);
 int execute(const InspectArgs& args);
 int execute(const LogitsArgs& args);
+int execute(const BenchArgs& args);
+int execute(const VerifyArgs& args);
 int execute(const PrintArgs& args);
 
 inline constexpr int kExitOk = 0;

@@ -93,6 +93,26 @@ TEST(CommandLine, Synth) {
   EXPECT_NE(usage_error({"synth", "4b", "-o", "x", "--type", "f16"}), "no error");
 }
 
+TEST(CommandLine, BenchTakesListsAsLlamaBench) {
+  const auto bench = parse<BenchArgs>(
+      {"bench", "-m", "x",     "-p", "512,1024", "-p",  "64",      "-n", "0", "-pg", "64,16", "-pg",
+       "8,4",   "-d", "0,128", "-t", "1,2",      "-ub", "128,512", "-r", "3", "-o",  "json"});
+  EXPECT_EQ(bench.prompt, (std::vector<int64_t>{512, 1024, 64}));
+  EXPECT_EQ(bench.generate, (std::vector<int64_t>{0}));
+  ASSERT_EQ(bench.prompt_generate.size(), 2u);
+  EXPECT_EQ(bench.prompt_generate[1], (std::pair<int64_t, int64_t>{8, 4}));
+  EXPECT_EQ(bench.depth, (std::vector<int64_t>{0, 128}));
+  EXPECT_EQ(bench.threads, (std::vector<int64_t>{1, 2}));
+  EXPECT_EQ(bench.micro_batch, (std::vector<int64_t>{128, 512}));
+  EXPECT_EQ(bench.options.repetitions, 3);
+  EXPECT_EQ(bench.format, BenchFormat::kJson);
+  EXPECT_TRUE(bench.options.warmup && bench.probe && !bench.probe_only);
+  EXPECT_TRUE(parse<BenchArgs>({"bench", "--probe"}).probe_only);
+  EXPECT_FALSE(parse<BenchArgs>({"bench", "-m", "x", "--no-probe"}).probe);
+  EXPECT_FALSE(parse<BenchArgs>({"bench", "-m", "x", "--no-warmup"}).options.warmup);
+  EXPECT_EQ(parse<VerifyArgs>({"verify", "-m", "x", "-t", "1,4", "-p", "9"}).tokens, 9);
+}
+
 TEST(CommandLine, SeedsAndPromptsThatLookLikeOptions) {
   EXPECT_EQ(parse<RunArgs>({"run", "-m", "x", "-s", "-1"}).generate.sampler.seed, 0xFFFFFFFFu);
   EXPECT_EQ(parse<RunArgs>({"run", "-m", "x", "-s", "42"}).generate.sampler.seed, 42u);
@@ -115,6 +135,12 @@ TEST(CommandLine, WrongUseIsOneLine) {
   EXPECT_NE(usage_error({"convert", "dir", "--outfile", "o", "--outtype", "q4_k"}), "no error");
   EXPECT_NE(usage_error({"quantize", "in", "out", "Q9"}), "no error");
   EXPECT_NE(usage_error({"help", "nothing"}), "no error");
+  EXPECT_NE(usage_error({"bench"}), "no error");
+  EXPECT_NE(usage_error({"bench", "-m", "x", "-p", "many"}).find("--n-prompt"), std::string::npos);
+  EXPECT_NE(usage_error({"bench", "-m", "x", "-pg", "512"}), "no error");
+  EXPECT_NE(usage_error({"bench", "-m", "x", "-o", "sql"}), "no error");
+  EXPECT_NE(usage_error({"bench", "-m", "x", "--probe", "--no-probe"}), "no error");
+  EXPECT_NE(usage_error({"verify", "-m", "x", "-t", "0"}), "no error");
   EXPECT_EQ(usage_error({"run", "-m", "x", "-t", "\x1b[2J"}).find('\x1b'), std::string::npos);
 }
 

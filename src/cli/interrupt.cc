@@ -12,10 +12,11 @@ namespace st {
 namespace {
 
 std::atomic<bool> g_interrupted{false};
+std::atomic<bool> g_exit_at_once{false};
 static_assert(std::atomic<bool>::is_always_lock_free);  // usable in a signal handler
 
 extern "C" void on_interrupt(int) {
-  if (g_interrupted.exchange(true)) ::_exit(kExitInterrupted);
+  if (g_interrupted.exchange(true) || g_exit_at_once) ::_exit(kExitInterrupted);
 }
 
 }  // namespace
@@ -27,6 +28,11 @@ void install_interrupt_handler() {
   action.sa_flags = 0;  // a read from a terminal or pipe must end, not start again
   ::sigaction(SIGINT, &action, nullptr);
   ::sigaction(SIGTERM, &action, nullptr);
+}
+
+void exit_when_interrupted() {
+  g_exit_at_once = true;
+  throw_if_interrupted();
 }
 
 bool interrupted() { return g_interrupted.load(std::memory_order_relaxed); }

@@ -7,14 +7,26 @@
 #include "cli/report.h"
 
 namespace st {
+namespace {
 
-Engine load_engine(const ModelArgs& args) {
+void refuse_folder(const std::string& path) {
   struct stat info{};
-  if (::stat(args.model.c_str(), &info) == 0 && S_ISDIR(info.st_mode)) {
+  if (::stat(path.c_str(), &info) == 0 && S_ISDIR(info.st_mode)) {
     fail(ErrorCode::kInvalidData,
          "{}: is a folder; convert it first: smallthinker convert {} --outfile model.gguf",
-         printable(args.model), printable(args.model));
+         printable(path), printable(path));
   }
+}
+
+}  // namespace
+
+void check_model_file(const std::string& path) {
+  refuse_folder(path);
+  GgufModel{path};
+}
+
+Engine load_engine(const ModelArgs& args, bool tell) {
+  refuse_folder(args.model);
   Engine engine = [&] {
     const EngineOptions options{.threads = args.threads,
                                 .context = args.context,
@@ -33,6 +45,7 @@ Engine load_engine(const ModelArgs& args) {
       throw e.within(path);
     }
   }();
+  if (!tell) return engine;
   for (const std::string& notice : engine.notices()) fmt::print(stderr, "note: {}\n", notice);
   if (args.verbose) {
     const ModelConfig& c = engine.config();

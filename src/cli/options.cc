@@ -1,11 +1,10 @@
-// The only file that sees CLI11: it is slow to compile.
 #include "cli/options.h"
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <array>
 
 #include "base/error.h"
+#include "cli/options_parts.h"
 
 #ifndef ST_VERSION
 #define ST_VERSION "unknown"
@@ -16,9 +15,10 @@ namespace {
 
 // llama.cpp has long options with one dash, which no option parser understands.
 std::string normalise(const std::string& argument) {
-  constexpr std::array<std::pair<std::string_view, std::string_view>, 6> kLong{{
+  constexpr std::array<std::pair<std::string_view, std::string_view>, 7> kLong{{
       {"-no-cnv", "--no-cnv"},
       {"-ub", "--ubatch-size"},
+      {"-pg", "--pg"},
       {"-ctk", "--cache-type-k"},
       {"-ctv", "--cache-type-v"},
       {"-lv", "--verbosity"},
@@ -28,71 +28,6 @@ std::string normalise(const std::string& argument) {
     if (argument == from) return std::string(to);
   }
   return argument;
-}
-
-std::string read_gating(const std::string& text, ModelArgs& args) {
-  if (text == "softmax") {
-    args.gating = Gating::kSoftmax;
-  } else if (text == "sigmoid") {
-    args.gating = Gating::kSigmoid;
-  } else if (text == "auto") {
-    args.gating.reset();
-  } else {
-    return "want auto, softmax or sigmoid";
-  }
-  return {};
-}
-
-std::string read_cache_type(const std::string& text, ModelArgs& args) {
-  const auto type = parse_dtype(text);
-  if (type != DType::kF16 && type != DType::kF32) return "want f16 or f32";
-  args.cache_type = type;
-  return {};
-}
-
-// An option whose text is checked and stored by `read`, which returns what is wrong.
-template <typename Read>
-CLI::Option* add_checked(CLI::App& app, const std::string& names, const std::string& help,
-                         Read read) {
-  return app
-      .add_option_function<std::string>(
-          names,
-          [names, read](const std::string& text) {
-            if (const std::string wrong = read(text); !wrong.empty()) {
-              throw CLI::ValidationError(names.substr(names.rfind(',') + 1),
-                                         printable(text) + ": " + wrong);
-            }
-          },
-          help)
-      ->type_name("NAME");
-}
-
-void add_model(CLI::App& app, ModelArgs& args) {
-  app.add_option("-m,--model", args.model, "GGUF file")
-      ->required()
-      ->type_name("FILE")
-      ->envname("SMALLTHINKER_MODEL");
-  app.add_option("-t,--threads", args.threads, "threads (default: one per CPU)")
-      ->check(CLI::Range(1, 1024))
-      ->envname("SMALLTHINKER_THREADS");
-  app.add_option("-c,--ctx-size", args.context, "context in tokens (default: the model's)")
-      ->check(CLI::Range(0, 1 << 27));
-  app.add_option("-b,--batch-size", args.batch, "prompt tokens per step")
-      ->check(CLI::Range(1, 1 << 20))
-      ->capture_default_str();
-  app.add_option("--ubatch-size", args.micro_batch, "-ub: tokens per forward pass")
-      ->check(CLI::Range(1, 1 << 20))
-      ->capture_default_str();
-  add_checked(app, "--cache-type-k,--cache-type-v,--cache-type",
-              "-ctk, -ctv: f16 or f32 (default: f32 for F32 models, else f16)",
-              [&args](const std::string& text) { return read_cache_type(text, args); });
-  add_checked(app, "--moe-gating", "auto, softmax or sigmoid: overrides the file",
-              [&args](const std::string& text) { return read_gating(text, args); });
-  app.add_option("--cpu", args.kernels, "force a kernel set: avx512, avx2, scalar")
-      ->envname("SMALLTHINKER_CPU")
-      ->type_name("NAME");
-  app.add_flag("-v,--verbose", args.verbose, "tell more on standard error");
-  app.add_flag("!--no-progress", args.progress, "no progress bars");
 }
 
 void add_text(CLI::App& app, TextArgs& args) {
@@ -345,6 +280,8 @@ Command parse_command_line(std::vector<std::string> arguments) {
   PerplexityArgs perplexity;
   InspectArgs inspect;
   LogitsArgs logits;
+  BenchArgs bench;
+  VerifyArgs verify;
   CLI::App* is_run = add_run(app, run);
   CLI::App* is_convert = add_convert(app, convert);
   CLI::App* is_quantize = add_quantize(app, quantize);
@@ -354,6 +291,8 @@ Command parse_command_line(std::vector<std::string> arguments) {
   CLI::App* is_perplexity = add_perplexity(app, perplexity);
   CLI::App* is_inspect = add_inspect(app, inspect);
   CLI::App* is_logits = add_logits(app, logits);
+  CLI::App* is_bench = add_bench(app, bench);
+  CLI::App* is_verify = add_verify(app, verify);
   CLI::App* is_version = app.add_subcommand("version", "print the version");
   CLI::App* is_help = app.add_subcommand("help", "show help, also: help COMMAND");
   std::string topic;
@@ -383,6 +322,8 @@ Command parse_command_line(std::vector<std::string> arguments) {
   if (*is_perplexity) return perplexity;
   if (*is_inspect) return inspect;
   if (*is_logits) return logits;
+  if (*is_bench) return bench;
+  if (*is_verify) return verify;
   if (*is_version) return PrintArgs{"smallthinker " ST_VERSION "\n"};
   if (topic.empty()) {  // app.help() would show the help of `help`
     return PrintArgs{

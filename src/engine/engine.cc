@@ -107,6 +107,7 @@ std::string_view Engine::kernels() const { return impl_->kernels.name; }
 int Engine::threads() const { return impl_->pool.threads(); }
 int64_t Engine::context() const { return impl_->context; }
 int64_t Engine::micro_batch() const { return impl_->micro_batch(); }
+DType Engine::cache_type() const { return impl_->cache_type(); }
 uint64_t Engine::weight_bytes() const { return impl_->store.bytes(); }
 uint64_t Engine::cache_bytes() const { return impl_->cache.reserved_bytes(); }
 const Stats& Engine::stats() const { return impl_->state.stats; }

@@ -46,6 +46,7 @@ class Engine {
   int threads() const;
   int64_t context() const;
   int64_t micro_batch() const;
+  DType cache_type() const;
   uint64_t weight_bytes() const;
   uint64_t cache_bytes() const;  // reserved, not necessarily used
 

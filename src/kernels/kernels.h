@@ -113,6 +113,11 @@ struct KernelTable {
 
   // x[i] = exp(x[i] - max(x)) / sum, in place. REQUIRES: n >= 1 and max(x) is finite.
   void (*softmax)(float* x, int64_t n);
+
+  // For measuring the machine: nothing but integer dot products, as fast as they go, returning how
+  // many multiply-adds that were; and nothing but reading memory, in steps of up to 512 bytes.
+  int64_t (*peak_int8)(int64_t iterations);
+  void (*read_all)(const void* p, int64_t bytes);
 };
 
 // Tables compiled into this binary that this CPU can run, best first; the last is "scalar".

@@ -2,6 +2,8 @@
 """The command as users meet it: exit codes, one-line errors, what goes to stdout and what to stderr,
 hostile files. Runs the real binary; closes with 'N passed, M failed'."""
 import argparse
+import csv
+import io
 import json
 import os
 import pathlib
@@ -56,6 +58,14 @@ def usage(st):
     st.refuses("unknown command", "fly", code=2)
     st.refuses("missing model", "run", code=2)
     st.refuses("bad number", "run", "-m", "x", "-n", "many", code=2)
+    st.refuses("bench without a model", "bench", code=2, contains="--model")
+    st.refuses("bench without a test", "bench", "-m", "x", "-p", 0, "-n", 0, code=2, contains="nothing to do")
+    st.refuses("bench with a bad list", "bench", "-m", "x", "-p", "1,two", code=2, contains="--n-prompt")
+    st.refuses("bench with a bad pair", "bench", "-m", "x", "-pg", "5", code=2, contains="512,128")
+    st.refuses("bench with a bad format", "bench", "-m", "x", "-o", "sql", code=2, contains="jsonl")
+    st.refuses("bench of a missing file", "bench", "-m", "x", contains="cannot open")
+    st.refuses("verify without a model", "verify", code=2)
+    st.refuses("verify with no threads", "verify", "-m", "x", "-t", "0", code=2, contains="--threads")
     st.refuses("bad sampler", "run", "-m", "x", "--samplers", "magic", code=2, contains="magic")
     for arguments in (["help"], ["--help"], ["help", "run"], ["run", "--help"], ["version"]):
         result = st(*arguments)
@@ -123,6 +133,61 @@ def other_tools(st, gguf, models, folder):
         check(len(data) % 64 == 0 and (len(data) - 10 - len(header)) == rows * 4096 * 4, "npy size")
     st.refuses("logits of a bad id", "logits", "-m", gguf, "--tokens", "1,4096", "-o", out, code=2)
     st.refuses("output into a missing folder", "logits", "-m", gguf, "--tokens", "1", "-o", folder / "no/x.npy")
+
+
+def bench(st, gguf):
+    tests = ["-p", "16,8", "-n", "4", "-pg", "8,2", "-d", "0,20", "-t", "1,2", "-r", 2]
+    want = [(t, f"{test}{depth}") for t in (1, 2) for depth in ("", " @ d20") for test in ("pp16", "pp8", "tg4", "pp8+tg2")]
+
+    def run(form, *more):
+        result = st("bench", "-m", gguf, "--no-probe", *tests, *more, "-o", form)
+        check(result.returncode == 0 and not result.stderr, f"bench -o {form}: {result.stderr}")
+        return result.stdout
+
+    rows = json.loads(run("json"))
+    check([(row["n_threads"], row["test"]) for row in rows] == want, f"bench tests: {[row['test'] for row in rows]}")
+    for row in rows:
+        tokens = row["n_prompt"] + row["n_gen"]
+        rates = [tokens / ns * 1e9 for ns in row["samples_ns"]]
+        check(len(rates) == 2 and all(abs(a / b - 1) < 1e-3 for a, b in zip(rates, row["samples_ts"])),
+              f"rates follow from times: {row}")
+        check(abs(row["avg_ts"] - sum(row["samples_ts"]) / 2) < 1e-6 * row["avg_ts"], "avg_ts is the mean of the samples")
+        check(abs(row["stddev_ts"] - abs(rates[0] - rates[1]) / 2 ** 0.5) < 1e-3 * row["avg_ts"], "stddev_ts of two samples")
+        check(0 < row["avg_first_token_ns"] <= row["avg_ns"], "the first token comes before the last")
+        check(row["peak_memory"] > 0 and row["load_ns"] > 0 and row["model_n_params"] == 16290048, f"facts: {row}")
+        check(row["read_bandwidth"] is None and row["bandwidth_share"] is None, "--no-probe leaves out the limits")
+    check([json.loads(line)["test"] for line in run("jsonl").splitlines()] == [test for _, test in want], "bench -o jsonl")
+    table = list(csv.DictReader(io.StringIO(run("csv"))))
+    check([(int(row["n_threads"]), row["test"]) for row in table] == want, f"bench -o csv: {table[:1]}")
+    check(table[0].keys() == {key for key, value in rows[0].items() if not isinstance(value, list)}, "csv has json's fields")
+    lines = run("md", "-ub", "4,512").splitlines()
+    cells = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines if line.startswith("|")]
+    check(cells[0][:7] == ["model", "size", "params", "backend", "threads", "n_ubatch", "test"] and cells[0][7] == "t/s",
+          f"columns: {cells[0]}")
+    check(len(cells) == 2 + 2 * len(want) and len({len(line) for line in lines if line.startswith("|")}) == 1,
+          "a table of equal lines")
+    check(all(float(row[7].split(" ± ")[0]) > 0 for row in cells[2:]), "every test has a speed")
+    check("1 thread: loaded in" in lines[-2] and "2 threads: loaded in" in lines[-1], f"notes: {lines[-2:]}")
+    probe = json.loads(st("bench", "--probe", "-t", 1, "-o", "json").stdout)
+    check(len(probe) == 1 and probe[0]["n_threads"] == 1 and probe[0]["read_bandwidth"] > 1e8 and
+          probe[0]["int8_peak"] > 1e8, f"--probe: {probe}")
+    started = time.monotonic()
+    process = subprocess.Popen([st.binary, "bench", "-m", str(gguf), "--no-probe", "-r", "10000"],
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    time.sleep(0.5)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=10)
+    check(process.returncode == 130 and time.monotonic() - started < 3, f"bench, Ctrl-C: exit {process.returncode}")
+
+
+def verify(st, gguf, models):
+    result = st("verify", "-m", gguf, "-p", 40)
+    lines = result.stdout.splitlines()
+    check(result.returncode == 0 and not result.stderr and "32 combinations" in lines[-1], f"verify: {result.stdout[-300:]}")
+    check(len(lines) == 34 and len({line.split()[-1] for line in lines[1:-1]}) == 1, "one line per combination, one hash")
+    text = st("verify", "-m", gguf, "-f", models / "valid.txt", "-p", 60, "-t", "1,2", "-ub", "7,64", "--cpu", "scalar")
+    check(text.returncode == 0 and "scalar kernels: 10 combinations" in text.stdout, f"verify -f: {text.stdout[-300:]}")
+    check(text.stdout.split()[7] != result.stdout.split()[7], "another text, other logits")
 
 
 def interruptions(st, gguf):
@@ -253,6 +318,8 @@ def main():
         running(st, gguf, folder)
         text_tools(st, gguf, args.models)
         other_tools(st, gguf, args.models, folder)
+        bench(st, gguf)
+        verify(st, gguf, args.models)
         interruptions(st, gguf)
         hostile(st, gguf, args.models, folder)
     print(f"{passed} passed, {failed} failed")

@@ -4,6 +4,7 @@
 #include "kernels/generic/block-gemm-inl.h"
 #include "kernels/generic/block-gemv-inl.h"
 #include "kernels/generic/float-gemm-inl.h"
+#include "kernels/generic/probe-inl.h"
 #include "kernels/generic/rowops-inl.h"
 #include "kernels/generic/sum-rows-inl.h"
 
@@ -38,7 +39,9 @@ constexpr KernelTable make_table(std::string_view name, uint64_t needs) {
           .quantize_q8 = quantize_q8,
           .f32_to_f16 = f32_to_f16,
           .rms_norm = rms_norm,
-          .softmax = softmax};
+          .softmax = softmax,
+          .peak_int8 = peak_int8,
+          .read_all = read_all};
 }
 
 }  // namespace

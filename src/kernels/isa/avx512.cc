@@ -18,6 +18,7 @@ constexpr int kBytes = 64;
 constexpr int kFloatTileRows = 4;
 constexpr int kFloatTileTokens = 4;
 constexpr int kGemvGroups = 2;
+constexpr int kProbeSums = 16;
 
 // The first n lanes, n <= kLanes.
 __mmask16 first(int64_t n) { return static_cast<__mmask16>((1u << n) - 1); }

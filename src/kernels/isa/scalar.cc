@@ -135,6 +135,32 @@ void softmax(float* x, int64_t n) {
   for (int64_t i = 0; i < n; ++i) x[i] = static_cast<float>(x[i] / total);
 }
 
+// dot() again and again; the empty statement keeps the compiler from doing it once.
+int64_t peak_int8(int64_t iterations) {
+  BlockQ8_0 w{};
+  const int8_t x[kBlock] = {};
+  int sum = 0;
+  for (int64_t i = 0; i < iterations; ++i) {
+    asm volatile("" : : "r"(&w), "r"(x) : "memory");
+    sum += dot(w, x);
+  }
+  asm volatile("" : : "r"(sum));
+  return iterations * kBlock;
+}
+
+void read_all(const void* p, int64_t bytes) {
+  const char* at = static_cast<const char*>(p);
+  uint64_t parity[16] = {};
+  for (int64_t i = 0; i + 128 <= bytes; i += 128) {
+    uint64_t words[16];
+    __builtin_memcpy(words, at + i, 128);
+    for (int k = 0; k < 16; ++k) parity[k] ^= words[k];
+  }
+  uint64_t all = 0;
+  for (const uint64_t word : parity) all ^= word;
+  asm volatile("" : : "r"(all));
+}
+
 }  // namespace
 
 const KernelTable kScalar = {.name = "scalar",
@@ -161,6 +187,8 @@ const KernelTable kScalar = {.name = "scalar",
                              .quantize_q8 = quantize_q8,
                              .f32_to_f16 = convert_to_f16,
                              .rms_norm = rms_norm,
-                             .softmax = softmax};
+                             .softmax = softmax,
+                             .peak_int8 = peak_int8,
+                             .read_all = read_all};
 
 }  // namespace st

@@ -17,6 +17,7 @@ constexpr int kBytes = 32;
 constexpr int kFloatTileRows = 4;
 constexpr int kFloatTileTokens = 3;
 constexpr int kGemvGroups = 1;
+constexpr int kProbeSums = 8;
 
 VecF splat(float v) { return _mm256_set1_ps(v); }
 VecI splat(int32_t v) { return (VecI)_mm256_set1_epi32(v); }

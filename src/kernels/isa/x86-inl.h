@@ -23,6 +23,12 @@ ST_INLINE void store_rows(float* y, __m128 v, int n) {
   for (int i = 0; i < n; ++i) y[i] = v[i];
 }
 
+// Makes v opaque to the optimiser.
+template <typename V>
+ST_INLINE void hide(V& v) {
+  asm volatile("" : "+v"(v));
+}
+
 // The sum of eight lanes, always in the same order.
 ST_INLINE float sum8(__m256 v) {
   const __m128 four = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));

@@ -1,0 +1,99 @@
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "cli/args.h"
+#include "cli/interrupt.h"
+#include "cli/model_args.h"
+#include "engine/verify.h"
+
+namespace st {
+namespace {
+
+class Verify {
+ public:
+  explicit Verify(const VerifyArgs& args) : args_(args) {
+    if (!args.file.empty()) text_ = read_text_file(args.file);
+  }
+
+  int run() {
+    const std::vector<VerifyCase> cases = verify_cases(args_.threads, args_.micro_batch);
+    std::optional<Engine> engine;
+    for (const VerifyCase& c : cases) {
+      const VerifyCase* last = &c == cases.data() ? nullptr : &c - 1;
+      if (!last || last->threads != c.threads || last->micro_batch != c.micro_batch) {
+        engine.reset();  // its memory first
+        engine.emplace(load(c, !last));
+      }
+      check(*engine, c);
+    }
+    if (!difference_.empty()) fail(ErrorCode::kInvalidData, "{}", difference_);
+    fmt::print("{} kernels: {} combinations, the logits of {} tokens are the same to the bit\n",
+               engine->kernels(), cases.size(), tokens_.size());
+    return kExitOk;
+  }
+
+ private:
+  Engine load(const VerifyCase& c, bool tell) const {
+    ModelArgs model = args_.model;
+    model.threads = c.threads;
+    model.context = args_.tokens;
+    model.micro_batch = c.micro_batch;
+    model.progress = args_.model.progress && ::isatty(STDERR_FILENO) != 0;
+    return load_engine(model, tell);
+  }
+
+  void check(Engine& engine, const VerifyCase& c) {
+    const bool first = tokens_.empty();
+    if (first) {
+      tokens_ = choose_tokens(engine.tokenizer());
+      fmt::print("{:>7}  {:>11}  {:<14}  {}\n", "threads", "micro-batch", "prompt", "logits");
+    }
+    const std::vector<uint64_t> hashes = hash_logits(engine, tokens_, c.split);
+    if (first) expected_ = hashes;
+    const auto at = first_difference(expected_, hashes);
+    fmt::print("{:>7}  {:>11}  {:<14}  {:016x}{}\n", c.threads, c.micro_batch, split_name(c.split),
+               hash_of(hashes), at ? fmt::format("  differs from position {} on", *at) : "");
+    std::fflush(stdout);
+    if (at && difference_.empty()) {
+      difference_ = fmt::format(
+          "{} kernels: logits differ at position {} with {} threads, micro-batch {}, {}",
+          engine.kernels(), *at, c.threads, c.micro_batch, split_name(c.split));
+    }
+  }
+
+  std::vector<Token> choose_tokens(const Tokenizer& tokenizer) const {
+    if (args_.file.empty()) return verify_tokens(tokenizer, args_.tokens);
+    std::vector<Token> tokens = tokenizer.encode(text_, false);
+    tokens.resize(std::min(tokens.size(), static_cast<size_t>(args_.tokens)));
+    if (tokens.empty()) {
+      fail(ErrorCode::kInvalidData, "{}: no text to verify with", printable(args_.file));
+    }
+    return tokens;
+  }
+
+  // One number for a whole run, to show.
+  static uint64_t hash_of(std::span<const uint64_t> rows) {
+    uint64_t hash = 0;
+    for (const uint64_t row : rows) hash = (hash ^ row) * 0x9E3779B97F4A7C15;
+    return hash;
+  }
+
+  const VerifyArgs& args_;
+  std::string text_;
+  std::vector<Token> tokens_;
+  std::vector<uint64_t> expected_;
+  std::string difference_;
+};
+
+}  // namespace
+
+int execute(const VerifyArgs& args) {
+  exit_when_interrupted();
+  return Verify(args).run();
+}
+
+}  // namespace st

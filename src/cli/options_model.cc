@@ -1,0 +1,61 @@
+#include "cli/options_parts.h"
+
+namespace st {
+namespace {
+
+std::string read_gating(const std::string& text, ModelArgs& args) {
+  if (text == "softmax") {
+    args.gating = Gating::kSoftmax;
+  } else if (text == "sigmoid") {
+    args.gating = Gating::kSigmoid;
+  } else if (text == "auto") {
+    args.gating.reset();
+  } else {
+    return "want auto, softmax or sigmoid";
+  }
+  return {};
+}
+
+std::string read_cache_type(const std::string& text, ModelArgs& args) {
+  const auto type = parse_dtype(text);
+  if (type != DType::kF16 && type != DType::kF32) return "want f16 or f32";
+  args.cache_type = type;
+  return {};
+}
+
+}  // namespace
+
+CLI::Option* add_model_settings(CLI::App& app, ModelArgs& args) {
+  CLI::Option* model = app.add_option("-m,--model", args.model, "GGUF file")
+                           ->required()
+                           ->type_name("FILE")
+                           ->envname("SMALLTHINKER_MODEL");
+  add_checked(app, "--cache-type-k,--cache-type-v,--cache-type",
+              "-ctk, -ctv: f16 or f32 (default: f32 for F32 models, else f16)",
+              [&args](const std::string& text) { return read_cache_type(text, args); });
+  add_checked(app, "--moe-gating", "auto, softmax or sigmoid: overrides the file",
+              [&args](const std::string& text) { return read_gating(text, args); });
+  app.add_option("--cpu", args.kernels, "force a kernel set: avx512, avx2, scalar")
+      ->envname("SMALLTHINKER_CPU")
+      ->type_name("NAME");
+  app.add_flag("-v,--verbose", args.verbose, "tell more on standard error");
+  app.add_flag("!--no-progress", args.progress, "no progress bars");
+  return model;
+}
+
+void add_model(CLI::App& app, ModelArgs& args) {
+  add_model_settings(app, args);
+  app.add_option("-t,--threads", args.threads, "threads (default: one per CPU)")
+      ->check(CLI::Range(1, 1024))
+      ->envname("SMALLTHINKER_THREADS");
+  app.add_option("-c,--ctx-size", args.context, "context in tokens (default: the model's)")
+      ->check(CLI::Range(0, 1 << 27));
+  app.add_option("-b,--batch-size", args.batch, "prompt tokens per step")
+      ->check(CLI::Range(1, 1 << 20))
+      ->capture_default_str();
+  app.add_option("--ubatch-size", args.micro_batch, "-ub: tokens per forward pass")
+      ->check(CLI::Range(1, 1 << 20))
+      ->capture_default_str();
+}
+
+}  // namespace st

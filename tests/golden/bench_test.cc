@@ -1,0 +1,53 @@
+// What `bench` measures is what it says: the right tokens are counted, from the right place.
+#include "engine/bench.h"
+
+#include <gtest/gtest.h>
+
+#include "base/error.h"
+#include "engine/verify.h"
+#include "golden/fixture.h"
+
+namespace st::golden {
+namespace {
+
+TEST(Bench, CountsTheTestAndNothingElse) {
+  Engine engine(converted(kTiny, DType::kQ8_0, true), {.threads = 2, .context = 600});
+  for (const BenchTest& test : {BenchTest{.prompt = 70}, BenchTest{.generate = 5, .depth = 200},
+                                BenchTest{.prompt = 70, .generate = 5, .depth = 200}}) {
+    std::vector<int> told;
+    const BenchResult result = run_bench(engine, test, {.repetitions = 2, .micro_batch = 32},
+                                         [&](int repetition) { told.push_back(repetition); });
+    EXPECT_EQ(told, (std::vector<int>{-1, 0, 1}));
+    EXPECT_EQ(result.stats.tokens, static_cast<uint64_t>(2 * test.tokens()));
+    const int64_t passes = (test.prompt + 31) / 32 + test.generate;
+    EXPECT_EQ(result.stats.passes, static_cast<uint64_t>(2 * passes)) << test.name();
+    ASSERT_EQ(result.seconds.size(), 2u);
+    ASSERT_EQ(result.first_token.size(), 2u);
+    for (size_t i = 0; i < 2; ++i) {
+      EXPECT_GT(result.first_token[i], 0);
+      EXPECT_LE(result.first_token[i], result.seconds[i]);
+    }
+  }
+  EXPECT_THROW(run_bench(engine, {.prompt = 500, .depth = 101}, {}), Error);
+  EXPECT_THROW(run_bench(engine, {.depth = 100}, {}), Error);
+}
+
+// Repetitions rely on it: sliding layers forget nothing that is needed to start again within a
+// micro-batch (the shipped model's window is 128).
+TEST(Bench, GoingBackByAMicroBatchFindsTheSameContext) {
+  constexpr int64_t kDepth = 300;
+  constexpr int64_t kBack = 16;
+  Engine engine(converted(kTiny, DType::kQ8_0, true), {.micro_batch = kBack});
+  const std::vector<Token> tokens = verify_tokens(engine.tokenizer(), kDepth + kBack);
+  const auto tail = std::span(tokens).subspan(kDepth);
+  engine.evaluate(make_batch(std::span(tokens).first(kDepth), 0, false));
+  const auto from_depth = [&] {
+    const auto logits = engine.evaluate(make_batch(tail, kDepth, true));
+    return std::vector<float>(logits.begin(), logits.end());
+  };
+  const std::vector<float> first = from_depth();
+  EXPECT_EQ(from_depth(), first);
+}
+
+}  // namespace
+}  // namespace st::golden
