@@ -78,6 +78,31 @@ def cell(samples):
     return f"{number(statistics.median(samples))} ({low}-{high})"
 
 
+def flash_text(flashes):
+    """{threads: {test: 0 or 1}} in words."""
+    parts = [
+        f"{test} {'on' if flash else 'off'} with {threads}"
+        for threads, choice in flashes.items()
+        for test, flash in choice.items()
+    ]
+    return ", ".join(parts) + " threads"
+
+
+def buffers_text(buffers):
+    """{type: MiB} in words."""
+    return ", ".join(f"{name} {number(size)} MiB" for name, size in buffers.items())
+
+
+def machine_text(probes):
+    """What `smallthinker bench --probe` said, by threads."""
+    parts = [
+        f"reads {number(probe['read_bandwidth'] / 1e9)} GB/s and multiplies "
+        f"{number(probe['int8_peak'] / 1e9)} G/s in int8 with {threads} threads"
+        for threads, probe in probes.items()
+    ]
+    return ", ".join(parts) or "not probed"
+
+
 def markdown(result):
     """The result as a Markdown table with the circumstances below."""
     lines = [

@@ -78,6 +78,15 @@ class Compare(unittest.TestCase):
         with self.assertRaises(ValueError):
             self.report.our_entry(entries, "pp", 128)
 
+    def test_words(self):
+        flashes = {1: {"pp512": 1, "tg128": 0}}
+        words = self.report.flash_text(flashes), self.report.buffers_text({"A": 0.7, "B": 2050.0})
+        self.assertEqual(words[0], "pp512 on with 1, tg128 off with 1 threads")
+        self.assertEqual(words[1], "A 0.7 MiB, B 2,050 MiB")
+        probes = {2: {"read_bandwidth": 76.5e9, "int8_peak": 855e9}}
+        self.assertIn("76.5 GB/s and multiplies 855 G/s", self.report.machine_text(probes))
+        self.assertEqual(self.report.machine_text({}), "not probed")
+
     def test_tests_of(self):
         self.assertEqual(
             self.report.tests_of(512, 128, 0), [("pp512", "pp", 512), ("tg128", "tg", 128)]
