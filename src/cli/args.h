@@ -27,6 +27,9 @@ struct ModelArgs {
   int64_t micro_batch = 512;
   std::optional<DType> cache_type;
   std::optional<Gating> gating;
+  std::optional<LmHead> lm_head = LmHead::kDense;  // empty: sparse if the model can
+  float lm_head_threshold = 0;
+  int64_t lm_head_floor = 256;
   std::string kernels;
   bool verbose = false;
   bool progress = true;

@@ -26,6 +26,13 @@ void print_timings(const Engine& engine, const GenerateResult& result, double lo
              result.prompt_tokens, rate(result.prompt_tokens, result.prompt_seconds));
   fmt::print(stderr, "generation  {:8.3f} s  {} tokens, {:.2f} tok/s\n", result.generation_seconds,
              result.generated_tokens, rate(result.evaluated_tokens, result.generation_seconds));
+  if (const LmHeadAgreement& seen = engine.head_agreement(); seen.steps > 0) {
+    const auto steps = static_cast<double>(seen.steps);
+    fmt::print(stderr,
+               "lm head     sparse keeps the best row in {:.1f} %, {:.1f} % of the best 20\n",
+               100 * static_cast<double>(seen.best_kept) / steps,
+               5 * static_cast<double>(seen.top20_kept) / steps);
+  }
   fmt::print(stderr, "peak memory {:>10}\n", format_bytes(peak_memory_bytes()));
 }
 

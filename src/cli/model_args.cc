@@ -32,6 +32,9 @@ Engine load_engine(const ModelArgs& args, bool tell) {
                                 .context = args.context,
                                 .micro_batch = args.micro_batch,
                                 .cache_type = args.cache_type,
+                                .head = {.mode = args.lm_head.value_or(LmHead::kSparse),
+                                         .threshold = args.lm_head_threshold,
+                                         .floor = args.lm_head_floor},
                                 .gating = args.gating,
                                 .kernels = args.kernels,
                                 .progress = make_progress_bar(args.progress)};
@@ -45,6 +48,12 @@ Engine load_engine(const ModelArgs& args, bool tell) {
       throw e.within(path);
     }
   }();
+  const bool predicts = args.lm_head == LmHead::kSparse || args.lm_head == LmHead::kCheck;
+  if (predicts && !engine.has_predictor()) {
+    fail(ErrorCode::kInvalidData,
+         "{}: has no lm-head predictor; convert with --lm-head-predictor, or use --lm-head dense",
+         printable(args.model));
+  }
   if (!tell) return engine;
   for (const std::string& notice : engine.notices()) fmt::print(stderr, "note: {}\n", notice);
   if (args.verbose) {

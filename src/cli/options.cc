@@ -86,6 +86,7 @@ void add_sampling(CLI::App& app, SamplerOptions& s) {
 CLI::App* add_run(CLI::App& app, RunArgs& args) {
   CLI::App* run = app.add_subcommand("run", "generate text from a prompt");
   add_model(*run, args.model);
+  add_lm_head(*run, args.model);
   add_text(*run, args.text);
   run->add_option("-n,--predict,--n-predict", args.generate.max_tokens,
                   "tokens to generate; -1: until the model ends")

@@ -16,6 +16,21 @@ std::string read_gating(const std::string& text, ModelArgs& args) {
   return {};
 }
 
+std::string read_lm_head(const std::string& text, ModelArgs& args) {
+  if (text == "auto") {
+    args.lm_head.reset();
+  } else if (text == "sparse") {
+    args.lm_head = LmHead::kSparse;
+  } else if (text == "dense") {
+    args.lm_head = LmHead::kDense;
+  } else if (text == "check") {
+    args.lm_head = LmHead::kCheck;
+  } else {
+    return "want auto, sparse, dense or check";
+  }
+  return {};
+}
+
 std::string read_cache_type(const std::string& text, ModelArgs& args) {
   const auto type = parse_dtype(text);
   if (type != DType::kF16 && type != DType::kF32) return "want f16 or f32";
@@ -35,12 +50,26 @@ CLI::Option* add_model_settings(CLI::App& app, ModelArgs& args) {
               [&args](const std::string& text) { return read_cache_type(text, args); });
   add_checked(app, "--moe-gating", "auto, softmax or sigmoid: overrides the file",
               [&args](const std::string& text) { return read_gating(text, args); });
-  app.add_option("--cpu", args.kernels, "force a kernel set: avx512, avx2, scalar")
+  app.add_option("--cpu", args.kernels, "force a kernel set: avx512, avxvnni, avx2, scalar")
       ->envname("SMALLTHINKER_CPU")
       ->type_name("NAME");
   app.add_flag("-v,--verbose", args.verbose, "tell more on standard error");
   app.add_flag("!--no-progress", args.progress, "no progress bars");
   return model;
+}
+
+void add_lm_head(CLI::App& app, ModelArgs& args) {
+  args.lm_head.reset();
+  add_checked(app, "--lm-head",
+              "auto: sparse if the model has a predictor of the rows that matter; sparse, dense; "
+              "check: dense, and tell how often sparse agrees",
+              [&args](const std::string& text) { return read_lm_head(text, args); });
+  app.add_option("--lm-head-threshold", args.lm_head_threshold,
+                 "sparse: compute rows that are predicted to score more")
+      ->capture_default_str();
+  app.add_option("--lm-head-floor", args.lm_head_floor, "sparse: compute at least so many rows")
+      ->check(CLI::Range(1, 1 << 27))
+      ->capture_default_str();
 }
 
 void add_model(CLI::App& app, ModelArgs& args) {

@@ -27,7 +27,9 @@ CLI::Option* add_checked(CLI::App& app, const std::string& names, const std::str
 
 // -m and how to run it, but for the numbers below. -m is required.
 CLI::Option* add_model_settings(CLI::App& app, ModelArgs& args);
-// The same with -t, -c, -b and -ub.
+// How logits are computed, for commands that only sample from them.
+void add_lm_head(CLI::App& app, ModelArgs& args);
+// The model settings with -t, -c, -b and -ub.
 void add_model(CLI::App& app, ModelArgs& args);
 
 CLI::App* add_bench(CLI::App& app, BenchArgs& args);

@@ -47,6 +47,7 @@ struct Engine::Impl {
           fmt::format("context {} is more than the {} positions the model was trained for", context,
                       config.context));
     }
+    options.head.always = tokenizer.vocab().end_of_generation;
     store.read_all(pool, options.progress);
   }
 
@@ -74,10 +75,12 @@ struct Engine::Impl {
   }
 
   std::span<const float> evaluate_micro(std::span<const BatchItem> batch) {
-    Step step{config, weights, kernels, pool, experts, cache, state, batch};
+    Step step{config, weights, kernels, pool, experts, cache, state, batch, options.head};
     if (observer) step.observer = &observer;
     const std::span<const float> out = forward(architecture, step);
-    if (!std::ranges::all_of(out, [](float x) { return std::isfinite(x); })) {
+    const auto good = [](float x) { return std::isfinite(x) || x == -HUGE_VALF; };
+    const bool sparse = options.head.mode == LmHead::kSparse;  // which marks rows with -infinity
+    if (!std::ranges::all_of(out, [&](float x) { return sparse ? good(x) : std::isfinite(x); })) {
       fail(ErrorCode::kInvalidData, "the model computed a logit that is not a finite number");
     }
     return out;
@@ -110,6 +113,8 @@ int64_t Engine::micro_batch() const { return impl_->micro_batch(); }
 DType Engine::cache_type() const { return impl_->cache_type(); }
 uint64_t Engine::weight_bytes() const { return impl_->store.bytes(); }
 uint64_t Engine::cache_bytes() const { return impl_->cache.reserved_bytes(); }
+bool Engine::has_predictor() const { return static_cast<bool>(impl_->weights.predictor_up); }
+const LmHeadAgreement& Engine::head_agreement() const { return impl_->state.agreement; }
 const Stats& Engine::stats() const { return impl_->state.stats; }
 void Engine::reset_stats() { impl_->state.stats = {}; }
 void Engine::observe(Observer observer) { impl_->observer = std::move(observer); }

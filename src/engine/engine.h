@@ -25,6 +25,7 @@ struct EngineOptions {
   int64_t sequences = 1;            // conversations held at once
   int64_t micro_batch = 512;        // tokens per forward pass
   std::optional<DType> cache_type;  // F16 or F32; default: F32 for an F32 model, else F16
+  LmHeadOptions head;               // end-of-generation tokens are always computed
   std::optional<Gating> gating;     // override of the file's gating function
   std::string kernels;              // force a kernel table by name; empty: the best
   Progress progress;                // told while the weights are read
@@ -51,10 +52,14 @@ class Engine {
   uint64_t cache_bytes() const;  // reserved, not necessarily used
 
   // Runs `batch` through the model, in micro-batches. Returns the logits of the items that want
-  // them, (rows, V) in batch order, valid until the next call. A new sequence begins at position 0.
+  // them, (rows, V) in batch order, valid until the next call; rows that a sparse head skips are
+  // -infinity. A new sequence begins at position 0.
   // Throws Error(kInvalidUsage) for a token, position or sequence out of range, and
   // Error(kInvalidData) when the model computes something that is not a number.
   std::span<const float> evaluate(std::span<const BatchItem> batch);
+
+  bool has_predictor() const;                     // of the rows of the lm head
+  const LmHeadAgreement& head_agreement() const;  // what LmHead::kCheck has seen
 
   // What the passes touched so far, and a fresh start.
   const Stats& stats() const;

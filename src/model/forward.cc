@@ -7,6 +7,7 @@
 #include <algorithm>
 
 #include "model/attention.h"
+#include "model/lm_head.h"
 #include "model/moe.h"
 #include "quant/quantize.h"
 
@@ -31,23 +32,6 @@ void norm(Step& s, const float* weight) {
                          s.state.h.data() + t * D);
     }
   });
-}
-
-// Logits of the rows that are wanted: output . RMSNorm(x).
-std::span<const float> lm_head(Step& s) {
-  const int64_t D = s.config.hidden;
-  int64_t rows = 0;
-  for (int64_t t = 0; t < s.tokens(); ++t) {
-    if (!s.batch[static_cast<size_t>(t)].logits) continue;
-    s.kernels.rms_norm(s.state.x.data() + t * D, s.weights.output_norm, s.config.rms_eps, D,
-                       s.state.h.data() + rows++ * D);
-  }
-  if (s.observer) (*s.observer)("norm", -1, s.state.h.span().first(static_cast<size_t>(rows * D)));
-  if (rows == 0) return {};
-  float* logits = s.state.logits(rows);
-  const Projection output[] = {{s.weights.output, logits}};
-  project(s.kernels, s.pool, s.state.h.data(), rows, D, output, s.state.q8);
-  return {logits, static_cast<size_t>(rows * s.config.vocab)};
 }
 
 void observe(Step& s, std::string_view what, int64_t layer) {

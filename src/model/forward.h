@@ -14,6 +14,7 @@
 #include "model/kv_cache.h"
 #include "model/layer.h"
 #include "model/linear.h"
+#include "model/lm_head.h"
 #include "model/state.h"
 #include "store/experts.h"
 
@@ -33,6 +34,7 @@ struct Step {
   KvCache& cache;
   State& state;
   std::span<const BatchItem> batch;  // (T)
+  const LmHeadOptions& head;
   const Observer* observer = nullptr;
 
   int64_t tokens() const { return static_cast<int64_t>(batch.size()); }

@@ -1,5 +1,6 @@
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <numeric>
 
@@ -9,6 +10,7 @@
 #include "model/forward.h"
 #include "model/kv_cache.h"
 #include "model/linear.h"
+#include "model/lm_head.h"
 #include "model/moe.h"
 #include "quant/quantize.h"
 #include "tensor/layout.h"
@@ -167,7 +169,8 @@ struct RouterTest : testing::Test {
     KvCache cache(c, DType::kF32, 1, 8, 8);
     State state(c, 8, 8, 1);
     const std::vector<BatchItem> batch(z.size());
-    Step step{c, weights, pick_kernels(), pool, experts, cache, state, batch};
+    const LmHeadOptions head;
+    Step step{c, weights, pick_kernels(), pool, experts, cache, state, batch, head};
     for (size_t t = 0; t < z.size(); ++t) {
       std::copy(z[t].begin(), z[t].end(), state.x.data() + t * z[t].size());
     }
@@ -209,6 +212,83 @@ TEST_F(RouterTest, DistinctExpertsEvenOfNonsense) {
   }
   const ExpertPlan zero = route_scores({{-1e4f, -1e4f, -1e4f, -1e4f, -1e4f}}, Gating::kSigmoid);
   for (const float w : zero.weights) EXPECT_EQ(w, 0.0f);  // defined, not 0 / 0
+}
+
+// A head of 16 rows whose predictor scores row v with 8 - v, whatever the input.
+struct LmHeadTest : testing::Test {
+  LmHeadTest() {
+    for (size_t v = 0; v < 16; ++v) {
+      for (size_t i = 0; i < 8; ++i) output.push_back(std::sin(static_cast<float>(v * 8 + i)));
+      up.push_back(8 - static_cast<float>(v));
+    }
+    down.assign(8, 0);
+    down[0] = 1;  // h[0] is 1 below
+    const auto matrix = [](const std::vector<float>& values, int64_t rows, int64_t cols) {
+      return Matrix{DType::kF32, rows, cols, reinterpret_cast<const std::byte*>(values.data())};
+    };
+    weights.output = matrix(output, 16, 8);
+    weights.predictor_down = matrix(down, 1, 8);
+    weights.predictor_up = matrix(up, 16, 1);
+    weights.output_norm = ones.data();
+  }
+
+  // Logits of one token, all components 1 after the norm.
+  std::vector<float> logits(const LmHeadOptions& head, size_t rows = 1) {
+    const ModelConfig c = small_config();
+    ThreadPool pool(2);
+    ResidentExperts experts;
+    KvCache cache(c, DType::kF32, 1, 8, 8);
+    State state(c, 8, 8, 1);
+    const std::vector<BatchItem> batch(rows, {.logits = true});
+    std::fill_n(state.x.data(), 8 * rows, 1.0f);
+    Step step{c, weights, pick_kernels(), pool, experts, cache, state, batch, head};
+    const std::span<const float> out = lm_head(step);
+    seen = state.agreement;
+    computed = state.stats.head_rows;
+    return {out.begin(), out.end()};
+  }
+
+  std::vector<float> output, up, down, ones = std::vector<float>(8, 1.0f);
+  Weights weights;
+  LmHeadAgreement seen;
+  uint64_t computed = 0;
+};
+
+TEST_F(LmHeadTest, SkippedRowsAreMinusInfinityAndOthersAsInTheDenseHead) {
+  const std::vector<float> dense = logits({});
+  EXPECT_EQ(computed, 16u);
+  const std::vector<float> sparse =
+      logits({.mode = LmHead::kSparse, .threshold = 5.5f, .floor = 1, .always = {9, 15}});
+  EXPECT_EQ(computed, 5u);
+  for (size_t v = 0; v < 16; ++v) {
+    const bool kept = v < 3 || v == 9 || v == 15;
+    EXPECT_EQ(sparse[v], kept ? dense[v] : -HUGE_VALF) << v;
+  }
+}
+
+TEST_F(LmHeadTest, TheFloorKeepsTheLargestScores) {
+  const std::vector<float> sparse = logits({.mode = LmHead::kSparse, .threshold = 100, .floor = 6});
+  EXPECT_EQ(computed, 6u);
+  for (size_t v = 0; v < 16; ++v) EXPECT_EQ(std::isfinite(sparse[v]), v < 6) << v;
+  logits({.mode = LmHead::kSparse, .threshold = 100, .floor = 1000});
+  EXPECT_EQ(computed, 16u);
+}
+
+TEST_F(LmHeadTest, DenseForSeveralRowsAndWithoutPredictor) {
+  logits({.mode = LmHead::kSparse, .threshold = 5.5f, .floor = 1}, 2);
+  EXPECT_EQ(computed, 32u);
+  weights.predictor_up = {};
+  logits({.mode = LmHead::kSparse, .threshold = 5.5f, .floor = 1});
+  EXPECT_EQ(computed, 16u);
+}
+
+TEST_F(LmHeadTest, CheckCountsWhatSparseWouldKeep) {
+  const std::vector<float> dense = logits({});
+  const auto best = std::ranges::max_element(dense) - dense.begin();
+  EXPECT_EQ(logits({.mode = LmHead::kCheck, .threshold = 5.5f, .floor = 1}), dense);
+  EXPECT_EQ(seen.steps, 1u);
+  EXPECT_EQ(seen.best_kept, best < 3 ? 1u : 0u);
+  EXPECT_EQ(seen.top20_kept, 3u);  // of the 16 there are
 }
 
 }  // namespace

@@ -31,6 +31,11 @@ State::State(const ModelConfig& c, int64_t T, int64_t context, int threads)
       pair_q8(T * c.experts_used, c.hidden, std::min(c.experts, T * c.experts_used)),
       vocab_(c.vocab) {}
 
+float* State::head_scores() {
+  if (head_scores_.size() == 0) head_scores_ = floats(vocab_);
+  return head_scores_.data();
+}
+
 float* State::logits(int64_t rows) {
   const auto need = static_cast<size_t>(rows * vocab_);
   if (logits_.size() < need) logits_ = AlignedBuffer<float>(need);

@@ -7,6 +7,7 @@
 #include "base/aligned.h"
 #include "model/config.h"
 #include "model/linear.h"
+#include "model/lm_head.h"
 #include "model/stats.h"
 
 namespace st {
@@ -40,15 +41,18 @@ struct State {
   AlignedBuffer<float> down;      // (T * k, D)
   ExpertPlan plan;
   Stats stats;
+  LmHeadAgreement agreement;
   Q8Buffer q8;       // the input of the current projection
   Q8Buffer pair_q8;  // (T * k, D) the same for the experts
 
   // (rows, V); grows to the largest number of rows asked for.
   float* logits(int64_t rows);
+  // (V) scores of the predictor; made when first asked for.
+  float* head_scores();
 
  private:
   int64_t vocab_;
-  AlignedBuffer<float> logits_;
+  AlignedBuffer<float> logits_, head_scores_;
 };
 
 }  // namespace st

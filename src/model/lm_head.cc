@@ -1,0 +1,132 @@
+#include "model/lm_head.h"
+
+#include <algorithm>
+#include <atomic>
+#include <cmath>
+#include <functional>
+#include <limits>
+#include <numeric>
+
+#include "model/forward.h"
+#include "model/linear.h"
+
+namespace st {
+namespace {
+
+constexpr float kSkipped = -std::numeric_limits<float>::infinity();
+constexpr int64_t kRows = 1024;  // of the vocabulary that a thread takes at a time
+
+void dense(Step& s, const float* h, int64_t rows, float* logits) {
+  const Projection output[] = {{s.weights.output, logits}};
+  project(s.kernels, s.pool, h, rows, s.config.hidden, output, s.state.q8);
+  s.state.stats.head_rows += static_cast<uint64_t>(rows * s.config.vocab);
+  s.state.stats.weight_bytes += s.weights.output.bytes();
+}
+
+// The input of the head's rows: quantised if its weights want that.
+Activations prepare(Step& s, Q8Buffer& buffer, const Matrix& w, const float* x) {
+  Activations in{.tokens = 1, .cols = w.cols, .x = x};
+  if (wants_q8(w.type)) in.rows = buffer.quantize(s.kernels, s.pool, x, 1, w.cols);
+  return in;
+}
+
+// score[v] = Up (Down h) for all rows; +infinity for those that are always computed. scores: (V)
+void predict(Step& s, const float* h, float* scores) {
+  const Matrix& down_w = s.weights.predictor_down;
+  const Matrix& up_w = s.weights.predictor_up;
+  std::vector<float> low(static_cast<size_t>(down_w.rows));
+  const Projection down[] = {{down_w, low.data()}};
+  project(s.kernels, s.pool, h, 1, s.config.hidden, down, s.state.q8);
+  const Projection up[] = {{up_w, scores}};
+  project(s.kernels, s.pool, low.data(), 1, up_w.cols, up, s.state.q8);
+  for (const int32_t v : s.head.always) scores[v] = std::numeric_limits<float>::infinity();
+  s.state.stats.weight_bytes += down_w.bytes() + up_w.bytes();
+}
+
+// The threshold that lets `floor` rows through, if the given one lets fewer.
+float effective_threshold(Step& s, const float* scores) {
+  const int64_t V = s.config.vocab;
+  int64_t above = 0;
+  for (int64_t v = 0; v < V; ++v) above += scores[v] > s.head.threshold;
+  const int64_t floor = std::min(s.head.floor, V);
+  if (above >= floor) return s.head.threshold;
+  std::vector<float> sorted(scores, scores + V);
+  for (float& score : sorted) score = std::isnan(score) ? HUGE_VALF : score;
+  std::nth_element(sorted.begin(), sorted.begin() + (floor - 1), sorted.end(), std::greater<>());
+  // Just below the last one that must pass; equal scores pass together.
+  return std::nextafter(sorted[static_cast<size_t>(floor - 1)], kSkipped);
+}
+
+void sparse(Step& s, const float* h, float* logits) {
+  const int64_t V = s.config.vocab;
+  float* scores = s.state.head_scores();
+  predict(s, h, scores);
+  const float threshold = effective_threshold(s, scores);
+  const Activations in = prepare(s, s.state.q8, s.weights.output, h);
+  std::atomic<int64_t> computed = 0;
+  s.pool.parallel_for(V, kRows, [&](int64_t begin, int64_t end) {
+    std::vector<int32_t> index(static_cast<size_t>(end - begin));
+    int64_t count = 0;
+    for (int64_t v = begin; v < end; ++v) {
+      logits[v] = kSkipped;
+      index[static_cast<size_t>(count)] = static_cast<int32_t>(v);
+      count += !(scores[v] <= threshold);  // a NaN must show
+    }
+    std::vector<float> values(static_cast<size_t>(count));
+    linear_indexed(s.kernels, s.weights.output, index.data(), count, in, values.data(), count);
+    for (int64_t i = 0; i < count; ++i) {
+      const auto at = static_cast<size_t>(i);
+      logits[index[at]] = values[at];
+    }
+    computed += count;
+  });
+  s.state.stats.head_rows += static_cast<uint64_t>(computed);
+  s.state.stats.weight_bytes += static_cast<uint64_t>(computed) * s.weights.output.stride();
+}
+
+void check(Step& s, const float* h, const float* logits) {
+  constexpr int64_t kTop = 20;
+  const int64_t V = s.config.vocab;
+  float* scores = s.state.head_scores();
+  predict(s, h, scores);
+  const float threshold = effective_threshold(s, scores);
+  std::vector<int32_t> order(static_cast<size_t>(V));
+  std::iota(order.begin(), order.end(), 0);
+  const int64_t top = std::min(kTop, V);
+  std::partial_sort(order.begin(), order.begin() + top, order.end(), [&](int32_t a, int32_t b) {
+    return logits[a] > logits[b] || (logits[a] == logits[b] && a < b);
+  });
+  LmHeadAgreement& seen = s.state.agreement;
+  ++seen.steps;
+  for (int64_t i = 0; i < top; ++i) {
+    const bool kept = scores[order[static_cast<size_t>(i)]] > threshold;
+    seen.top20_kept += kept;
+    if (i == 0) seen.best_kept += kept;
+  }
+}
+
+}  // namespace
+
+std::span<const float> lm_head(Step& s) {
+  const int64_t D = s.config.hidden;
+  float* h = s.state.h.data();
+  int64_t rows = 0;
+  for (int64_t t = 0; t < s.tokens(); ++t) {
+    if (!s.batch[static_cast<size_t>(t)].logits) continue;
+    s.kernels.rms_norm(s.state.x.data() + t * D, s.weights.output_norm, s.config.rms_eps, D,
+                       h + rows++ * D);
+  }
+  if (s.observer) (*s.observer)("norm", -1, s.state.h.span().first(static_cast<size_t>(rows * D)));
+  if (rows == 0) return {};
+  float* logits = s.state.logits(rows);
+  const bool one = rows == 1 && s.weights.predictor_up;
+  if (one && s.head.mode == LmHead::kSparse) {
+    sparse(s, h, logits);
+  } else {
+    dense(s, h, rows, logits);
+    if (one && s.head.mode == LmHead::kCheck) check(s, h, logits);
+  }
+  return {logits, static_cast<size_t>(rows * s.config.vocab)};
+}
+
+}  // namespace st
