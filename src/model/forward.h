@@ -44,6 +44,10 @@ struct Step {
 inline void project(Step& s, const float* x, int64_t cols,
                     std::initializer_list<Projection> projections) {
   project(s.kernels, s.pool, x, s.tokens(), cols, projections, s.state.q8);
+  for (const Projection& p : projections) {
+    s.state.stats.weight_bytes += p.w.bytes();
+    s.state.stats.multiply_adds += static_cast<uint64_t>(s.tokens() * p.w.rows * cols);
+  }
 }
 
 // Runs the batch; returns the logits (rows, V) of the items that want them, in batch order; valid
