@@ -164,10 +164,10 @@ def main():
     """Command line; see the top of the file."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("model", help="GGUF file")
-    parser.add_argument("--library", required=True, help="folder with libllama.*so, libggml*.so")
+    parser.add_argument("--library", dest="folder", required=True, help="folder with libllama.*so, libggml*.so")
     args = parser.parse_args()
     try:
-        bench = Bench(args.library, args.model)
+        bench = Bench(args.folder, args.model)
         print(json.dumps(bench.about()), flush=True)
         for line in sys.stdin:
             print(json.dumps(bench.command(line)), flush=True)

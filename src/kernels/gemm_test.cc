@@ -440,6 +440,81 @@ TEST_P(Gemm, SumRowsShowsNan) {
   }
 }
 
+// A regrouped down matrix gives what the full matrix product with the same quantised h gives.
+TEST_P(Gemm, SumColumnsMatchesDoublePrecision) {
+  constexpr int64_t kF = 96;
+  std::mt19937 random(8);
+  for (DType type : {DType::kQ8_0, DType::kQ4_0}) {
+    const auto block_bytes = static_cast<int64_t>(dtype_info(type).block_bytes);
+    for (int64_t cols : {32, 64, 96, 128, 160, 544}) {
+      // (cols, F) in the order of a file, and split, to be decoded here.
+      std::vector<std::byte> blocks(static_cast<size_t>(cols * kF / kBlock * block_bytes));
+      for (std::byte& b : blocks) b = static_cast<std::byte>(random());
+      for (size_t i = 0; i < blocks.size(); i += static_cast<size_t>(block_bytes)) {
+        const auto d = static_cast<uint16_t>(0x2C00 + random() % 0x400);
+        std::memcpy(&blocks[i], &d, 2);
+      }
+      std::vector<std::byte> split(blocks.size());
+      split_blocks(type, blocks.data(), 0, cols * kF / kBlock, cols, kF, split.data());
+      const Matrix down = {type, cols, kF, split.data()};
+      std::vector<std::byte> regrouped(neuron_rows_bytes(type, cols, kF));
+      regroup_by_neuron(type, blocks.data(), cols, kF, regrouped.data());
+      const Matrix neurons = {type, kF, cols, regrouped.data()};
+
+      Activations h(1, kF, static_cast<unsigned>(cols));
+      std::vector<int32_t> index;
+      for (int32_t j = 0; j < kF; ++j) {  // the second block is empty, the others are sparse
+        int8_t& q = h.q[static_cast<size_t>(j)];
+        if (j / kBlock == 1 || random() % 3 != 0) q = 0;
+        if (q != 0) index.push_back(j);
+      }
+      const auto sum = type == DType::kQ8_0 ? k.sum_columns_q8_0 : k.sum_columns_q4_0;
+      const auto call = [&](int64_t begin, int64_t end, float* y) {
+        sum(neuron_rows(neurons), index.data(), static_cast<int64_t>(index.size()), h.q.data(),
+            h.d.data(), cols, begin, end, y);
+      };
+      std::vector<float> y(static_cast<size_t>(cols) + 1, -77), parts = y;
+      call(0, cols, y.data());
+      EXPECT_EQ(y.back(), -77);
+      for (int64_t c = 0; c < cols; ++c) {
+        double want = 0, size = 0;
+        for (int64_t j = 0; j < kF; ++j) {
+          const double term = value(down, c, j) * h.value(type, 0, j);
+          want += term;
+          size += std::fabs(term);
+        }
+        ASSERT_NEAR(y[static_cast<size_t>(c)], want, size * 0x1p-21 + 1e-30)
+            << k.name << ' ' << dtype_name(type) << ' ' << cols << ' ' << c;
+      }
+      for (int64_t c = 0; c < cols; c += 128) call(c, std::min(cols, c + 128), parts.data());
+      ASSERT_EQ(std::memcmp(parts.data(), y.data(), y.size() * sizeof(float)), 0);
+    }
+  }
+}
+
+TEST_P(Gemm, FindNonzero) {
+  const float nan = std::nanf("");
+  std::mt19937 random(9);
+  for (int64_t n = 0; n <= 70; ++n) {
+    std::vector<float> x(static_cast<size_t>(n));
+    std::vector<int32_t> want;
+    for (size_t i = 0; i < x.size(); ++i) {
+      const float choices[] = {0.0f, -0.0f, 1e-45f, -3, nan, 0.0f};
+      x[i] = choices[random() % 6];
+      if (x[i] != 0) want.push_back(static_cast<int32_t>(i) + 5);
+    }
+    std::vector<int32_t> index(x.size() + 16);
+    std::vector<float> values(x.size() + 16);
+    const int64_t found = k.find_nonzero(x.data(), n, 5, index.data(), values.data());
+    index.resize(static_cast<size_t>(found));
+    ASSERT_EQ(index, want) << k.name << ' ' << n;
+    for (size_t i = 0; i < want.size(); ++i) {
+      const float v = x[static_cast<size_t>(want[i] - 5)];
+      ASSERT_EQ(std::bit_cast<uint32_t>(values[i]), std::bit_cast<uint32_t>(v));
+    }
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Tables, Gemm, testing::ValuesIn(usable_kernels()),
                          [](const auto& table) { return std::string(table.param->name); });
 

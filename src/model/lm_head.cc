@@ -20,6 +20,7 @@ void dense(Step& s, const float* h, int64_t rows, float* logits) {
   const Projection output[] = {{s.weights.output, logits}};
   project(s.kernels, s.pool, h, rows, s.config.hidden, output, s.state.q8);
   s.state.stats.head_rows += static_cast<uint64_t>(rows * s.config.vocab);
+  s.state.stats.multiply_adds += static_cast<uint64_t>(rows * s.config.vocab * s.config.hidden);
   s.state.stats.weight_bytes += s.weights.output.bytes();
 }
 
@@ -41,6 +42,8 @@ void predict(Step& s, const float* h, float* scores) {
   project(s.kernels, s.pool, low.data(), 1, up_w.cols, up, s.state.q8);
   for (const int32_t v : s.head.always) scores[v] = std::numeric_limits<float>::infinity();
   s.state.stats.weight_bytes += down_w.bytes() + up_w.bytes();
+  s.state.stats.multiply_adds +=
+      static_cast<uint64_t>(down_w.rows * down_w.cols + up_w.rows * up_w.cols);
 }
 
 // The threshold that lets `floor` rows through, if the given one lets fewer.
@@ -81,6 +84,7 @@ void sparse(Step& s, const float* h, float* logits) {
     computed += count;
   });
   s.state.stats.head_rows += static_cast<uint64_t>(computed);
+  s.state.stats.multiply_adds += static_cast<uint64_t>(computed * s.config.hidden);
   s.state.stats.weight_bytes += static_cast<uint64_t>(computed) * s.weights.output.stride();
 }
 

@@ -1,5 +1,7 @@
 #include <algorithm>
 #include <atomic>
+#include <optional>
+#include <vector>
 
 #include "model/forward.h"
 #include "model/linear.h"
@@ -120,15 +122,14 @@ void Experts::gate_up(Group& g, int64_t begin, int64_t end) {
   up_rows_ += few ? up_of_few(g, begin, end) : up_of_many(g, begin, end);
 }
 
-// Token by token, or for two and more at once: only the rows that some of them need.
+// Token by token, only the rows that it needs. Returns how many rows some token needs.
 int64_t Experts::up_of_few(Group& g, int64_t begin, int64_t end) {
   Active active(end - begin);
   std::vector<float> up(active.index.size());
-  int64_t rows = 0;
+  std::vector<uint8_t> needed(static_cast<size_t>(end - begin));
   for (int64_t p = g.begin; p < g.end; ++p) {
     float* h = hidden(p);
     active.find(s.kernels, h + begin, end - begin, begin);
-    rows = std::max(rows, active.count);
     Activations in{.tokens = 1, .cols = D, .x = h_of(p)};
     if (h_q8.q != nullptr) {
       const int64_t t = plan.token[static_cast<size_t>(p)];
@@ -138,10 +139,12 @@ int64_t Experts::up_of_few(Group& g, int64_t begin, int64_t end) {
     linear_indexed(s.kernels, g.expert.up, active.index.data(), active.count, in, up.data(),
                    active.count);
     for (int64_t i = 0; i < active.count; ++i) {
-      h[active.index[static_cast<size_t>(i)]] *= up[static_cast<size_t>(i)];
+      const int32_t j = active.index[static_cast<size_t>(i)];
+      h[j] *= up[static_cast<size_t>(i)];
+      needed[static_cast<size_t>(j - begin)] = 1;
     }
   }
-  return rows;
+  return std::ranges::count(needed, 1);
 }
 
 int64_t Experts::up_of_many(Group& g, int64_t begin, int64_t end) {
@@ -160,10 +163,10 @@ void Experts::down(const Group& g, int64_t begin, int64_t end) {
   const bool q4 = w.type == DType::kQ4_0;
   if (g.expert.layout == DownLayout::kOutputs) {
     Activations in{.tokens = g.pairs(), .cols = F, .x = hidden(g.begin)};
-    Q8Buffer buffer(is_split(w.type) ? in.tokens : 0, F);
-    if (is_split(w.type)) {
+    std::optional<Q8Buffer> buffer;
+    if (is_split(w.type)) {  // only where D has no whole blocks, so that nothing was regrouped
       ThreadPool here(1);
-      in.rows = buffer.quantize(s.kernels, here, in.x, in.tokens, F);
+      in.rows = buffer.emplace(in.tokens, F).quantize(s.kernels, here, in.x, in.tokens, F);
     }
     return linear_rows(s.kernels, w, begin, end, in, s.state.down.data() + g.begin * D + begin, D);
   }

@@ -12,7 +12,6 @@ namespace st {
 namespace {
 
 constexpr int kQuads = kBlock / 4;  // of four values
-constexpr int kGemmRows = 32;       // rows whose chains are kept on the stack
 constexpr int kGemmTileRows = 4;    // rows whose accumulators are in registers
 
 // Block b of `blocks` comes this far in arrays that are ordered by chain.
@@ -102,7 +101,7 @@ void gemm_tiles(const UnpackedRows& w, int64_t rows, const Q8Tiles& x, int64_t t
   const int64_t length = chain_length(blocks);
   const int64_t tile_places = kChains * length;
   // Chains are added up as sum_chains() does: (0 + 1) + (2 + 3).
-  VecF first[kGemmRows][V], second[kGemmRows][V];
+  VecF first[kUnpackedRows][V], second[kUnpackedRows][V];
   for (int chain = 0; chain < kChains; ++chain) {
     const int64_t count = (blocks - chain + kChains - 1) / kChains;
     const int64_t place = tile * tile_places + chain * length;

@@ -54,7 +54,7 @@ struct Ahead {
   }
 };
 
-// W: how a block type is read: W::load(w, row, b, n, cols) gives `low` and `high`, W::dot.
+// W: how a block type is read, see blocks-inl.h.
 template <typename W, int G, int T>
 struct BlockTile {
   const QuantRows& w;

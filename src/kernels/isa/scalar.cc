@@ -2,6 +2,7 @@
 #include <cfloat>
 #include <cmath>
 
+#include "kernels/generic/find-nonzero-inl.h"
 #include "kernels/isa/tables.h"
 #include "tensor/blocks.h"
 #include "tensor/float16.h"
@@ -79,16 +80,6 @@ void sum_columns_block(const NeuronRows& w, const int32_t* index, int64_t count,
     }
     y[c] = static_cast<float>(sum);
   }
-}
-
-int64_t find_nonzero(const float* x, int64_t n, int32_t from, int32_t* index, float* values) {
-  int64_t found = 0;
-  for (int64_t i = 0; i < n; ++i) {  // without branches: which are zero is hard to predict
-    index[found] = from + static_cast<int32_t>(i);
-    values[found] = x[i];
-    found += x[i] != 0;
-  }
-  return found;
 }
 
 template <auto decode, typename Value>

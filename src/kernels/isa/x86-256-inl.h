@@ -2,6 +2,7 @@
 
 #include <immintrin.h>
 
+#include "kernels/generic/find-nonzero-inl.h"
 #include "kernels/isa/x86-inl.h"
 
 namespace st {
@@ -148,16 +149,6 @@ void store_transposed(const VecF* v, int64_t stride, int64_t rows, int64_t token
   for (int64_t r = 0; r < rows; ++r) {
     for (int64_t t = 0; t < tokens; ++t) y[t * y_stride + r] = v[r * stride][t];
   }
-}
-
-int64_t find_nonzero(const float* x, int64_t n, int32_t from, int32_t* index, float* values) {
-  int64_t found = 0;
-  for (int64_t i = 0; i < n; ++i) {  // without branches: which are zero is hard to predict
-    index[found] = from + static_cast<int32_t>(i);
-    values[found] = x[i];
-    found += x[i] != 0;
-  }
-  return found;
 }
 
 // Four rows of bytes: q[k] becomes the dwords of bytes 4 k .. 4 k + 3 of each 128-bit part, a byte
