@@ -7,11 +7,13 @@
 // same ones, which makes the bits equal whatever the number of tokens.
 
 #include "kernels/generic/blocks-inl.h"
+#include "kernels/generic/fetch-inl.h"
 
 namespace st {
 namespace {
 
-constexpr int kGroup = 4;  // rows whose block sums share a vector
+constexpr int kGroup = 4;         // rows whose block sums share a vector
+constexpr int kLinesAhead = 128;  // how far memory runs ahead of arithmetic
 
 // The activations of one step, n <= kChains blocks from block b on.
 struct StepInput {
@@ -31,26 +33,24 @@ struct StepInput {
   }
 };
 
-// Asks for the rows of the next tile, a share at every step, one row after the other: hardware
-// prefetchers see through an ascending order, not through rows side by side.
+// The rows of one call, the last one again past the end.
 template <typename W>
-struct Ahead {
-  const int64_t* row;  // the next one to begin
-  const int64_t* end;
-  const uint8_t* line = nullptr;
-  int64_t left = 0;  // bytes of the current row
+struct GemvRows {
+  const QuantRows& w;
+  const int32_t* index;  // may be null: the first ones
+  int64_t count;
+  int64_t cols;
 
-  ST_INLINE void advance(const QuantRows& w, int64_t cols, int lines) {
-    for (; lines > 0; --lines) {
-      if (left <= 0) {
-        if (row == end) return;
-        line = w.q + W::offset(*row++, 0, cols);
-        left = cols / kBlock * W::kBlockBytes;
-      }
-      __builtin_prefetch(line);
-      line += 64;
-      left -= 64;
+  ST_INLINE int64_t row(int64_t i) const {
+    const int64_t clamped = i < count ? i : count - 1;
+    return index == nullptr ? clamped : int64_t{index[clamped]};
+  }
+  ST_INLINE const uint8_t* quants(int64_t i) const {
+    if (index != nullptr) {  // else hardware sees them coming
+      const uint16_t* d = w.d + row(i) * (cols / kBlock);
+      for (int64_t b = 0; b < cols / kBlock; b += 32) fetch_line(d + b);
     }
+    return w.q + W::offset(row(i), 0, cols);
   }
 };
 
@@ -61,15 +61,14 @@ struct BlockTile {
   const Q8Rows& x;
   int64_t cols;
 
-  // rows: the G * kGroup rows of this tile; next: those to fetch meanwhile.
-  ST_INLINE void run(const int64_t* rows, const int64_t* next, int64_t t0, float* y,
+  // rows: the G * kGroup rows of this tile.
+  ST_INLINE void run(const int64_t* rows, Fetch<GemvRows<W>>& fetch, int64_t t0, float* y,
                      int64_t y_stride, int count) const {
     const int64_t blocks = cols / kBlock;
     VecF sums[G][T] = {};
-    Ahead<W> ahead{next, next + G * kGroup};
     int64_t b = 0;
-    for (; b + kChains <= blocks; b += kChains) step(rows, ahead, t0, b, kChains, sums);
-    if (b < blocks) step(rows, ahead, t0, b, static_cast<int>(blocks - b), sums);
+    for (; b + kChains <= blocks; b += kChains) step(rows, fetch, t0, b, kChains, sums);
+    if (b < blocks) step(rows, fetch, t0, b, static_cast<int>(blocks - b), sums);
     for (int t = 0; t < T; ++t) {
       for (int g = 0; g < G; ++g) {
         store_rows(y + (t0 + t) * y_stride + g * kGroup, sum_chains(sums[g][t]),
@@ -78,10 +77,10 @@ struct BlockTile {
     }
   }
 
-  ST_INLINE void step(const int64_t* rows, Ahead<W>& ahead, int64_t t0, int64_t b, int n,
+  ST_INLINE void step(const int64_t* rows, Fetch<GemvRows<W>>& fetch, int64_t t0, int64_t b, int n,
                       VecF (&sums)[G][T]) const {
     const int64_t blocks = cols / kBlock;
-    if (t0 == 0) ahead.advance(w, cols, G * W::kSumVecs * kGroup * kBytes / 64);
+    if (t0 == 0) fetch.advance(G * W::kSumVecs * kGroup * kBytes / 64);
     StepInput in[T];
     for (int t = 0; t < T; ++t) {
       in[t] = StepInput::template load<W>(x, (t0 + t) * blocks + b, n);
@@ -107,46 +106,37 @@ struct BlockTile {
   }
 };
 
+// Rows i .. i + G * kGroup of the call.
 template <typename W, int G>
-void gemv_rows(const QuantRows& w, const int64_t (&now)[G * kGroup],
-               const int64_t (&next)[G * kGroup], int count, const Q8Rows& x, int64_t tokens,
-               int64_t cols, float* y, int64_t y_stride) {
+void gemv_tile(const GemvRows<W>& rows, Fetch<GemvRows<W>>& fetch, int64_t i, const Q8Rows& x,
+               int64_t tokens, float* y, int64_t y_stride) {
+  constexpr int kTile = G * kGroup;
+  int64_t tile[kTile];
+  for (int k = 0; k < kTile; ++k) tile[k] = rows.row(i + k);
+  const int count = rows.count - i < kTile ? static_cast<int>(rows.count - i) : kTile;
   int64_t t = 0;
   for (; t + 2 <= tokens; t += 2) {
-    BlockTile<W, G, 2>{w, x, cols}.run(now, next, t, y, y_stride, count);
+    BlockTile<W, G, 2>{rows.w, x, rows.cols}.run(tile, fetch, t, y + i, y_stride, count);
   }
-  if (t < tokens) BlockTile<W, G, 1>{w, x, cols}.run(now, next, t, y, y_stride, count);
-}
-
-// Rows i .. i + G * kGroup of the call, the last one again past the end.
-template <typename W, int G>
-void gemv_tile(const QuantRows& w, const int32_t* index, int64_t i, int64_t rows, const Q8Rows& x,
-               int64_t tokens, int64_t cols, float* y, int64_t y_stride) {
-  constexpr int kTile = G * kGroup;
-  const auto row = [&](int64_t at) {
-    const int64_t clamped = at < rows ? at : rows - 1;
-    return index == nullptr ? clamped : int64_t{index[clamped]};
-  };
-  int64_t now[kTile], next[kTile];
-  for (int k = 0; k < kTile; ++k) {
-    now[k] = row(i + k);
-    next[k] = row(i + kTile + k);
+  if (t < tokens) {
+    BlockTile<W, G, 1>{rows.w, x, rows.cols}.run(tile, fetch, t, y + i, y_stride, count);
   }
-  const int count = rows - i < kTile ? static_cast<int>(rows - i) : kTile;
-  gemv_rows<W, G>(w, now, next, count, x, tokens, cols, y + i, y_stride);
 }
 
 template <typename W>
-void gemv_block(const QuantRows& w, const int32_t* index, int64_t rows, const Q8Rows& x,
+void gemv_block(const QuantRows& w, const int32_t* index, int64_t count, const Q8Rows& x,
                 int64_t tokens, int64_t cols, float* y, int64_t y_stride) {
   constexpr int kTile = kGemvGroups * kGroup;
+  const GemvRows<W> rows{w, index, count, cols};
+  const int64_t bytes = cols / kBlock * W::kBlockBytes;
+  Fetch<GemvRows<W>> fetch = index != nullptr ? Fetch<GemvRows<W>>{rows, 0, count, bytes}
+                                              : Fetch<GemvRows<W>>{rows, 0, 1, count * bytes, true};
+  fetch.advance(kLinesAhead);
   int64_t i = 0;
-  for (; rows - i > kTile - kGroup; i += kTile) {
-    gemv_tile<W, kGemvGroups>(w, index, i, rows, x, tokens, cols, y, y_stride);
+  for (; count - i > kTile - kGroup; i += kTile) {
+    gemv_tile<W, kGemvGroups>(rows, fetch, i, x, tokens, y, y_stride);
   }
-  for (; i < rows; i += kGroup) {
-    gemv_tile<W, 1>(w, index, i, rows, x, tokens, cols, y, y_stride);
-  }
+  for (; i < count; i += kGroup) gemv_tile<W, 1>(rows, fetch, i, x, tokens, y, y_stride);
 }
 
 }  // namespace

@@ -32,7 +32,6 @@ VecF load(const float* p, int64_t n = kLanes, VecF rest = VecF{}) {
   return first(n) ? _mm256_maskload_ps(p, (__m256i)first(n)) : rest;
 }
 VecI load(const int32_t* p) { return (VecI)load32(p); }
-void store(int32_t* p, VecI v) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), (__m256i)v); }
 void store(float* p, VecF v, int64_t n = kLanes) {
   n == kLanes ? _mm256_storeu_ps(p, v) : _mm256_maskstore_ps(p, (__m256i)first(n), v);
 }

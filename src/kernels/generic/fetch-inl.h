@@ -1,0 +1,42 @@
+// Software prefetch of rows, a share at every step of other work: one row after the other, because
+// hardware prefetchers see through an ascending order, not through rows side by side.
+#pragma once
+
+#include <cstdint>
+
+namespace st {
+namespace {
+
+// Into the second-level cache: what waits in the small first level pushes out what is in use.
+ST_INLINE void fetch_line(const void* p) { __builtin_prefetch(p, 0, 2); }
+
+// Rows [i, end) of `rows`, `bytes` bytes each from rows.quants(i) on.
+template <typename Rows>
+struct Fetch {
+  const Rows& rows;
+  int64_t i, end;
+  int64_t bytes;
+  bool near = false;  // into the first level: faster if all is one run of memory
+  const uint8_t* line = nullptr;
+  int64_t left = 0;  // bytes of the current row
+
+  ST_INLINE void advance(int lines) {
+    for (; lines > 0; --lines) {
+      if (left <= 0) {
+        if (i >= end) return;
+        line = rows.quants(i++);
+        left = bytes;
+      }
+      if (near) {
+        __builtin_prefetch(line);
+      } else {
+        fetch_line(line);
+      }
+      line += 64;
+      left -= 64;
+    }
+  }
+};
+
+}  // namespace
+}  // namespace st
