@@ -32,7 +32,7 @@ struct Engine::Impl {
         config(architecture.read_config(file.metadata(), {.gating = options.gating}, notices)),
         tokenizer(read_gguf_vocab(file.metadata())),
         kernels(pick_kernels(options.kernels)),
-        pool(options.threads > 0 ? options.threads : default_threads()),
+        pool(options.threads),
         store(file),
         weights(architecture.load(store, experts, config)),
         context(options.context > 0 ? options.context : config.context),
