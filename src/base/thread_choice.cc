@@ -49,7 +49,7 @@ ThreadChoice choose_threads(int wanted, const Topology& topology, std::span<cons
   if (wanted > 0) {
     choice.reason = "as asked";
   } else {
-    choice.reason = big.size() > static_cast<size_t>(cores) ? "one per core" : "one per CPU";
+    choice.reason = "one per core";
     if (big.size() < usable.size()) choice.reason += ", big cores only";
     if (paid < cores) choice.reason += fmt::format(", within the CPU quota of {:.2f}", *quota);
   }
