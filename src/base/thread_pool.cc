@@ -43,7 +43,9 @@ class Spinner {
 
 }  // namespace
 
-ThreadPool::ThreadPool(int threads) : ThreadPool(choose_threads(threads)) {}
+// One thread has no workers to find a place for.
+ThreadPool::ThreadPool(int threads)
+    : ThreadPool(threads == 1 ? ThreadChoice{} : choose_threads(threads)) {}
 
 ThreadPool::ThreadPool(const ThreadChoice& choice) : cpus_(choice.cpus), spin_(!choice.crowded) {
   workers_.reserve(static_cast<size_t>(std::max(choice.threads - 1, 0)));

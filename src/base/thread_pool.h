@@ -32,6 +32,8 @@ class ThreadPool {
   ThreadPool& operator=(const ThreadPool&) = delete;
 
   int threads() const { return static_cast<int>(workers_.size()) + 1; }
+  // How often the workers were called so far, modulo 2^32: each time costs some microseconds.
+  uint32_t calls() const { return epoch_.load(std::memory_order_relaxed); }
 
   // Calls body(thread, threads) on the calling thread, as thread 0, and on every worker that comes
   // before that call has returned; waits for those who came. So the caller must be able to do all
