@@ -83,7 +83,8 @@ struct PerplexityArgs {
 };
 
 struct InspectArgs {
-  std::string model;
+  std::string model;  // empty: the system
+  bool system = false;
   bool tensors = false;
   bool json = false;
 };
@@ -102,7 +103,7 @@ struct BenchArgs {
   std::vector<int64_t> generate{128};
   std::vector<std::pair<int64_t, int64_t>> prompt_generate;
   std::vector<int64_t> depth{0};
-  std::vector<int64_t> threads{0};  // 0: one per CPU
+  std::vector<int64_t> threads{0};  // 0: as choose_threads() says
   std::vector<int64_t> micro_batch{512};
   BenchOptions options;
   BenchFormat format = BenchFormat::kMarkdown;

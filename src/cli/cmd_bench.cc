@@ -55,7 +55,7 @@ std::vector<BenchTest> tests_at(const BenchArgs& args, int64_t depth) {
 }
 
 Probe probe_with(const BenchArgs& args, int64_t threads) {
-  ThreadPool pool(threads > 0 ? static_cast<int>(threads) : default_threads());
+  ThreadPool pool(static_cast<int>(threads));
   return probe(pick_kernels(args.model.kernels), pool);
 }
 

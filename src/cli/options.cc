@@ -135,7 +135,7 @@ CLI::App* add_convert(CLI::App& app, ConvertArgs& args) {
       ->add_option("--lm-head-predictor", o.predictor, "model_lm_head.pt or .safetensors to merge")
       ->type_name("FILE");
   convert->add_flag("--dry-run", o.dry_run, "check everything and show the plan; write nothing");
-  convert->add_option("-t,--threads", o.threads, "threads")->check(CLI::Range(1, 1024));
+  convert->add_option("-t,--threads", o.threads, kThreadsHelp)->check(CLI::Range(1, 1024));
   convert->add_flag("!--no-progress", args.progress, "no progress bars");
   convert->callback([&o] {
     if (o.outfile.empty() && !o.dry_run) throw CLI::RequiredError("--outfile");
@@ -166,7 +166,7 @@ CLI::App* add_quantize(CLI::App& app, QuantizeArgs& args) {
           "F16, BF16, Q8_0 or Q4_0")
       ->required()
       ->type_name("TYPE");
-  quantize->add_option("threads", o.threads, "threads")->check(CLI::Range(1, 1024));
+  quantize->add_option("threads", o.threads, kThreadsHelp)->check(CLI::Range(1, 1024));
   quantize->add_flag("!--no-progress", args.progress, "no progress bars");
   return quantize;
 }
@@ -200,7 +200,7 @@ CLI::App* add_synth(CLI::App& app, SynthArgs& args) {
                 o.type = *type;
                 return {};
               });
-  synth->add_option("-t,--threads", o.threads, "threads")->check(CLI::Range(1, 1024));
+  synth->add_option("-t,--threads", o.threads, kThreadsHelp)->check(CLI::Range(1, 1024));
   synth->add_flag("!--no-progress", args.progress, "no progress bars");
   return synth;
 }
@@ -239,10 +239,17 @@ CLI::App* add_perplexity(CLI::App& app, PerplexityArgs& args) {
 }
 
 CLI::App* add_inspect(CLI::App& app, InspectArgs& args) {
-  CLI::App* inspect = app.add_subcommand("inspect", "what is in a GGUF file");
-  inspect->add_option("model", args.model, "GGUF file")->required()->type_name("FILE");
+  CLI::App* inspect = app.add_subcommand("inspect", "what is in a GGUF file, or --system");
+  CLI::Option* model = inspect->add_option("model", args.model, "GGUF file")->type_name("FILE");
+  inspect
+      ->add_flag("--system", args.system,
+                 "instead: this machine, what limits us on it, and what we chose to use")
+      ->excludes(model);
   inspect->add_flag("--tensors", args.tensors, "list every tensor");
   inspect->add_flag("--json", args.json, "machine-readable");
+  inspect->callback([&args, model] {
+    if (!args.system && args.model.empty()) throw CLI::RequiredError(model->get_name());
+  });
   return inspect;
 }
 

@@ -57,7 +57,7 @@ CLI::App* add_bench(CLI::App& app, BenchArgs& args) {
       ->type_name("P,N");
   add_numbers(*bench, "-d,--n-depth", "tokens already in the context (default: 0)", kTokens,
               args.depth);
-  add_numbers(*bench, "-t,--threads", "threads (default: one per CPU)", {1, 1024}, args.threads)
+  add_numbers(*bench, "-t,--threads", kThreadsHelp, {1, 1024}, args.threads)
       ->envname("SMALLTHINKER_THREADS");
   bench->add_option("-b,--batch-size", args.options.batch, "prompt tokens per step")
       ->check(CLI::Range(1, 1 << 20))

@@ -8,6 +8,9 @@
 
 namespace st {
 
+inline constexpr const char* kThreadsHelp =
+    "threads (default: one per big core we may use, see 'inspect --system')";
+
 // An option whose text is checked and stored by `read`, which returns what is wrong.
 template <typename Read>
 CLI::Option* add_checked(CLI::App& app, const std::string& names, const std::string& help,

@@ -32,7 +32,7 @@ struct Engine::Impl {
         config(architecture.read_config(file.metadata(), {.gating = options.gating}, notices)),
         tokenizer(read_gguf_vocab(file.metadata())),
         kernels(pick_kernels(options.kernels)),
-        pool(options.threads > 0 ? options.threads : default_threads()),
+        pool(options.threads),
         store(file),
         weights(architecture.load(store, experts, config)),
         context(options.context > 0 ? options.context : config.context),
@@ -77,7 +77,9 @@ struct Engine::Impl {
   std::span<const float> evaluate_micro(std::span<const BatchItem> batch) {
     Step step{config, weights, kernels, pool, experts, cache, state, batch, options.head};
     if (observer) step.observer = &observer;
+    const uint32_t calls = pool.calls();
     const std::span<const float> out = forward(architecture, step);
+    state.stats.pool_calls += pool.calls() - calls;
     const auto good = [](float x) { return std::isfinite(x) || x == -HUGE_VALF; };
     const bool sparse = options.head.mode == LmHead::kSparse;  // which marks rows with -infinity
     if (!std::ranges::all_of(out, [&](float x) { return sparse ? good(x) : std::isfinite(x); })) {

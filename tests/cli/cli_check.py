@@ -117,6 +117,38 @@ def text_tools(st, gguf, models):
     st.refuses("id out of range", "detokenize", "-m", gguf, 99999, code=2)
 
 
+def system(st):
+    """What inspect --system says of this machine, against what the operating system tells Python."""
+    allowed = sorted(os.sched_getaffinity(0))
+    text = st("inspect", "--system")
+    check(text.returncode == 0 and not text.stderr and len(text.stdout.splitlines()) <= 24, "inspect --system")
+    info = json.loads(st("inspect", "--system", "--json").stdout)
+    check(info["allowed_cpus"] == allowed, f"allowed CPUs: {info['allowed_cpus']}")
+    check(1 <= info["threads"] <= len(allowed), f"default threads {info['threads']}")
+    check(info["kernels"] == info["usable_kernels"][0] and "scalar" in info["usable_kernels"], "kernels")
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    check(info["memory_total"] == memory, f"memory {info['memory_total']}, want {memory}")
+    for name, value in (("CPU ", ""), ("kernels", info["kernels"]), ("threads", str(info["threads"])),
+                        ("memory limit", ""), ("CPU quota", ""), ("cores", "")):
+        check(any(line.startswith(name) and value in line for line in text.stdout.splitlines()),
+              f"inspect --system has {name}: {text.stdout}")
+    os.sched_setaffinity(0, allowed[-1:])
+    try:
+        one = json.loads(st("inspect", "--system", "--json").stdout)
+        check(one["allowed_cpus"] == allowed[-1:] and one["threads"] == 1, "one CPU allowed, one thread")
+    finally:
+        os.sched_setaffinity(0, allowed)
+    openmp = {"OMP_NUM_THREADS": "77", "OMP_THREAD_LIMIT": "1", "OMP_PROC_BIND": "close", "OMP_PLACES": "{0}",
+              "GOMP_CPU_AFFINITY": "0", "OMP_WAIT_POLICY": "passive"}
+    other = json.loads(st("inspect", "--system", "--json", env=openmp).stdout)
+    check([other[k] for k in ("threads", "allowed_cpus")] == [info[k] for k in ("threads", "allowed_cpus")],
+          "OpenMP settings change nothing")
+    libraries = subprocess.run(["ldd", st.binary], capture_output=True, text=True).stdout
+    check("gomp" not in libraries and "libomp" not in libraries, "no OpenMP library")
+    st.refuses("inspect of nothing", "inspect", code=2)
+    st.refuses("inspect of two things", "inspect", "x.gguf", "--system", code=2)
+
+
 def other_tools(st, gguf, models, folder):
     result = st("perplexity", "-m", gguf, "-f", models / "valid.txt", "-c", 512, "--chunks", 8)
     check(result.returncode == 0 and "PPL = 3" in result.stdout, f"perplexity: {result.stdout}{result.stderr}")
@@ -124,6 +156,7 @@ def other_tools(st, gguf, models, folder):
     check(info["metadata"]["smallthinker.block_count"] == 8 and len(info["tensors"]) == info["tensor_count"],
           "inspect --json")
     check("token_embd.weight" in st("inspect", gguf, "--tensors").stdout, "inspect --tensors")
+    system(st)
     out = folder / "logits.npy"
     for arguments, rows in (([], 1), (["--all"], 3)):
         check(st("logits", "-m", gguf, "--tokens", "1,2,3", *arguments, "-o", out).returncode == 0, "logits")
