@@ -15,6 +15,7 @@
 #include "base/memory.h"
 #include "base/reader.h"
 #include "base/thread_pool.h"
+#include "base/units.h"
 
 namespace st {
 namespace {
@@ -203,6 +204,22 @@ TEST(Threads, ManySmallRunsInARow) {
     if (i % 1000 == 0) ::usleep(20'000);  // long enough for the workers to fall asleep
   }
   for (const int64_t sum : sums) EXPECT_EQ(sum, int64_t{5000} * 4999 / 2);
+}
+
+TEST(Units, SizesAsPeopleWriteThem) {
+  constexpr uint64_t kMiB = 1 << 20;
+  EXPECT_EQ(parse_bytes("0"), 0u);
+  EXPECT_EQ(parse_bytes("4096"), 4096u);
+  EXPECT_EQ(parse_bytes("7B"), 7u);
+  for (const char* text : {"512MiB", "512M", "512mb", "512 MiB", "0.5GiB", "0.5g"}) {
+    EXPECT_EQ(parse_bytes(text), 512 * kMiB) << text;
+  }
+  EXPECT_EQ(parse_bytes("8G"), 8192 * kMiB);
+  EXPECT_EQ(parse_bytes("2TiB"), (uint64_t{2} << 40));
+  for (const char* text : {"", "G", "-1", "1X", "1GG", "1GiBs", "1 2", "nan", "inf", "1e99", "0x10",
+                           "9000000000G", "1..5", "8 iB"}) {
+    EXPECT_EQ(parse_bytes(text), std::nullopt) << text;
+  }
 }
 
 TEST(Memory, IsZeroUntilTouched) {

@@ -65,6 +65,15 @@ std::span<const uint16_t> RoutingTrace::chosen(int64_t pass, int64_t layer) cons
   return std::span(chosen_).subspan(p.begin + static_cast<size_t>(layer) * n, n);
 }
 
+RoutingTrace RoutingTrace::without_first(int64_t passes) const {
+  RoutingTrace rest(shape_);
+  for (int64_t p = passes; p < this->passes(); ++p) {
+    const auto n = static_cast<size_t>(tokens(p) * shape_.used * shape_.layers);
+    rest.add_pass(tokens(p), std::span(chosen_).subspan(passes_[static_cast<size_t>(p)].begin, n));
+  }
+  return rest;
+}
+
 RoutingTrace read_routing_trace(const ByteSource& source) {
   Reader in(source);
   if (in.get<std::array<char, 8>>("the header") != kMagic) {

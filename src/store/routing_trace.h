@@ -45,6 +45,9 @@ class RoutingTrace {
   // (tokens, used)
   std::span<const uint16_t> chosen(int64_t pass, int64_t layer) const;
 
+  // What is left after the first `passes`.
+  RoutingTrace without_first(int64_t passes) const;
+
  private:
   struct Pass {
     int64_t tokens;
