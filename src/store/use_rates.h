@@ -7,6 +7,9 @@
 // expectation maximisation on a mixture). A text that stays on its topic is thus judged by long
 // spans, one that wanders by short ones, and nobody has to tune it.
 //
+// While less has been seen than a span is long, its average counts all tokens alike, so that the
+// first ones already say something.
+//
 // Not for concurrent use.
 #pragma once
 
@@ -33,7 +36,7 @@ class UseRates {
 
   // The average over the longest span, (layers, experts): what is worth keeping beyond this run.
   std::span<const float> long_rates() const { return averages_.back(); }
-  // Begins with these, (layers, experts), in every span.
+  // Begins with these, (layers, experts), in every span, as if a few dozen tokens had been seen.
   void set_rates(std::span<const float> rates);
 
   static constexpr std::array<double, 3> kHalfLives{1, 32, 256};  // tokens
@@ -43,6 +46,7 @@ class UseRates {
   void learn(int64_t layer, std::span<const int32_t> experts);
 
   int64_t experts_;
+  std::vector<double> seen_;                                    // tokens, of each layer
   std::array<std::vector<float>, kHalfLives.size()> averages_;  // (layers, experts) each
   std::array<double, kHalfLives.size()> weights_;
 };
