@@ -297,10 +297,18 @@ TEST(UseRates, AreSharesOfTheTokens) {
   EXPECT_NEAR(rates.rate(0, 1), 0.25, 0.1);
   EXPECT_NEAR(rates.rate(0, 2), 0.75, 0.1);
   EXPECT_NEAR(rates.rate(0, 3), 0, 0.01);
+  // The first tokens already say something, in every span.
+  UseRates young(1, 4, 2);
+  for (int i = 0; i < 16; ++i) young.ask(0, std::vector<int32_t>{0, 1}, {}, 1);
+  EXPECT_NEAR(young.long_rates()[0], 0.83, 0.02);  // (8 x 0.5 + 16) / 24
+  EXPECT_NEAR(young.long_rates()[2], 0.17, 0.02);
   // A batch counts as its tokens.
   UseRates batch(1, 4, 2);
   batch.ask(0, std::vector<int32_t>{0, 1, 2}, std::vector<int32_t>{4000, 1000, 3000}, 4000);
   for (int64_t e = 0; e < 4; ++e) EXPECT_NEAR(batch.rate(0, e), rates.rate(0, e), 0.1);
+  for (const double weight : batch.weights()) EXPECT_NEAR(weight, 1.0 / 3, 1e-9);
+  batch.ask(0, std::vector<int32_t>{0, 3}, std::vector<int32_t>{2, 2}, 2);
+  for (const double weight : batch.weights()) EXPECT_NEAR(weight, 1.0 / 3, 1e-9);
 }
 
 TEST(UseRates, LearnWhichSpanPredicts) {
