@@ -12,6 +12,7 @@
 #include "base/memory.h"
 #include "base/reader.h"
 #include "base/testing.h"
+#include "base/units.h"
 
 namespace st {
 namespace {
@@ -145,6 +146,22 @@ TEST(Json, NamesTheKeyAtFault) {
   EXPECT_EQ(message_of([&] { find_bool(object, "n", true); }), "n: want true or false, got 3");
   EXPECT_EQ(message_of([&] { int_array(parse_json("[0, 2]"), "layout", 0, 1); }),
             "layout[1]: want an integer in 0..1, got 2");
+}
+
+TEST(Units, SizesAsPeopleWriteThem) {
+  constexpr uint64_t kMiB = 1 << 20;
+  EXPECT_EQ(parse_bytes("0"), 0u);
+  EXPECT_EQ(parse_bytes("4096"), 4096u);
+  EXPECT_EQ(parse_bytes("7B"), 7u);
+  for (const char* text : {"512MiB", "512M", "512mb", "512 MiB", "0.5GiB", "0.5g"}) {
+    EXPECT_EQ(parse_bytes(text), 512 * kMiB) << text;
+  }
+  EXPECT_EQ(parse_bytes("8G"), 8192 * kMiB);
+  EXPECT_EQ(parse_bytes("2TiB"), (uint64_t{2} << 40));
+  for (const char* text : {"", "G", "-1", "1X", "1GG", "1GiBs", "1 2", "nan", "inf", "1e99", "0x10",
+                           "9000000000G", "1..5", "8 iB"}) {
+    EXPECT_EQ(parse_bytes(text), std::nullopt) << text;
+  }
 }
 
 TEST(Memory, IsZeroUntilTouched) {

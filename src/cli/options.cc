@@ -87,6 +87,7 @@ CLI::App* add_run(CLI::App& app, RunArgs& args) {
   CLI::App* run = app.add_subcommand("run", "generate text from a prompt");
   add_model(*run, args.model);
   add_lm_head(*run, args.model);
+  add_record_routing(*run, args.model);
   add_text(*run, args.text);
   run->add_option("-n,--predict,--n-predict", args.generate.max_tokens,
                   "tokens to generate; -1: until the model ends")
@@ -232,6 +233,7 @@ CLI::App* add_perplexity(CLI::App& app, PerplexityArgs& args) {
   CLI::App* perplexity = app.add_subcommand("perplexity", "how well the model predicts a text");
   args.model.context = 512;
   add_model(*perplexity, args.model);
+  add_record_routing(*perplexity, args.model);
   perplexity->add_option("-f,--file", args.file, "the text")->required()->type_name("FILE");
   perplexity->add_option("--chunks", args.windows, "evaluate only the first N windows of -c tokens")
       ->check(CLI::Range(1, 1 << 27));
@@ -290,6 +292,7 @@ Command parse_command_line(std::vector<std::string> arguments) {
   LogitsArgs logits;
   BenchArgs bench;
   VerifyArgs verify;
+  CacheSimArgs cache_sim;
   CLI::App* is_run = add_run(app, run);
   CLI::App* is_convert = add_convert(app, convert);
   CLI::App* is_quantize = add_quantize(app, quantize);
@@ -301,6 +304,7 @@ Command parse_command_line(std::vector<std::string> arguments) {
   CLI::App* is_logits = add_logits(app, logits);
   CLI::App* is_bench = add_bench(app, bench);
   CLI::App* is_verify = add_verify(app, verify);
+  CLI::App* is_cache_sim = add_cache_sim(app, cache_sim);
   CLI::App* is_version = app.add_subcommand("version", "print the version");
   CLI::App* is_help = app.add_subcommand("help", "show help, also: help COMMAND");
   std::string topic;
@@ -332,6 +336,7 @@ Command parse_command_line(std::vector<std::string> arguments) {
   if (*is_logits) return logits;
   if (*is_bench) return bench;
   if (*is_verify) return verify;
+  if (*is_cache_sim) return cache_sim;
   if (*is_version) return PrintArgs{"smallthinker " ST_VERSION "\n"};
   if (topic.empty()) {  // app.help() would show the help of `help`
     return PrintArgs{

@@ -35,7 +35,11 @@ void add_lm_head(CLI::App& app, ModelArgs& args);
 // The model settings with -t, -c, -b and -ub.
 void add_model(CLI::App& app, ModelArgs& args);
 
+// --record-routing, for commands that run a model for long.
+void add_record_routing(CLI::App& app, ModelArgs& args);
+
 CLI::App* add_bench(CLI::App& app, BenchArgs& args);
 CLI::App* add_verify(CLI::App& app, VerifyArgs& args);
+CLI::App* add_cache_sim(CLI::App& app, CacheSimArgs& args);
 
 }  // namespace st

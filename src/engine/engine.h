@@ -67,6 +67,7 @@ class Engine {
 
   // Called with intermediate values; for tests and tools. Empty to stop.
   void observe(Observer observer);
+  void observe_routing(RoutingObserver observer);
 
  private:
   struct Impl;

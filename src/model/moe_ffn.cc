@@ -250,8 +250,10 @@ void Experts::run() {
         },
         work);
   };
-  share(F, kNeurons, kPieces, [&](Group& g, int64_t begin, int64_t end) { gate_up(g, begin, end); });
-  share(D, kColumns, kPieces / 2, [&](Group& g, int64_t begin, int64_t end) { down(g, begin, end); });
+  share(F, kNeurons, kPieces,
+        [&](Group& g, int64_t begin, int64_t end) { gate_up(g, begin, end); });
+  share(D, kColumns, kPieces / 2,
+        [&](Group& g, int64_t begin, int64_t end) { down(g, begin, end); });
   s.pool.parallel_for(
       D, kColumns, [&](int64_t begin, int64_t end) { combine(begin, end); },
       static_cast<int64_t>(plan.token.size()) * D);
