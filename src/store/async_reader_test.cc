@@ -1,0 +1,3 @@
+#include "store/async_reader.h"
+
+#include <gtest/gtest.h>
