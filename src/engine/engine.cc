@@ -17,8 +17,8 @@ struct Engine::Impl {
   const KernelTable& kernels;
   ThreadPool pool;
   WeightStore store;
-  ResidentExperts experts;
   Weights weights;
+  ResidentExperts experts;
   int64_t context;
   KvCache cache;
   State state;
@@ -35,7 +35,8 @@ struct Engine::Impl {
         kernels(pick_kernels(options.kernels)),
         pool(options.threads),
         store(file),
-        weights(architecture.load(store, experts, config)),
+        weights(architecture.load(store, config)),
+        experts(weights.experts),
         context(options.context > 0 ? options.context : config.context),
         cache(config, cache_type(), options.sequences, context, micro_batch()),
         state(config, micro_batch(), context, pool.threads()) {

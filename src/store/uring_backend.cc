@@ -1,0 +1,151 @@
+#include "store/read_backend.h"
+
+#ifndef ST_HAVE_URING
+
+namespace st {
+std::unique_ptr<ReadBackend> make_uring_backend(int, std::string& reason) {
+  reason = "built without liburing";
+  return nullptr;
+}
+}  // namespace st
+
+#else
+
+#include <liburing.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cerrno>
+#include <cstring>
+#include <ctime>
+
+namespace st {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr uint64_t kWake = UINT64_MAX;  // user data of what only interrupts a wait()
+constexpr unsigned kFileSlots = 64;     // more files are read unregistered
+constexpr unsigned kKernelThreads = 8;  // for reads through the page cache
+constexpr std::chrono::milliseconds kBacklogPause{1};
+
+// The submission side is used by start(), wake() and shutdown(), the completion side by wait(): the
+// two share nothing but the kernel.
+class UringBackend final : public ReadBackend {
+ public:
+  explicit UringBackend(int depth) {
+    // `depth` pieces, and as many entries for wakes and cancellation.
+    error_ = ::io_uring_queue_init(static_cast<unsigned>(2 * depth), &ring_, 0);
+    if (error_ != 0) return;
+    open_ = true;
+    // Waiting with a deadline while others submit (Linux 5.11).
+    if ((ring_.features & IORING_FEAT_EXT_ARG) == 0) error_ = -ENOSYS;
+    unsigned limits[2] = {kKernelThreads, kKernelThreads};
+    ::io_uring_register_iowq_max_workers(&ring_, limits);  // best effort
+    has_slots_ = ::io_uring_register_files_sparse(&ring_, kFileSlots) == 0;
+  }
+
+  ~UringBackend() override {
+    if (open_) ::io_uring_queue_exit(&ring_);
+  }
+
+  int error() const { return error_; }
+  std::string_view name() const override { return "io_uring"; }
+
+  void register_file(int fd) override {
+    if (!has_slots_ || slots_.size() == kFileSlots) return;
+    const auto slot = static_cast<unsigned>(slots_.size());
+    if (::io_uring_register_files_update(&ring_, slot, &fd, 1) == 1) slots_.push_back(fd);
+  }
+
+  void start(std::span<const ReadPiece> pieces) override {
+    for (const ReadPiece& piece : pieces) {
+      io_uring_sqe* entry = ::io_uring_get_sqe(&ring_);
+      if (!entry) {  // the kernel has not taken what it was given: see submit()
+        submit();
+        entry = ::io_uring_get_sqe(&ring_);
+      }
+      const auto slot = std::find(slots_.begin(), slots_.end(), piece.fd);
+      const bool registered = slot != slots_.end();
+      const int file = registered ? static_cast<int>(slot - slots_.begin()) : piece.fd;
+      ::io_uring_prep_read(entry, file, piece.data, piece.bytes, piece.offset);
+      // What goes through the page cache may be copied on the spot, by the thread that submits:
+      // let a thread of the kernel do that.
+      entry->flags = static_cast<uint8_t>((registered ? IOSQE_FIXED_FILE : 0) |
+                                          (piece.cached ? IOSQE_ASYNC : 0));
+      ::io_uring_sqe_set_data64(entry, piece.tag);
+    }
+    submit();
+  }
+
+  void wait(SteadyTime until, std::vector<PieceResult>& done) override {
+    io_uring_cqe* entry = nullptr;
+    if (::io_uring_peek_cqe(&ring_, &entry) != 0) {
+      const auto now = Clock::now();
+      if (until <= now) return;
+      const auto pause = std::chrono::nanoseconds(until - now).count();
+      __kernel_timespec limit{pause / 1000000000, pause % 1000000000};
+      if (::io_uring_wait_cqe_timeout(&ring_, &entry, &limit) != 0) return;  // late, or interrupted
+    }
+    unsigned head = 0, count = 0;
+    io_uring_for_each_cqe(&ring_, head, entry) {
+      ++count;
+      if (entry->user_data == kWake) {
+        woken_ = false;
+      } else {
+        done.push_back({static_cast<uint32_t>(entry->user_data), entry->res});
+      }
+    }
+    ::io_uring_cq_advance(&ring_, count);
+  }
+
+  void wake() override {
+    if (woken_.exchange(true)) return;
+    if (io_uring_sqe* entry = ::io_uring_get_sqe(&ring_)) {
+      ::io_uring_prep_nop(entry);
+      ::io_uring_sqe_set_data64(entry, kWake);
+      submit();
+    }
+  }
+
+  void shutdown() override {
+    if (io_uring_sqe* entry = ::io_uring_get_sqe(&ring_)) {
+      ::io_uring_prep_cancel64(entry, 0, IORING_ASYNC_CANCEL_ANY | IORING_ASYNC_CANCEL_ALL);
+      ::io_uring_sqe_set_data64(entry, kWake);
+      submit();
+    }
+  }
+
+ private:
+  // The kernel may be short of memory for a moment; what it did not take stays in the queue. It
+  // must take it before anybody waits for it.
+  void submit() {
+    while (::io_uring_sq_ready(&ring_) > 0) {
+      const int n = ::io_uring_submit(&ring_);
+      if (n == 0 || (n < 0 && n != -EINTR)) {
+        timespec pause{0, std::chrono::nanoseconds(kBacklogPause).count()};
+        ::nanosleep(&pause, nullptr);
+      }
+    }
+  }
+
+  io_uring ring_{};
+  bool open_ = false;
+  int error_ = 0;
+  bool has_slots_ = false;
+  std::vector<int> slots_;          // registered descriptors, by slot
+  std::atomic<bool> woken_{false};  // a wake is on its way
+};
+
+}  // namespace
+
+std::unique_ptr<ReadBackend> make_uring_backend(int depth, std::string& reason) {
+  auto backend = std::make_unique<UringBackend>(depth);
+  if (backend->error() == 0) return backend;
+  reason = std::strerror(-backend->error());
+  return nullptr;
+}
+
+}  // namespace st
+
+#endif
