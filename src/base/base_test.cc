@@ -8,6 +8,11 @@
 #include <nlohmann/json.hpp>
 #include <numeric>
 
+#define XXH_INLINE_ALL
+#define XXH_VECTOR 0  // the scalar code
+#include <xxhash.h>
+
+#include "base/checksum.h"
 #include "base/cpu.h"
 #include "base/error.h"
 #include "base/file.h"
@@ -203,6 +208,23 @@ TEST(Threads, ManySmallRunsInARow) {
     if (i % 1000 == 0) ::usleep(20'000);  // long enough for the workers to fall asleep
   }
   for (const int64_t sum : sums) EXPECT_EQ(sum, int64_t{5000} * 4999 / 2);
+}
+
+// The values are in files: they must never change, and be the same on every CPU.
+TEST(Checksum, IsXxh3) {
+  EXPECT_EQ(checksum({}), 0x2D06800538D394C2u);
+  std::vector<std::byte> bytes(70'001);
+  uint32_t x = 1;
+  for (std::byte& b : bytes) b = static_cast<std::byte>((x = x * 1664525 + 1013904223) >> 24);
+  for (const size_t n : {1, 3, 8, 16, 17, 128, 129, 240, 241, 1024, 4096, 65'536, 70'001}) {
+    EXPECT_EQ(checksum(std::span(bytes).first(n)), XXH3_64bits(bytes.data(), n)) << n;
+  }
+  const uint64_t right = checksum(bytes);
+  for (size_t bit = 0; bit < bytes.size() * 8; bit += 997) {
+    bytes[bit / 8] ^= std::byte{1} << (bit % 8);
+    EXPECT_NE(checksum(bytes), right);
+    bytes[bit / 8] ^= std::byte{1} << (bit % 8);
+  }
 }
 
 TEST(Memory, IsZeroUntilTouched) {
