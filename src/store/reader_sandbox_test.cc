@@ -172,7 +172,7 @@ class StuckMemory {
 
 TEST_F(ReaderSandbox, StuckInTheKernel) {
   for (const Backend backend : {Backend::kPread, Backend::kUring}) {
-    StuckMemory stuck(1 << 18);
+    StuckMemory stuck(2 << 18);
     if (!stuck.usable()) GTEST_SKIP() << "needs userfaultfd";
     AsyncReader::Options cached = options(backend);
     cached.direct = false;
@@ -185,7 +185,7 @@ TEST_F(ReaderSandbox, StuckInTheKernel) {
               path_ + ": bytes 0..200000: no answer from the device for 100 ms");
     EXPECT_TRUE(result.buffer_busy);
 
-    const Ticket cancelled = reader.submit({file, 0, kBytes, stuck.data()});
+    const Ticket cancelled = reader.submit({file, 0, kBytes, stuck.data() + (1 << 18)});
     const auto start = std::chrono::steady_clock::now();
     std::thread waiting([&] { result = reader.await(cancelled); });
     reader.cancel_all();
