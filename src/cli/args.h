@@ -33,6 +33,8 @@ struct ModelArgs {
   float lm_head_threshold = 0;
   int64_t lm_head_floor = 256;
   std::string kernels;
+  uint64_t memory = 0;         // budget in bytes; 0: none
+  std::string hot_set;         // file; empty: none
   std::string record_routing;  // file for a routing trace; empty: none
   bool verbose = false;
   bool progress = true;

@@ -5,6 +5,7 @@
 #include "cli/interrupt.h"
 #include "cli/model_args.h"
 #include "cli/prompt.h"
+#include "cli/receipt.h"
 #include "cli/report.h"
 #include "cli/routing_recording.h"
 
@@ -34,7 +35,12 @@ void print_timings(const Engine& engine, const GenerateResult& result, double lo
                100 * static_cast<double>(seen.best_kept) / steps,
                5 * static_cast<double>(seen.top20_kept) / steps);
   }
-  fmt::print(stderr, "peak memory {:>10}\n", format_bytes(peak_memory_bytes()));
+  if (const auto memory = engine.memory()) {
+    print_receipt(*memory, result.prompt_tokens + result.generated_tokens,
+                  result.prompt_seconds + result.generation_seconds);
+  } else {
+    fmt::print(stderr, "peak memory {:>10}\n", format_bytes(peak_memory_bytes()));
+  }
 }
 
 }  // namespace

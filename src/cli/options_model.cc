@@ -1,3 +1,4 @@
+#include "base/units.h"
 #include "cli/options_parts.h"
 
 namespace st {
@@ -38,6 +39,13 @@ std::string read_cache_type(const std::string& text, ModelArgs& args) {
   return {};
 }
 
+std::string read_memory(const std::string& text, ModelArgs& args) {
+  const auto bytes = parse_bytes(text);
+  if (!bytes || *bytes == 0) return "want a size such as 512MiB or 8G";
+  args.memory = *bytes;
+  return {};
+}
+
 }  // namespace
 
 CLI::Option* add_model_settings(CLI::App& app, ModelArgs& args) {
@@ -53,6 +61,13 @@ CLI::Option* add_model_settings(CLI::App& app, ModelArgs& args) {
   app.add_option("--cpu", args.kernels, "force a kernel set: avx512, avxvnni, avx2, scalar")
       ->envname("SMALLTHINKER_CPU")
       ->type_name("NAME");
+  add_checked(app, "--memory",
+              "budget of the whole process, such as 1GiB: experts beyond it stay in the file until "
+              "they are needed",
+              [&args](const std::string& text) { return read_memory(text, args); });
+  app.add_option("--hot-set", args.hot_set,
+                 "with --memory: file that remembers between runs which experts are used most")
+      ->type_name("FILE");
   app.add_flag("-v,--verbose", args.verbose, "tell more on standard error");
   app.add_flag("!--no-progress", args.progress, "no progress bars");
   return model;

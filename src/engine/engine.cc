@@ -4,8 +4,15 @@
 #include <cmath>
 
 #include "base/error.h"
+#include "base/file.h"
+#include "store/hot_set.h"
 
 namespace st {
+namespace {
+
+constexpr int64_t kLimitedContext = 4096;  // unless asked for, with a budget
+
+}  // namespace
 
 struct Engine::Impl {
   EngineOptions options;
@@ -18,13 +25,17 @@ struct Engine::Impl {
   ThreadPool pool;
   WeightStore store;
   Weights weights;
-  ResidentExperts experts;
+  std::optional<AsyncReader> reader;      // with a budget
+  std::unique_ptr<CachedExperts> cached;  // the same
+  std::unique_ptr<ExpertStore> resident;  // else
   int64_t context;
   KvCache cache;
   State state;
   Observer observer;
   RoutingObserver routing_observer;
   std::vector<float> logits;  // rows gathered over micro-batches
+  MemoryPlan plan;            // with a budget
+  int64_t positions = 0;      // seen so far by the longest sequence
 
   Impl(const std::string& path, EngineOptions opts)
       : options(std::move(opts)),
@@ -34,10 +45,9 @@ struct Engine::Impl {
         tokenizer(read_gguf_vocab(file.metadata())),
         kernels(pick_kernels(options.kernels)),
         pool(options.threads),
-        store(file),
+        store(file, options.memory > 0),
         weights(architecture.load(store, config)),
-        experts(weights.experts),
-        context(options.context > 0 ? options.context : config.context),
+        context(choose_context()),
         cache(config, cache_type(), options.sequences, context, micro_batch()),
         state(config, micro_batch(), context, pool.threads()) {
     if (tokenizer.size() > config.vocab) {
@@ -51,9 +61,76 @@ struct Engine::Impl {
     }
     options.head.always = tokenizer.vocab().end_of_generation;
     store.read_all(pool, options.progress);
+    if (options.memory > 0) {
+      limit_memory();
+    } else {
+      resident = std::make_unique<ResidentExperts>(weights.experts);
+    }
   }
 
-  int64_t micro_batch() const { return std::min(options.micro_batch, context); }
+  ~Impl() { save_hot_set(); }
+
+  int64_t choose_context() const {
+    if (options.context > 0) return options.context;
+    // Room is kept for a full context, so a long one would leave little for experts.
+    return options.memory > 0 ? std::min(config.context, kLimitedContext) : config.context;
+  }
+
+  int64_t micro_batch() const {
+    const int64_t wanted = std::min(options.micro_batch, context);
+    if (options.memory == 0) return wanted;
+    return micro_batch_within(options.memory, wanted, State::bytes_per_token(config));
+  }
+
+  void limit_memory() {
+    reader.emplace(
+        AsyncReader::Options{.log = [this](std::string_view line) { notices.emplace_back(line); }});
+    cached = std::make_unique<CachedExperts>(weights.experts, config.experts_used, *reader);
+    const auto rows = static_cast<uint64_t>(2 * config.vocab) * sizeof(float);
+    plan = {.budget = options.memory,
+            .resident = resident_memory(),
+            .scratch = rows + static_cast<uint64_t>(micro_batch()) * State::bytes_per_token(config),
+            .kv_full = cache.bytes(context),
+            .expert = cached->slot_bytes(),
+            .experts = cached->most(),
+            .fewest = cached->fewest()};
+    plan.check();
+    fit_memory();
+    if (!options.hot_set.empty()) load_hot_set();
+  }
+
+  // Room for experts beside the keys and values that there are, in steps.
+  void fit_memory() {
+    constexpr int64_t kStep = 256;
+    const int64_t rounded = std::min(context, (positions + kStep - 1) / kStep * kStep);
+    const int64_t room = plan.room(cache.bytes(rounded));
+    if (room != cached->room()) cached->resize(room);
+  }
+
+  // Tokens that may run at once: all their experts must find room in each layer.
+  int64_t tokens_at_once() const {
+    if (!cached || cached->room() >= config.experts) return micro_batch();
+    return std::min(micro_batch(), std::max<int64_t>(1, cached->room() / config.experts_used));
+  }
+
+  void load_hot_set() {
+    try {
+      cached->warm(parse_hot_set(read_text_file(options.hot_set), config.layers, config.experts));
+    } catch (const Error& e) {
+      if (e.code() != ErrorCode::kNotFound) throw e.within(printable(options.hot_set));
+    }
+  }
+
+  void save_hot_set() const {
+    if (!cached || options.hot_set.empty()) return;
+    try {
+      AtomicFile out(options.hot_set);
+      const std::string text = format_hot_set(cached->rates(), config.layers, config.experts);
+      out.write(std::as_bytes(std::span(text)));
+      out.commit();
+    } catch (const Error&) {  // it only makes the next start faster
+    }
+  }
 
   // A cache less precise than the weights would be the weakest link of an F32 model.
   DType cache_type() const {
@@ -77,6 +154,7 @@ struct Engine::Impl {
   }
 
   std::span<const float> evaluate_micro(std::span<const BatchItem> batch) {
+    ExpertStore& experts = cached ? static_cast<ExpertStore&>(*cached) : *resident;
     Step step{config, weights, kernels, pool, experts, cache, state, batch, options.head};
     if (observer) step.observer = &observer;
     if (routing_observer) step.routing_observer = &routing_observer;
@@ -122,6 +200,21 @@ bool Engine::has_predictor() const { return static_cast<bool>(impl_->weights.pre
 const LmHeadAgreement& Engine::head_agreement() const { return impl_->state.agreement; }
 const Stats& Engine::stats() const { return impl_->state.stats; }
 void Engine::reset_stats() { impl_->state.stats = {}; }
+
+std::optional<MemoryReport> Engine::memory() const {
+  if (!impl_->cached) return std::nullopt;
+  return MemoryReport{impl_->plan, impl_->cached->room(), impl_->cached->stats()};
+}
+
+void Engine::set_memory(uint64_t budget) {
+  if (!impl_->cached) fail(ErrorCode::kInvalidUsage, "the model was loaded without a budget");
+  MemoryPlan plan = impl_->plan;
+  plan.budget = budget;
+  plan.check();
+  impl_->plan = plan;
+  impl_->fit_memory();
+}
+
 void Engine::observe(Observer observer) { impl_->observer = std::move(observer); }
 void Engine::observe_routing(RoutingObserver observer) {
   impl_->routing_observer = std::move(observer);
@@ -129,7 +222,13 @@ void Engine::observe_routing(RoutingObserver observer) {
 
 std::span<const float> Engine::evaluate(std::span<const BatchItem> batch) {
   impl_->check(batch);
-  const auto step = static_cast<size_t>(impl_->micro_batch());
+  if (impl_->cached) {
+    for (const BatchItem& item : batch) {
+      impl_->positions = std::max<int64_t>(impl_->positions, item.position + 1);
+    }
+    impl_->fit_memory();
+  }
+  const auto step = static_cast<size_t>(impl_->tokens_at_once());
   if (batch.size() <= step && !batch.empty()) return impl_->evaluate_micro(batch);
   impl_->logits.clear();
   for (size_t begin = 0; begin < batch.size(); begin += step) {

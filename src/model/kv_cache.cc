@@ -25,6 +25,16 @@ KvCache::KvCache(const ModelConfig& config, DType type, int64_t sequences, int64
   memory_ = MemoryRegion(bytes);
 }
 
+uint64_t KvCache::bytes(int64_t positions) const {
+  constexpr uint64_t kPage = 4096;
+  const uint64_t row = row_bytes(type_, static_cast<uint64_t>(head_dim_));
+  uint64_t bytes = 0;
+  for (const LayerPlace& place : layers_) {
+    bytes += static_cast<uint64_t>(std::min(positions, place.capacity)) * row + kPage;
+  }
+  return 2 * static_cast<uint64_t>(sequences_ * kv_heads_) * bytes;
+}
+
 uint64_t KvCache::slot(const LayerPlace& place, int64_t sequence, int64_t head,
                        int64_t position) const {
   const int64_t index = (sequence * kv_heads_ + head) * place.capacity + position % place.capacity;

@@ -25,6 +25,8 @@ class KvCache {
   int64_t sequences() const { return sequences_; }
   int64_t context() const { return context_; }
   uint64_t reserved_bytes() const { return memory_.size(); }
+  // Memory that is in use once each sequence has stored so many positions.
+  uint64_t bytes(int64_t positions) const;
 
   // k, v: (K * d), the token's keys (rotated already) and values.
   void store(const KernelTable& kernels, int64_t layer, int64_t sequence, int64_t position,

@@ -17,7 +17,7 @@ std::unique_ptr<ReadBackend> make_uring_backend(int, std::string& reason) {
 #include <atomic>
 #include <cerrno>
 #include <cstring>
-#include <ctime>
+#include <thread>
 
 namespace st {
 namespace {
@@ -27,19 +27,19 @@ using Clock = std::chrono::steady_clock;
 constexpr uint64_t kWake = UINT64_MAX;  // user data of what only interrupts a wait()
 constexpr unsigned kFileSlots = 64;     // more files are read unregistered
 constexpr unsigned kKernelThreads = 8;  // for reads through the page cache
-constexpr std::chrono::milliseconds kBacklogPause{1};
+constexpr std::chrono::milliseconds kPause{1};
+constexpr int kAttempts = 100;
 
 // The submission side is used by start(), wake() and shutdown(), the completion side by wait(): the
 // two share nothing but the kernel.
 class UringBackend final : public ReadBackend {
  public:
   explicit UringBackend(int depth) {
-    // `depth` pieces, and as many entries for wakes and cancellation.
-    error_ = ::io_uring_queue_init(static_cast<unsigned>(2 * depth), &ring_, 0);
+    // Room for `depth` pieces, one wake and one cancellation: the queue is never full.
+    error_ = ::io_uring_queue_init(static_cast<unsigned>(depth) + 2, &ring_, 0);
     if (error_ != 0) return;
     open_ = true;
-    // Waiting with a deadline while others submit (Linux 5.11).
-    if ((ring_.features & IORING_FEAT_EXT_ARG) == 0) error_ = -ENOSYS;
+    error_ = try_out();
     unsigned limits[2] = {kKernelThreads, kKernelThreads};
     ::io_uring_register_iowq_max_workers(&ring_, limits);  // best effort
     has_slots_ = ::io_uring_register_files_sparse(&ring_, kFileSlots) == 0;
@@ -61,10 +61,6 @@ class UringBackend final : public ReadBackend {
   void start(std::span<const ReadPiece> pieces) override {
     for (const ReadPiece& piece : pieces) {
       io_uring_sqe* entry = ::io_uring_get_sqe(&ring_);
-      if (!entry) {  // the kernel has not taken what it was given: see submit()
-        submit();
-        entry = ::io_uring_get_sqe(&ring_);
-      }
       const auto slot = std::find(slots_.begin(), slots_.end(), piece.fd);
       const bool registered = slot != slots_.end();
       const int file = registered ? static_cast<int>(slot - slots_.begin()) : piece.fd;
@@ -101,31 +97,38 @@ class UringBackend final : public ReadBackend {
 
   void wake() override {
     if (woken_.exchange(true)) return;
-    if (io_uring_sqe* entry = ::io_uring_get_sqe(&ring_)) {
-      ::io_uring_prep_nop(entry);
-      ::io_uring_sqe_set_data64(entry, kWake);
-      submit();
-    }
+    io_uring_sqe* entry = ::io_uring_get_sqe(&ring_);
+    ::io_uring_prep_nop(entry);
+    ::io_uring_sqe_set_data64(entry, kWake);
+    submit();
   }
 
   void shutdown() override {
-    if (io_uring_sqe* entry = ::io_uring_get_sqe(&ring_)) {
-      ::io_uring_prep_cancel64(entry, 0, IORING_ASYNC_CANCEL_ANY | IORING_ASYNC_CANCEL_ALL);
-      ::io_uring_sqe_set_data64(entry, kWake);
-      submit();
-    }
+    io_uring_sqe* entry = ::io_uring_get_sqe(&ring_);
+    ::io_uring_prep_cancel64(entry, 0, IORING_ASYNC_CANCEL_ANY | IORING_ASYNC_CANCEL_ALL);
+    ::io_uring_sqe_set_data64(entry, kWake);
+    submit();
   }
 
  private:
-  // The kernel may be short of memory for a moment; what it did not take stays in the queue. It
-  // must take it before anybody waits for it.
+  // Some sandboxes let a ring be made and forbid its use. 0 or -errno.
+  int try_out() {
+    // Waiting with a deadline while others submit: Linux 5.11.
+    if ((ring_.features & IORING_FEAT_EXT_ARG) == 0) return -ENOSYS;
+    ::io_uring_prep_nop(::io_uring_get_sqe(&ring_));
+    const int n = ::io_uring_submit(&ring_);
+    if (n < 0) return n;
+    io_uring_cqe* entry = nullptr;
+    const int error = ::io_uring_wait_cqe(&ring_, &entry);
+    if (error == 0) ::io_uring_cqe_seen(&ring_, entry);
+    return error;
+  }
+
+  // The kernel may be short of memory for a moment. What it does not take even then stays in the
+  // queue for the next call, and is late.
   void submit() {
-    while (::io_uring_sq_ready(&ring_) > 0) {
-      const int n = ::io_uring_submit(&ring_);
-      if (n == 0 || (n < 0 && n != -EINTR)) {
-        timespec pause{0, std::chrono::nanoseconds(kBacklogPause).count()};
-        ::nanosleep(&pause, nullptr);
-      }
+    for (int attempt = 0; ::io_uring_sq_ready(&ring_) > 0 && attempt < kAttempts; ++attempt) {
+      if (::io_uring_submit(&ring_) <= 0) std::this_thread::sleep_for(kPause);
     }
   }
 
