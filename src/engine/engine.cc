@@ -83,6 +83,7 @@ struct Engine::Impl {
   }
 
   void limit_memory() {
+    file.expect_scattered_reads();
     reader.emplace(
         AsyncReader::Options{.log = [this](std::string_view line) { notices.emplace_back(line); }});
     cached = std::make_unique<CachedExperts>(weights.experts, config.experts_used, *reader);

@@ -57,21 +57,24 @@ WeightStore::Place& WeightStore::place(std::string_view name, const std::vector<
   const DType type = tensor.info->type;
   const uint64_t bytes = static_cast<uint64_t>(rows) * row_bytes(type, static_cast<uint64_t>(cols));
   const uint64_t step = regroup ? align(neuron_rows_bytes(type, rows, cols)) : bytes;
-  places_.push_back({tensor, first_byte, count, rows, cols, regroup, false, used_, step});
+  places_.push_back({tensor, first_byte, count, rows, cols, regroup, kNowhere, step});
   bytes_ += static_cast<uint64_t>(count) * bytes;
-  used_ += align(static_cast<uint64_t>(count) * step);
   return places_.back();
 }
 
-Matrix WeightStore::view(const Place& place) const {
-  return {place.tensor.info->type, place.rows, place.cols, memory_.data() + place.offset};
+// What is needed in memory, it alone takes room there.
+Matrix WeightStore::view(Place& p, bool in_memory) {
+  if (in_memory && p.offset == kNowhere) {
+    p.offset = used_;
+    used_ += align(static_cast<uint64_t>(p.count) * p.step);
+  }
+  const std::byte* data = p.offset == kNowhere ? nullptr : memory_.data() + p.offset;
+  return {p.tensor.info->type, p.rows, p.cols, data};
 }
 
 Matrix WeightStore::matrix(std::string_view name, int64_t rows, int64_t cols) {
-  Place& p =
-      place(name, {static_cast<uint64_t>(cols), static_cast<uint64_t>(rows)}, 0, 1, rows, cols);
-  p.streamed = false;
-  return view(p);
+  return view(
+      place(name, {static_cast<uint64_t>(cols), static_cast<uint64_t>(rows)}, 0, 1, rows, cols));
 }
 
 Matrix WeightStore::part(std::string_view name, int64_t n, int64_t first, int64_t rows,
@@ -82,11 +85,10 @@ Matrix WeightStore::part(std::string_view name, int64_t n, int64_t first, int64_
   return view(place(name, {static_cast<uint64_t>(n)}, byte, 1, rows, cols));
 }
 
-MatrixStack WeightStore::stack_at(Place& p) const {
-  p.streamed = stream_;
+MatrixStack WeightStore::stack_at(Place& p) {
   const uint64_t bytes = static_cast<uint64_t>(p.rows) *
                          row_bytes(p.tensor.info->type, static_cast<uint64_t>(p.cols));
-  return {.first = view(p),
+  return {.first = view(p, !stream_),
           .count = p.count,
           .step = p.step,
           .source = p.tensor.source,
@@ -113,12 +115,7 @@ MatrixStack WeightStore::neurons(std::string_view name, int64_t count, int64_t D
 MatrixRows WeightStore::rows(std::string_view name, int64_t rows, int64_t cols) {
   Place& p =
       place(name, {static_cast<uint64_t>(cols), static_cast<uint64_t>(rows)}, 0, 1, rows, cols);
-  MatrixRows result{view(p), p.tensor.source, p.tensor.info->offset};
-  if (stream_) {
-    p.streamed = true;
-    result.matrix.data = nullptr;
-  }
-  return result;
+  return {view(p, !stream_), p.tensor.source, p.tensor.info->offset};
 }
 
 void MatrixRows::read(int64_t row, float* out) const {
@@ -131,7 +128,7 @@ void MatrixRows::read(int64_t row, float* out) const {
 uint64_t WeightStore::streamed_bytes() const {
   uint64_t bytes = 0;
   for (const Place& p : places_) {
-    if (p.streamed) bytes += static_cast<uint64_t>(p.count * p.rows) *
+    if (p.offset == kNowhere) bytes += static_cast<uint64_t>(p.count * p.rows) *
                              row_bytes(p.tensor.info->type, static_cast<uint64_t>(p.cols));
   }
   return bytes;
@@ -157,7 +154,7 @@ std::vector<WeightStore::Piece> WeightStore::pieces() const {
   constexpr uint64_t kPlain = uint64_t{4} << 20, kSplitBlocks = 16384;
   std::vector<Piece> pieces;
   for (const Place& p : places_) {
-    if (p.streamed) continue;
+    if (p.offset == kNowhere) continue;
     const DType type = p.tensor.info->type;
     const uint64_t bytes =
         static_cast<uint64_t>(p.rows) * row_bytes(type, static_cast<uint64_t>(p.cols));

@@ -77,21 +77,22 @@ class WeightStore {
   uint64_t streamed_bytes() const;
 
  private:
+  static constexpr uint64_t kNowhere = UINT64_MAX;
+
   // `count` matrices (rows, cols) from `first_byte` of the tensor on.
   struct Place {
     GgufModel::Tensor tensor;
     uint64_t first_byte;
     int64_t count, rows, cols;
     bool regroup;
-    bool streamed;    // not to be read
-    uint64_t offset;  // into memory_
+    uint64_t offset;  // into memory_; kNowhere: stays in the file
     uint64_t step;    // bytes from one matrix to the next
   };
   struct Piece;
   Place& place(std::string_view name, const std::vector<uint64_t>& ne, uint64_t first_byte,
                int64_t count, int64_t rows, int64_t cols, bool regroup = false);
-  Matrix view(const Place& place) const;
-  MatrixStack stack_at(Place& place) const;
+  Matrix view(Place& place, bool in_memory = true);
+  MatrixStack stack_at(Place& place);
   std::vector<Piece> pieces() const;
   void read(const Piece& piece, std::vector<std::byte>& scratch) const;
 
