@@ -1,7 +1,10 @@
 #include "engine/engine.h"
 
+#include <malloc.h>
+
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include "base/error.h"
 #include "base/file.h"
@@ -10,7 +13,9 @@
 namespace st {
 namespace {
 
-constexpr int64_t kLimitedContext = 4096;  // unless asked for, with a budget
+// With a budget:
+constexpr int64_t kLimitedContext = 4096;  // unless asked for
+constexpr int64_t kFew = 8;                // tokens for which scratch is kept between prompts
 
 }  // namespace
 
@@ -84,28 +89,40 @@ struct Engine::Impl {
 
   void limit_memory() {
     file.expect_scattered_reads();
+    ::malloc_trim(0);  // what parsing left behind
     reader.emplace(
         AsyncReader::Options{.log = [this](std::string_view line) { notices.emplace_back(line); }});
     cached = std::make_unique<CachedExperts>(weights.experts, config.experts_used, *reader);
     const auto rows = static_cast<uint64_t>(2 * config.vocab) * sizeof(float);
     plan = {.budget = options.memory,
             .resident = resident_memory(),
-            .scratch = rows + static_cast<uint64_t>(micro_batch()) * State::bytes_per_token(config),
+            .logits = rows,
+            .per_token = State::bytes_per_token(config),
+            .tokens = micro_batch(),
             .kv_full = cache.bytes(context),
             .expert = cached->slot_bytes(),
             .experts = cached->most(),
             .fewest = cached->fewest()};
     plan.check();
-    fit_memory();
+    fit_memory(1);
     if (!options.hot_set.empty()) load_hot_set();
   }
 
-  // Room for experts beside the keys and values that there are, in steps.
-  void fit_memory() {
+  // Room for experts beside the keys and values that there are, in steps, and scratch for a batch.
+  void fit_memory(int64_t tokens) {
     constexpr int64_t kStep = 256;
     const int64_t rounded = std::min(context, (positions + kStep - 1) / kStep * kStep);
-    const int64_t room = plan.room(cache.bytes(rounded));
+    const int64_t scratch_tokens = tokens <= kFew ? std::min(kFew, micro_batch()) : micro_batch();
+    if (scratch_tokens < state.max_tokens()) resize_state(scratch_tokens);
+    const int64_t room = plan.room(cache.bytes(rounded), scratch_tokens);
     if (room != cached->room()) cached->resize(room);
+    if (scratch_tokens > state.max_tokens()) resize_state(scratch_tokens);
+  }
+
+  void resize_state(int64_t tokens) {
+    const State old = std::exchange(state, State(config, tokens, context, pool.threads()));
+    state.stats = old.stats;
+    state.agreement = old.agreement;
   }
 
   // Tokens that may run at once: all their experts must find room in each layer.
@@ -213,7 +230,7 @@ void Engine::set_memory(uint64_t budget) {
   plan.budget = budget;
   plan.check();
   impl_->plan = plan;
-  impl_->fit_memory();
+  impl_->fit_memory(1);
 }
 
 void Engine::observe(Observer observer) { impl_->observer = std::move(observer); }
@@ -227,7 +244,7 @@ std::span<const float> Engine::evaluate(std::span<const BatchItem> batch) {
     for (const BatchItem& item : batch) {
       impl_->positions = std::max<int64_t>(impl_->positions, item.position + 1);
     }
-    impl_->fit_memory();
+    impl_->fit_memory(static_cast<int64_t>(batch.size()));
   }
   const auto step = static_cast<size_t>(impl_->tokens_at_once());
   if (batch.size() <= step && !batch.empty()) return impl_->evaluate_micro(batch);
