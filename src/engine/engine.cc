@@ -6,6 +6,7 @@
 #include <cmath>
 #include <utility>
 
+#include "base/cgroup.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "store/hot_set.h"
@@ -41,6 +42,7 @@ struct Engine::Impl {
   std::vector<float> logits;  // rows gathered over micro-batches
   MemoryPlan plan;            // with a budget
   int64_t positions = 0;      // seen so far by the longest sequence
+  int calls_since_look = 0;   // of fit_memory() at the control group
 
   Impl(const std::string& path, EngineOptions opts)
       : options(std::move(opts)),
@@ -114,9 +116,18 @@ struct Engine::Impl {
     const int64_t rounded = std::min(context, (positions + kStep - 1) / kStep * kStep);
     const int64_t scratch_tokens = tokens <= kFew ? std::min(kFew, micro_batch()) : micro_batch();
     if (scratch_tokens < state.max_tokens()) resize_state(scratch_tokens);
-    const int64_t room = plan.room(cache.bytes(rounded), scratch_tokens);
+    obey_group();
+    const int64_t room =
+        std::max(plan.room(cache.bytes(rounded), scratch_tokens), cached->fewest());
     if (room != cached->room()) cached->resize(room);
     if (scratch_tokens > state.max_tokens()) resize_state(scratch_tokens);
+  }
+
+  // A limit of the control group below the budget is kept too; it may come while we run.
+  void obey_group() {
+    constexpr int kEvery = 16;
+    if (calls_since_look++ % kEvery != 0) return;
+    plan.group_limit = read_cgroup_memory().limit.value_or(UINT64_MAX);
   }
 
   void resize_state(int64_t tokens) {
@@ -171,14 +182,30 @@ struct Engine::Impl {
     }
   }
 
+  // What the store did since it had seen `before`.
+  void count_reads(const CachedExpertsStats& before, uint64_t loads_before) {
+    Stats& stats = state.stats;
+    if (!cached) {
+      stats.found_experts += stats.expert_loads - loads_before;
+      return;
+    }
+    const CachedExpertsStats now = cached->stats();
+    stats.found_experts += now.found - before.found;
+    stats.disk_bytes += now.bytes_read - before.bytes_read;
+    stats.wait_seconds += now.stall_seconds - before.stall_seconds;
+  }
+
   std::span<const float> evaluate_micro(std::span<const BatchItem> batch) {
     ExpertStore& experts = cached ? static_cast<ExpertStore&>(*cached) : *resident;
     Step step{config, weights, kernels, pool, experts, cache, state, batch, options.head};
     if (observer) step.observer = &observer;
     if (routing_observer) step.routing_observer = &routing_observer;
     const uint32_t calls = pool.calls();
+    const CachedExpertsStats seen = cached ? cached->stats() : CachedExpertsStats{};
+    const uint64_t loads = state.stats.expert_loads;
     const std::span<const float> out = forward(architecture, step);
     state.stats.pool_calls += pool.calls() - calls;
+    count_reads(seen, loads);
     const auto good = [](float x) { return std::isfinite(x) || x == -HUGE_VALF; };
     const bool sparse = options.head.mode == LmHead::kSparse;  // which marks rows with -infinity
     if (!std::ranges::all_of(out, [&](float x) { return sparse ? good(x) : std::isfinite(x); })) {
@@ -213,6 +240,8 @@ int64_t Engine::context() const { return impl_->context; }
 int64_t Engine::micro_batch() const { return impl_->micro_batch(); }
 DType Engine::cache_type() const { return impl_->cache_type(); }
 uint64_t Engine::weight_bytes() const { return impl_->store.bytes(); }
+uint64_t Engine::streamed_bytes() const { return impl_->store.streamed_bytes(); }
+const std::vector<ExpertLayer>& Engine::experts() const { return impl_->weights.experts; }
 uint64_t Engine::cache_bytes() const { return impl_->cache.reserved_bytes(); }
 bool Engine::has_predictor() const { return static_cast<bool>(impl_->weights.predictor_up); }
 const LmHeadAgreement& Engine::head_agreement() const { return impl_->state.agreement; }

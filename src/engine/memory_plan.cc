@@ -26,8 +26,9 @@ uint64_t MemoryPlan::largest() const {
 
 int64_t MemoryPlan::room(uint64_t kv, int64_t batch) const {
   const uint64_t taken = fixed(batch) + kv;
-  if (budget <= taken) return 0;
-  return std::min(static_cast<int64_t>((budget - taken) / expert), experts);
+  const uint64_t limit = std::min(budget, group_limit);
+  if (limit <= taken) return 0;
+  return std::min(static_cast<int64_t>((limit - taken) / expert), experts);
 }
 
 void MemoryPlan::check() const {

@@ -10,7 +10,8 @@
 namespace st {
 
 struct MemoryPlan {
-  uint64_t budget = 0;     // bytes, all together
+  uint64_t budget = 0;                // bytes, all together
+  uint64_t group_limit = UINT64_MAX;  // what the control group grants, if that is less
   uint64_t resident = 0;   // program, vocabulary, weights that stay: measured when they were loaded
   uint64_t logits = 0;     // scratch of a forward pass: for the vocabulary,
   uint64_t per_token = 0;  // and for each token
