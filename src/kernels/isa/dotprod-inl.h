@@ -8,7 +8,6 @@ namespace {
 
 // Products of w and x in groups of four bytes, added to the lanes of v.
 ST_INLINE VecI dot4(VecI v, Bytes w, Bytes x) { return vdotq_s32(v, w, x); }
-ST_INLINE VecI dot_q8(VecI v, Bytes w, Bytes x) { return dot4(v, w, x); }
 
 struct SignedDots {
   ST_INLINE static VecI dot(VecI v, Bytes w, Bytes x) { return dot4(v, w, x); }

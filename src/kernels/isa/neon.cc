@@ -18,7 +18,6 @@ ST_INLINE VecI dot4(VecI v, Bytes w, Bytes x) {
   const int16x8_t high = vmull_high_s8(w, x);
   return vpadalq_s16(v, vpaddq_s16(low, high));
 }
-ST_INLINE VecI dot_q8(VecI v, Bytes w, Bytes x) { return dot4(v, w, x); }
 
 ST_INLINE int16x8_t multiply_low(Bytes w, Bytes x) {
   return vmull_s8(vget_low_s8(w), vget_low_s8(x));
