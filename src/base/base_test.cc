@@ -2,11 +2,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <atomic>
-#include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
-#include <numeric>
 
 #include "base/cpu.h"
 #include "base/error.h"
@@ -14,7 +11,8 @@
 #include "base/json.h"
 #include "base/memory.h"
 #include "base/reader.h"
-#include "base/thread_pool.h"
+#include "base/testing.h"
+#include "base/units.h"
 
 namespace st {
 namespace {
@@ -29,22 +27,6 @@ std::string message_of(Body body) {
   }
   return {};
 }
-
-class TemporaryFolder {
- public:
-  TemporaryFolder() {
-    std::string pattern = (std::filesystem::temp_directory_path() / "st-base-XXXXXX").string();
-    path_ = ::mkdtemp(pattern.data());
-  }
-  ~TemporaryFolder() { std::filesystem::remove_all(path_); }
-  std::string operator/(const std::string& name) const { return path_ + "/" + name; }
-  size_t entries() const {
-    return static_cast<size_t>(std::distance(std::filesystem::directory_iterator(path_), {}));
-  }
-
- private:
-  std::string path_;
-};
 
 TEST(Printable, EscapesWhatTerminalsObey) {
   EXPECT_EQ(printable("plain text"), "plain text");
@@ -166,43 +148,20 @@ TEST(Json, NamesTheKeyAtFault) {
             "layout[1]: want an integer in 0..1, got 2");
 }
 
-TEST(Threads, EveryItemOnceWhateverTheCount) {
-  for (const int threads : {1, 2, 3, 8}) {
-    ThreadPool pool(threads);
-    for (const int64_t items : {0, 1, 5, 64, 1000}) {
-      for (const int64_t grain : {1, 16, 100}) {
-        std::vector<std::atomic<int>> seen(static_cast<size_t>(items));
-        pool.parallel_for(items, grain, [&](int64_t begin, int64_t end) {
-          EXPECT_EQ(begin % grain, 0);
-          for (int64_t i = begin; i < end; ++i) ++seen[static_cast<size_t>(i)];
-        });
-        for (const auto& count : seen) ASSERT_EQ(count, 1);
-      }
-    }
+TEST(Units, SizesAsPeopleWriteThem) {
+  constexpr uint64_t kMiB = 1 << 20;
+  EXPECT_EQ(parse_bytes("0"), 0u);
+  EXPECT_EQ(parse_bytes("4096"), 4096u);
+  EXPECT_EQ(parse_bytes("7B"), 7u);
+  for (const char* text : {"512MiB", "512M", "512mb", "512 MiB", "0.5GiB", "0.5g"}) {
+    EXPECT_EQ(parse_bytes(text), 512 * kMiB) << text;
   }
-}
-
-TEST(Threads, LittleWorkStaysWithTheCaller) {
-  ThreadPool pool(4);
-  int calls = 0;
-  pool.parallel_for(
-      1000, 1,
-      [&](int64_t begin, int64_t end) {
-        ++calls;  // no race: there is one call
-        EXPECT_EQ(end - begin, 1000);
-      },
-      ThreadPool::kWorthSharing - 1);
-  EXPECT_EQ(calls, 1);
-}
-
-TEST(Threads, ManySmallRunsInARow) {
-  ThreadPool pool(4);
-  std::vector<int64_t> sums(4, 0);
-  for (int i = 0; i < 5000; ++i) {
-    pool.run([&](int thread, int) { sums[static_cast<size_t>(thread)] += i; });
-    if (i % 1000 == 0) ::usleep(20'000);  // long enough for the workers to fall asleep
+  EXPECT_EQ(parse_bytes("8G"), 8192 * kMiB);
+  EXPECT_EQ(parse_bytes("2TiB"), (uint64_t{2} << 40));
+  for (const char* text : {"", "G", "-1", "1X", "1GG", "1GiBs", "1 2", "nan", "inf", "1e99", "0x10",
+                           "9000000000G", "1..5", "8 iB"}) {
+    EXPECT_EQ(parse_bytes(text), std::nullopt) << text;
   }
-  for (const int64_t sum : sums) EXPECT_EQ(sum, int64_t{5000} * 4999 / 2);
 }
 
 TEST(Memory, IsZeroUntilTouched) {

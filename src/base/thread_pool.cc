@@ -1,29 +1,55 @@
 #include "base/thread_pool.h"
 
-#include <sched.h>
-
 #include <algorithm>
+#include <chrono>
 
 namespace st {
 namespace {
 
-// About 50 us on a 2020s core: longer than the gaps inside a forward pass, short enough not to
-// starve anyone when there are more threads than CPUs.
-constexpr int kSpins = 2000;
+constexpr uint32_t kOpen = uint32_t{1} << 31;
 
 void relax() {
 #if defined(__x86_64__)
   __builtin_ia32_pause();
 #elif defined(__aarch64__)
-  asm volatile("yield");
+  asm volatile("isb");  // "yield" does nothing on most cores; this takes a few dozen cycles
 #endif
 }
 
+// How long it is worth to spin: longer than the gaps inside a forward pass, short enough not to
+// starve anyone.
+constexpr auto kSpinning = std::chrono::microseconds(50);
+
+class Spinner {
+ public:
+  explicit Spinner(bool spin) : spin_(spin) {}
+
+  // Waits for a moment; false when it is time to sleep.
+  bool spin() {
+    if (!spin_) return false;
+    relax();
+    if (++rounds_ % 64 != 0) return true;
+    const auto now = std::chrono::steady_clock::now();
+    if (rounds_ == 64) start_ = now;
+    spin_ = now - start_ < kSpinning;
+    return true;
+  }
+
+ private:
+  bool spin_;
+  int rounds_ = 0;
+  std::chrono::steady_clock::time_point start_;
+};
+
 }  // namespace
 
-ThreadPool::ThreadPool(int threads) {
-  workers_.reserve(static_cast<size_t>(std::max(threads - 1, 0)));
-  for (int i = 1; i < threads; ++i) workers_.emplace_back([this, i] { worker(i); });
+// One thread has no workers to find a place for.
+ThreadPool::ThreadPool(int threads)
+    : ThreadPool(threads == 1 ? ThreadChoice{} : choose_threads(threads)) {}
+
+ThreadPool::ThreadPool(const ThreadChoice& choice) : cpus_(choice.cpus), spin_(!choice.crowded) {
+  workers_.reserve(static_cast<size_t>(std::max(choice.threads - 1, 0)));
+  for (int i = 1; i < choice.threads; ++i) workers_.emplace_back([this, i] { worker(i); });
 }
 
 ThreadPool::~ThreadPool() {
@@ -34,47 +60,43 @@ ThreadPool::~ThreadPool() {
 }
 
 void ThreadPool::run_erased(Function function, void* context) {
-  if (!workers_.empty()) {
-    function_ = function;
-    context_ = context;
-    unfinished_.store(static_cast<int>(workers_.size()), std::memory_order_relaxed);
-    epoch_.fetch_add(1, std::memory_order_release);
-    epoch_.notify_all();
-  }
+  if (workers_.empty()) return function(context, 0, 1);
+  function_ = function;
+  context_ = context;
+  gate_.store(kOpen, std::memory_order_release);  // nobody is inside: the last run waited for that
+  epoch_.fetch_add(1, std::memory_order_release);
+  epoch_.notify_all();
   function(context, 0, threads());
-  for (int spin = 0;; ++spin) {
-    const int left = unfinished_.load(std::memory_order_acquire);
-    if (left == 0) return;
-    if (spin < kSpins) {
-      relax();
-    } else {
-      unfinished_.wait(left, std::memory_order_acquire);
+  uint32_t inside = gate_.fetch_sub(kOpen, std::memory_order_acq_rel) - kOpen;
+  for (Spinner spinner(spin_); inside != 0; inside = gate_.load(std::memory_order_acquire)) {
+    if (!spinner.spin()) gate_.wait(inside, std::memory_order_acquire);
+  }
+}
+
+bool ThreadPool::enter() {
+  uint32_t gate = gate_.load(std::memory_order_relaxed);
+  while (gate & kOpen) {
+    if (gate_.compare_exchange_weak(gate, gate + 1, std::memory_order_acquire,
+                                    std::memory_order_relaxed)) {
+      return true;
     }
   }
+  return false;
 }
 
 void ThreadPool::worker(int thread) {
+  stay_on(cpus_);
   for (uint32_t seen = 0;;) {
     uint32_t now = epoch_.load(std::memory_order_acquire);
-    for (int spin = 0; now == seen; ++spin) {
-      if (spin < kSpins) {
-        relax();
-      } else {
-        epoch_.wait(seen, std::memory_order_acquire);
-      }
-      now = epoch_.load(std::memory_order_acquire);
+    for (Spinner spinner(spin_); now == seen; now = epoch_.load(std::memory_order_acquire)) {
+      if (!spinner.spin()) epoch_.wait(seen, std::memory_order_acquire);
     }
     seen = now;
     if (stop_.load(std::memory_order_relaxed)) return;
+    if (!enter()) continue;  // too late
     function_(context_, thread, threads());
-    if (unfinished_.fetch_sub(1, std::memory_order_acq_rel) == 1) unfinished_.notify_one();
+    if (gate_.fetch_sub(1, std::memory_order_acq_rel) == 1) gate_.notify_one();
   }
-}
-
-int default_threads() {
-  cpu_set_t set;
-  if (sched_getaffinity(0, sizeof(set), &set) == 0) return std::max(1, CPU_COUNT(&set));
-  return std::max(1u, std::thread::hardware_concurrency());
 }
 
 }  // namespace st

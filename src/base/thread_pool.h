@@ -1,6 +1,11 @@
-// A fork-join pool: one owner calls run(), every thread executes the same function, run() returns
-// when all have finished. Workers spin briefly between calls (a forward pass makes hundreds), then
-// sleep, so an idle engine costs nothing.
+// A fork-join pool: one owner calls run(), the threads share the work, run() returns when it is
+// done. Workers spin briefly between calls (a forward pass makes hundreds), then sleep, so an idle
+// engine costs nothing.
+//
+// Nobody ever waits for a thread that has not begun: a worker that the system has not got round to
+// running, because it sleeps or because others want the CPU, misses that call, and those who came
+// do its share. So more threads than CPUs, or a busy machine, make the pool slower only by what is
+// really taken away.
 #pragma once
 
 #include <algorithm>
@@ -10,20 +15,30 @@
 #include <utility>
 #include <vector>
 
+#include "base/thread_choice.h"
+
 namespace st {
 
 class ThreadPool {
  public:
-  // `threads` >= 1 counts the calling thread: a pool of 1 starts no workers.
+  // `threads` counts the calling thread: a pool of 1 starts no workers. 0: as choose_threads()
+  // says.
   explicit ThreadPool(int threads);
+  // Workers stay on the CPUs of the choice. The caller's thread is not ours, and its mask would
+  // pass to every thread it starts, so it is left alone; it computes as much as it gets round to.
+  explicit ThreadPool(const ThreadChoice& choice);
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;
   ThreadPool& operator=(const ThreadPool&) = delete;
 
   int threads() const { return static_cast<int>(workers_.size()) + 1; }
+  // How often the workers were called so far, modulo 2^32: each time costs some microseconds.
+  uint32_t calls() const { return epoch_.load(std::memory_order_relaxed); }
 
-  // Calls body(thread, threads) once on each thread. Not reentrant; one caller at a time. `body`
-  // must not throw.
+  // Calls body(thread, threads) on the calling thread, as thread 0, and on every worker that comes
+  // before that call has returned; waits for those who came. So the caller must be able to do all
+  // of the work: `body` takes it piece by piece, from a counter, until there is none. A worker may
+  // come twice, but not twice at once. Not reentrant; one caller at a time. `body` must not throw.
   template <typename Body>
   void run(Body&& body) {
     using Raw = std::remove_reference_t<Body>;
@@ -63,17 +78,18 @@ class ThreadPool {
   using Function = void (*)(void* context, int thread, int threads);
   void run_erased(Function function, void* context);
   void worker(int thread);
+  bool enter();
 
   std::vector<std::thread> workers_;
-  Function function_ = nullptr;
+  std::vector<int> cpus_;  // where workers stay; empty: anywhere
+  bool spin_ = true;
+  Function function_ = nullptr;  // these two are read by workers that are inside only
   void* context_ = nullptr;
-  alignas(64) std::atomic<uint32_t> epoch_{0};  // counts run() calls; odd-even does not matter
-  alignas(64) std::atomic<int64_t> next_{0};    // first item not taken, in parallel_for()
-  alignas(64) std::atomic<int> unfinished_{0};  // workers still inside the current run()
+  alignas(64) std::atomic<uint32_t> epoch_{0};  // counts run() calls: what workers wait for
+  alignas(64) std::atomic<uint32_t> gate_{
+      0};  // workers inside run(), plus kOpen while one may enter
+  alignas(64) std::atomic<int64_t> next_{0};  // first item not taken, in parallel_for()
   std::atomic<bool> stop_{false};
 };
-
-// Threads worth using on this machine: the CPUs this process may run on.
-int default_threads();
 
 }  // namespace st

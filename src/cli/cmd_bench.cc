@@ -13,6 +13,7 @@
 #include "cli/interrupt.h"
 #include "cli/model_args.h"
 #include "cli/report.h"
+#include "cli/routing_recording.h"
 
 namespace st {
 namespace {
@@ -55,7 +56,7 @@ std::vector<BenchTest> tests_at(const BenchArgs& args, int64_t depth) {
 }
 
 Probe probe_with(const BenchArgs& args, int64_t threads) {
-  ThreadPool pool(threads > 0 ? static_cast<int>(threads) : default_threads());
+  ThreadPool pool(static_cast<int>(threads));
   return probe(pick_kernels(args.model.kernels), pool);
 }
 
@@ -102,6 +103,7 @@ class Bench {
 
   int run() {
     for (const int64_t threads : args_.threads) run_threads(threads);
+    recording_.finish();
     print(table_.foot());
     return kExitOk;
   }
@@ -124,6 +126,7 @@ class Bench {
     const double start = seconds_since_start();
     Engine engine = load_engine(model, std::exchange(first_load_, false));
     row_.load_seconds = seconds_since_start() - start;
+    recording_.attach(engine);
     row_.model = describe_model(engine, args_.model.model);
     row_.kernels = engine.kernels();
     row_.threads = engine.threads();
@@ -145,6 +148,7 @@ class Bench {
     BenchOptions options = args_.options;
     options.micro_batch = micro_batch;
     row_.result = run_bench(engine, test, options, [&](int repetition) {
+      throw_if_interrupted();
       status_.show(repetition < 0 ? fmt::format("{}: warm-up", test.name())
                                   : fmt::format("{}: {} of {}", test.name(), repetition + 1,
                                                 options.repetitions));
@@ -155,6 +159,7 @@ class Bench {
   const BenchArgs& args_;
   BenchTable table_;
   Status status_;
+  RoutingRecording recording_{args_.model.record_routing};
   int64_t longest_ = 0;
   bool first_load_ = true;
   BenchRow row_;
@@ -163,7 +168,8 @@ class Bench {
 }  // namespace
 
 int execute(const BenchArgs& args) {
-  exit_when_interrupted();
+  // A trace being recorded is a file to clean up.
+  if (args.model.record_routing.empty()) exit_when_interrupted();
   return args.probe_only ? probe_only(args) : Bench(args).run();
 }
 

@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "cli/args.h"
+#include "cli/inspect_system.h"
 #include "cli/report.h"
 #include "format/gguf_model.h"
 
@@ -106,6 +107,7 @@ void print_text(const GgufModel& model, bool tensors) {
 }  // namespace
 
 int execute(const InspectArgs& args) {
+  if (args.system) return inspect_system(args);
   const GgufModel model(args.model);
   args.json ? print_json(model, args.tensors) : print_text(model, args.tensors);
   return kExitOk;

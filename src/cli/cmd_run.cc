@@ -6,6 +6,7 @@
 #include "cli/model_args.h"
 #include "cli/prompt.h"
 #include "cli/report.h"
+#include "cli/routing_recording.h"
 
 namespace st {
 namespace {
@@ -43,6 +44,8 @@ int execute(const RunArgs& args) {
   const double start = seconds_since_start();
   Engine engine = load_engine(args.model);
   const double load_seconds = seconds_since_start() - start;
+  RoutingRecording recording(args.model.record_routing);
+  recording.attach(engine);
 
   GenerateOptions options = args.generate;
   options.prompt_batch = args.model.batch;
@@ -60,6 +63,7 @@ int execute(const RunArgs& args) {
     fmt::print(stderr, "\nnote: stopped because the context of {} tokens is full",
                engine.context());
   }
+  recording.finish();
   print_timings(engine, result, load_seconds);
   return interrupted() ? kExitInterrupted : kExitOk;
 }

@@ -87,6 +87,7 @@ CLI::App* add_run(CLI::App& app, RunArgs& args) {
   CLI::App* run = app.add_subcommand("run", "generate text from a prompt");
   add_model(*run, args.model);
   add_lm_head(*run, args.model);
+  add_record_routing(*run, args.model);
   add_text(*run, args.text);
   run->add_option("-n,--predict,--n-predict", args.generate.max_tokens,
                   "tokens to generate; -1: until the model ends")
@@ -135,7 +136,7 @@ CLI::App* add_convert(CLI::App& app, ConvertArgs& args) {
       ->add_option("--lm-head-predictor", o.predictor, "model_lm_head.pt or .safetensors to merge")
       ->type_name("FILE");
   convert->add_flag("--dry-run", o.dry_run, "check everything and show the plan; write nothing");
-  convert->add_option("-t,--threads", o.threads, "threads")->check(CLI::Range(1, 1024));
+  convert->add_option("-t,--threads", o.threads, kThreadsHelp)->check(CLI::Range(1, 1024));
   convert->add_flag("!--no-progress", args.progress, "no progress bars");
   convert->callback([&o] {
     if (o.outfile.empty() && !o.dry_run) throw CLI::RequiredError("--outfile");
@@ -166,7 +167,7 @@ CLI::App* add_quantize(CLI::App& app, QuantizeArgs& args) {
           "F16, BF16, Q8_0 or Q4_0")
       ->required()
       ->type_name("TYPE");
-  quantize->add_option("threads", o.threads, "threads")->check(CLI::Range(1, 1024));
+  quantize->add_option("threads", o.threads, kThreadsHelp)->check(CLI::Range(1, 1024));
   quantize->add_flag("!--no-progress", args.progress, "no progress bars");
   return quantize;
 }
@@ -200,7 +201,7 @@ CLI::App* add_synth(CLI::App& app, SynthArgs& args) {
                 o.type = *type;
                 return {};
               });
-  synth->add_option("-t,--threads", o.threads, "threads")->check(CLI::Range(1, 1024));
+  synth->add_option("-t,--threads", o.threads, kThreadsHelp)->check(CLI::Range(1, 1024));
   synth->add_flag("!--no-progress", args.progress, "no progress bars");
   return synth;
 }
@@ -232,6 +233,7 @@ CLI::App* add_perplexity(CLI::App& app, PerplexityArgs& args) {
   CLI::App* perplexity = app.add_subcommand("perplexity", "how well the model predicts a text");
   args.model.context = 512;
   add_model(*perplexity, args.model);
+  add_record_routing(*perplexity, args.model);
   perplexity->add_option("-f,--file", args.file, "the text")->required()->type_name("FILE");
   perplexity->add_option("--chunks", args.windows, "evaluate only the first N windows of -c tokens")
       ->check(CLI::Range(1, 1 << 27));
@@ -239,10 +241,17 @@ CLI::App* add_perplexity(CLI::App& app, PerplexityArgs& args) {
 }
 
 CLI::App* add_inspect(CLI::App& app, InspectArgs& args) {
-  CLI::App* inspect = app.add_subcommand("inspect", "what is in a GGUF file");
-  inspect->add_option("model", args.model, "GGUF file")->required()->type_name("FILE");
+  CLI::App* inspect = app.add_subcommand("inspect", "what is in a GGUF file, or --system");
+  CLI::Option* model = inspect->add_option("model", args.model, "GGUF file")->type_name("FILE");
+  inspect
+      ->add_flag("--system", args.system,
+                 "instead: this machine, what limits us on it, and what we chose to use")
+      ->excludes(model);
   inspect->add_flag("--tensors", args.tensors, "list every tensor");
   inspect->add_flag("--json", args.json, "machine-readable");
+  inspect->callback([&args, model] {
+    if (!args.system && args.model.empty()) throw CLI::RequiredError(model->get_name());
+  });
   return inspect;
 }
 
@@ -283,6 +292,7 @@ Command parse_command_line(std::vector<std::string> arguments) {
   LogitsArgs logits;
   BenchArgs bench;
   VerifyArgs verify;
+  CacheSimArgs cache_sim;
   CLI::App* is_run = add_run(app, run);
   CLI::App* is_convert = add_convert(app, convert);
   CLI::App* is_quantize = add_quantize(app, quantize);
@@ -294,6 +304,7 @@ Command parse_command_line(std::vector<std::string> arguments) {
   CLI::App* is_logits = add_logits(app, logits);
   CLI::App* is_bench = add_bench(app, bench);
   CLI::App* is_verify = add_verify(app, verify);
+  CLI::App* is_cache_sim = add_cache_sim(app, cache_sim);
   CLI::App* is_version = app.add_subcommand("version", "print the version");
   CLI::App* is_help = app.add_subcommand("help", "show help, also: help COMMAND");
   std::string topic;
@@ -325,6 +336,7 @@ Command parse_command_line(std::vector<std::string> arguments) {
   if (*is_logits) return logits;
   if (*is_bench) return bench;
   if (*is_verify) return verify;
+  if (*is_cache_sim) return cache_sim;
   if (*is_version) return PrintArgs{"smallthinker " ST_VERSION "\n"};
   if (topic.empty()) {  // app.help() would show the help of `help`
     return PrintArgs{

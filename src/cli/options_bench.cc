@@ -44,6 +44,7 @@ CLI::App* add_bench(CLI::App& app, BenchArgs& args) {
   CLI::App* bench = app.add_subcommand("bench", "how fast a model runs here, as llama-bench does");
   CLI::Option* model = add_model_settings(*bench, args.model)->required(false);
   add_lm_head(*bench, args.model);
+  add_record_routing(*bench, args.model);
   add_numbers(*bench, "-p,--n-prompt", "prompt tokens, each a test (default: 512)", kTokens,
               args.prompt);
   add_numbers(*bench, "-n,--n-gen", "tokens to generate, each a test (default: 128)", kTokens,
@@ -57,7 +58,7 @@ CLI::App* add_bench(CLI::App& app, BenchArgs& args) {
       ->type_name("P,N");
   add_numbers(*bench, "-d,--n-depth", "tokens already in the context (default: 0)", kTokens,
               args.depth);
-  add_numbers(*bench, "-t,--threads", "threads (default: one per CPU)", {1, 1024}, args.threads)
+  add_numbers(*bench, "-t,--threads", kThreadsHelp, {1, 1024}, args.threads)
       ->envname("SMALLTHINKER_THREADS");
   bench->add_option("-b,--batch-size", args.options.batch, "prompt tokens per step")
       ->check(CLI::Range(1, 1 << 20))

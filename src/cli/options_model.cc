@@ -72,9 +72,15 @@ void add_lm_head(CLI::App& app, ModelArgs& args) {
       ->capture_default_str();
 }
 
+void add_record_routing(CLI::App& app, ModelArgs& args) {
+  app.add_option("--record-routing", args.record_routing,
+                 "write which experts each token chose, for cache-sim")
+      ->type_name("FILE");
+}
+
 void add_model(CLI::App& app, ModelArgs& args) {
   add_model_settings(app, args);
-  app.add_option("-t,--threads", args.threads, "threads (default: one per CPU)")
+  app.add_option("-t,--threads", args.threads, kThreadsHelp)
       ->check(CLI::Range(1, 1024))
       ->envname("SMALLTHINKER_THREADS");
   app.add_option("-c,--ctx-size", args.context, "context in tokens (default: the model's)")

@@ -8,6 +8,9 @@
 
 namespace st {
 
+inline constexpr const char* kThreadsHelp =
+    "threads (default: one per big core we may use, see 'inspect --system')";
+
 // An option whose text is checked and stored by `read`, which returns what is wrong.
 template <typename Read>
 CLI::Option* add_checked(CLI::App& app, const std::string& names, const std::string& help,
@@ -32,7 +35,11 @@ void add_lm_head(CLI::App& app, ModelArgs& args);
 // The model settings with -t, -c, -b and -ub.
 void add_model(CLI::App& app, ModelArgs& args);
 
+// --record-routing, for commands that run a model for long.
+void add_record_routing(CLI::App& app, ModelArgs& args);
+
 CLI::App* add_bench(CLI::App& app, BenchArgs& args);
 CLI::App* add_verify(CLI::App& app, VerifyArgs& args);
+CLI::App* add_cache_sim(CLI::App& app, CacheSimArgs& args);
 
 }  // namespace st

@@ -100,7 +100,7 @@ ConvertResult convert_hf(const ConvertOptions& options) {
   result.file_bytes = out.file_size();
   if (options.dry_run) return result;
 
-  ThreadPool pool(options.threads > 0 ? options.threads : default_threads());
+  ThreadPool pool(options.threads);
   out.begin(options.outfile);
   uint64_t done = 0;
   const ByteSink sink = [&](std::span<const std::byte> bytes) {

@@ -16,7 +16,7 @@ struct ConvertOptions {
   bool transpose_down = false;  // store expert down matrices row by neuron, for the sparse path
   std::string predictor;  // model_lm_head.pt or a safetensors file with fc1 and fc2; may be empty
   bool dry_run = false;   // plan and check everything, write nothing
-  int threads = 0;        // 0: one per CPU
+  int threads = 0;        // 0: as choose_threads() says
   Progress progress;
 };
 

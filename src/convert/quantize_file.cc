@@ -85,7 +85,7 @@ QuantizeResult quantize_file(const QuantizeOptions& options) {
     }
   });
 
-  ThreadPool pool(options.threads > 0 ? options.threads : default_threads());
+  ThreadPool pool(options.threads);
   out.begin(options.output);
   uint64_t done = 0;
   const ByteSink sink = [&](std::span<const std::byte> bytes) {

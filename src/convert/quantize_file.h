@@ -14,7 +14,7 @@ struct QuantizeOptions {
   std::string input, output;
   DType type = DType::kQ4_0;  // F32, F16, BF16, Q8_0 or Q4_0
   bool pure = false;          // every matrix in `type`; else the output matrix keeps at least Q8_0
-  int threads = 0;            // 0: one per CPU
+  int threads = 0;            // 0: as choose_threads() says
   Progress progress;
   // Told each tensor as it is done. May be empty.
   std::function<void(const GgufTensor& from, DType to, const EncodeError& error)> on_tensor;

@@ -74,7 +74,7 @@ SynthResult synthesize(const SynthOptions& options) {
   }
   result.file_bytes = out.file_size();
 
-  ThreadPool pool(options.threads > 0 ? options.threads : default_threads());
+  ThreadPool pool(options.threads);
   out.begin(options.outfile);
   uint64_t done = 0;
   const auto sink = [&](std::span<const std::byte> bytes) {

@@ -25,7 +25,7 @@ struct SynthOptions {
   bool predictor = false;                  // with the lm-head predictor
   std::string arch_name = "smallthinker";  // or qwen3moe: the shapes for other engines
   DType type = DType::kQ4_0;               // or Q8_0
-  int threads = 0;                         // 0: one per CPU
+  int threads = 0;                         // 0: as choose_threads() says
   Progress progress;
 };
 

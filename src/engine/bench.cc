@@ -78,6 +78,7 @@ void add(Stats& sum, const Stats& s) {
   sum.active_neurons += s.active_neurons;
   sum.expert_uses += s.expert_uses;
   sum.expert_loads += s.expert_loads;
+  sum.pool_calls += s.pool_calls;
   sum.head_rows += s.head_rows;
 }
 

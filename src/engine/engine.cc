@@ -23,6 +23,7 @@ struct Engine::Impl {
   KvCache cache;
   State state;
   Observer observer;
+  RoutingObserver routing_observer;
   std::vector<float> logits;  // rows gathered over micro-batches
 
   Impl(const std::string& path, EngineOptions opts)
@@ -32,7 +33,7 @@ struct Engine::Impl {
         config(architecture.read_config(file.metadata(), {.gating = options.gating}, notices)),
         tokenizer(read_gguf_vocab(file.metadata())),
         kernels(pick_kernels(options.kernels)),
-        pool(options.threads > 0 ? options.threads : default_threads()),
+        pool(options.threads),
         store(file),
         weights(architecture.load(store, experts, config)),
         context(options.context > 0 ? options.context : config.context),
@@ -77,7 +78,10 @@ struct Engine::Impl {
   std::span<const float> evaluate_micro(std::span<const BatchItem> batch) {
     Step step{config, weights, kernels, pool, experts, cache, state, batch, options.head};
     if (observer) step.observer = &observer;
+    if (routing_observer) step.routing_observer = &routing_observer;
+    const uint32_t calls = pool.calls();
     const std::span<const float> out = forward(architecture, step);
+    state.stats.pool_calls += pool.calls() - calls;
     const auto good = [](float x) { return std::isfinite(x) || x == -HUGE_VALF; };
     const bool sparse = options.head.mode == LmHead::kSparse;  // which marks rows with -infinity
     if (!std::ranges::all_of(out, [&](float x) { return sparse ? good(x) : std::isfinite(x); })) {
@@ -118,6 +122,9 @@ const LmHeadAgreement& Engine::head_agreement() const { return impl_->state.agre
 const Stats& Engine::stats() const { return impl_->state.stats; }
 void Engine::reset_stats() { impl_->state.stats = {}; }
 void Engine::observe(Observer observer) { impl_->observer = std::move(observer); }
+void Engine::observe_routing(RoutingObserver observer) {
+  impl_->routing_observer = std::move(observer);
+}
 
 std::span<const float> Engine::evaluate(std::span<const BatchItem> batch) {
   impl_->check(batch);

@@ -20,7 +20,7 @@
 namespace st {
 
 struct EngineOptions {
-  int threads = 0;                  // 0: one per CPU this process may use
+  int threads = 0;                  // 0: as choose_threads() says
   int64_t context = 0;              // positions per sequence; 0: what the model was trained for
   int64_t sequences = 1;            // conversations held at once
   int64_t micro_batch = 512;        // tokens per forward pass
@@ -67,6 +67,7 @@ class Engine {
 
   // Called with intermediate values; for tests and tools. Empty to stop.
   void observe(Observer observer);
+  void observe_routing(RoutingObserver observer);
 
  private:
   struct Impl;

@@ -1,13 +1,10 @@
 #include "engine/probe.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <chrono>
 #include <cstring>
-#include <fstream>
-#include <string>
 
+#include "base/cgroup.h"
 #include "base/memory.h"
 
 namespace st {
@@ -17,17 +14,6 @@ using Clock = std::chrono::steady_clock;
 
 double seconds_between(Clock::time_point begin, Clock::time_point end) {
   return std::chrono::duration<double>(end - begin).count();
-}
-
-// Bytes that could be allocated without anybody having to swap.
-uint64_t available_memory() {
-  std::ifstream file("/proc/meminfo");
-  std::string key, unit;
-  for (uint64_t kib = 0; file >> key >> kib; std::getline(file, unit)) {
-    if (key == "MemAvailable:") return kib * 1024;
-  }
-  return static_cast<uint64_t>(::sysconf(_SC_AVPHYS_PAGES)) *
-         static_cast<uint64_t>(::sysconf(_SC_PAGESIZE));
 }
 
 uint64_t buffer_bytes() {

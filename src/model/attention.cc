@@ -1,6 +1,7 @@
 #include "model/attention.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 
 #include "model/forward.h"
@@ -108,10 +109,11 @@ void attention(Step& s, int64_t l) {
       },
       4 * T * c.q_width());
 
-  // Later tokens see more keys, so threads take (token, head) items in turn, not in halves.
+  // Later tokens see more keys, so threads take (token, head) items one at a time, not in halves.
   const int64_t scratch = static_cast<int64_t>(state.scores.size()) / s.pool.threads();
-  const auto attend_in_turn = [&](int thread, int threads) {
-    for (int64_t i = thread; i < T * c.kv_heads; i += threads) {
+  std::atomic<int64_t> next{0};
+  const auto attend_in_turn = [&](int thread, int) {
+    for (int64_t i = next++; i < T * c.kv_heads; i = next++) {
       attend(s, l, i / c.kv_heads, i % c.kv_heads, state.scores.data() + thread * scratch);
     }
   };

@@ -61,6 +61,8 @@ void early_router_layer(Step& s, int64_t l) {
   route(s, layer.router);                       // the router reads x itself, not normalised ...
   s.experts.prefetch(l, s.state.plan.experts);  // ... so the experts can be fetched meanwhile
 
+  if (s.routing_observer) (*s.routing_observer)(l, s.state.plan.chosen);
+
   norm(s, layer.attn_norm);
   attention(s, l);  // x += Wo attention(h)
 

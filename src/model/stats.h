@@ -15,6 +15,7 @@ struct Stats {
   uint64_t active_neurons = 0;  // of them positive
   uint64_t expert_uses = 0;     // (token, slot) pairs
   uint64_t expert_loads = 0;    // distinct experts, summed over layers and passes
+  uint64_t pool_calls = 0;      // times the threads were called together
   uint64_t head_rows = 0;       // rows of the output matrix computed, per token with logits
 };
 

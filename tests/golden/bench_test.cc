@@ -32,6 +32,20 @@ TEST(Bench, CountsTheTestAndNothingElse) {
   EXPECT_THROW(run_bench(engine, {.depth = 100}, {}), Error);
 }
 
+// Each call of the threads costs microseconds, so a layer makes few: 4 to decode (less here, where
+// some steps are too small to share), up to 16 for a long prompt.
+TEST(Bench, FewCallsOfTheThreads) {
+  Engine engine(converted(kTiny, DType::kQ4_0, true), {.threads = 2});
+  const auto layers = static_cast<uint64_t>(engine.config().layers);
+  const auto calls = [&](const BenchTest& test) {
+    const BenchResult result = run_bench(engine, test, {.repetitions = 1});
+    return result.stats.pool_calls;
+  };
+  EXPECT_LE(calls({.generate = 10}), 10 * (4 * layers + 2));
+  EXPECT_LE(calls({.prompt = 256}), 16 * layers + 2);
+  EXPECT_GE(calls({.prompt = 256}), 4 * layers);
+}
+
 // Repetitions rely on it: sliding layers forget nothing that is needed to start again within a
 // micro-batch (the shipped model's window is 128).
 TEST(Bench, GoingBackByAMicroBatchFindsTheSameContext) {

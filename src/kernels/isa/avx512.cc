@@ -20,6 +20,7 @@ constexpr int kFloatTileTokens = 4;
 constexpr int kGemvGroups = 2;
 constexpr int kStepVecs = 1;
 constexpr bool kRowPointers = false;
+constexpr bool kFetchBursts = false;
 constexpr int kProbeSums = 16;
 
 // The first n lanes, n <= kLanes.
@@ -35,7 +36,6 @@ VecF load(const float* p, int64_t n = kLanes, VecF rest = VecF{}) {
   return n == kLanes ? _mm512_loadu_ps(p) : _mm512_mask_loadu_ps(rest, first(n), p);
 }
 VecI load(const int32_t* p) { return (VecI)_mm512_loadu_si512(p); }
-void store(int32_t* p, VecI v) { _mm512_storeu_si512(p, (__m512i)v); }
 void store(float* p, VecF v, int64_t n = kLanes) {
   n == kLanes ? _mm512_storeu_ps(p, v) : _mm512_mask_storeu_ps(p, first(n), v);
 }

@@ -23,6 +23,7 @@ constexpr int kFloatTileTokens = 4;
 constexpr int kGemvGroups = 2;
 constexpr int kStepVecs = 4;
 constexpr bool kRowPointers = true;
+constexpr bool kFetchBursts = true;
 constexpr int kProbeSums = 16;
 
 ST_INLINE VecF splat(float v) { return vdupq_n_f32(v); }
@@ -37,7 +38,6 @@ ST_INLINE VecF load(const float* p, int64_t n = kLanes, VecF rest = VecF{}) {
   return rest;
 }
 ST_INLINE VecI load(const int32_t* p) { return vld1q_s32(p); }
-ST_INLINE void store(int32_t* p, VecI v) { vst1q_s32(p, v); }
 ST_INLINE void store(float* p, VecF v, int64_t n = kLanes) {
   if (n == kLanes) return vst1q_f32(p, v);
   for (int64_t i = 0; i < n; ++i) p[i] = v[i];

@@ -20,6 +20,7 @@ constexpr int kFloatTileTokens = 3;
 constexpr int kGemvGroups = 1;
 constexpr int kStepVecs = 1;
 constexpr bool kRowPointers = false;
+constexpr bool kFetchBursts = false;
 constexpr int kProbeSums = 8;
 
 VecF splat(float v) { return _mm256_set1_ps(v); }
@@ -34,7 +35,6 @@ VecF load(const float* p, int64_t n = kLanes, VecF rest = VecF{}) {
   return first(n) ? _mm256_maskload_ps(p, (__m256i)first(n)) : rest;
 }
 VecI load(const int32_t* p) { return (VecI)load32(p); }
-void store(int32_t* p, VecI v) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), (__m256i)v); }
 void store(float* p, VecF v, int64_t n = kLanes) {
   n == kLanes ? _mm256_storeu_ps(p, v) : _mm256_maskstore_ps(p, (__m256i)first(n), v);
 }

@@ -1,0 +1,55 @@
+// Software prefetch of rows, a share at every step of other work: one row after the other, because
+// hardware prefetchers see through an ascending order, not through rows side by side.
+#pragma once
+
+#include <cstdint>
+
+namespace st {
+namespace {
+
+// Into the second-level cache: what waits in the small first level pushes out what is in use.
+ST_INLINE void fetch_line(const void* p) { __builtin_prefetch(p, 0, 2); }
+
+// Rows [i, end) of `rows`, `bytes` bytes each from rows.quants(i) on.
+template <typename Rows>
+struct Fetch {
+  const Rows& rows;
+  int64_t i, end;
+  int64_t bytes;
+  bool near = false;  // into the first level: faster if all is one run of memory
+  const uint8_t* line = nullptr;
+  int64_t left = 0;  // bytes of the current row
+
+  ST_INLINE void advance(int lines) {
+    // Fewest instructions; but where memory is fast enough, better spread among other work.
+    if (kFetchBursts && begin() && left >= lines * 64) {
+      ask(lines);
+      return;
+    }
+    for (; lines > 0 && begin(); --lines) ask(1);
+  }
+
+ private:
+  // False when there is nothing left.
+  ST_INLINE bool begin() {
+    if (left > 0) return true;
+    if (i >= end) return false;
+    line = rows.quants(i++);
+    left = bytes;
+    return true;
+  }
+  ST_INLINE void ask(int lines) {
+    for (int k = 0; k < lines; ++k) {
+      if (near) {
+        __builtin_prefetch(line + k * 64);
+      } else {
+        fetch_line(line + k * 64);
+      }
+    }
+    line += lines * 64;
+    left -= lines * 64;
+  }
+};
+
+}  // namespace
+}  // namespace st
