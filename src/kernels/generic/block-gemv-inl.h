@@ -87,33 +87,53 @@ struct BlockTile {
     for (int t = 0; t < T; ++t) {
       in[t] = StepInput::template load<W>(x, (t0 + t) * blocks + b, n);
     }
-    for (int g = 0; g < G; ++g) {
+    VecF scale[G][kStepVecs];
+    if (kStepVecs > 1) load_scales(rows, b, n, 0, G, scale);
+    for (int s = 0; s < kStepVecs && s * kChains < n; ++s) {
+      step_vector(rows, starts, t0, b, n, s, in, scale, sums);
+    }
+  }
+
+  // Of groups [begin, end).
+  ST_INLINE void load_scales(const int64_t* rows, int64_t b, int n, int begin, int end,
+                             VecF (&scale)[G][kStepVecs]) const {
+    const int64_t blocks = cols / kBlock;
+    const uint16_t* d = w.d + b;
+    for (int g = begin; g < end; ++g) {
       const int64_t* r = rows + g * kGroup;
-      const uint16_t* d = w.d + b;
-      VecF scale[kStepVecs];
-      scales(d + r[0] * blocks, d + r[1] * blocks, d + r[2] * blocks, d + r[3] * blocks, n, scale);
-      for (int s = 0; s < kStepVecs && s * kChains < n; ++s) {
-        const int64_t at = b + s * kChains;
-        const int left = kStepVecs == 1 ? n : kChains;
-        W ws[kGroup];
+      scales(d + r[0] * blocks, d + r[1] * blocks, d + r[2] * blocks, d + r[3] * blocks, n,
+             scale[g]);
+    }
+  }
+
+  // Vector s of a step.
+  ST_INLINE void step_vector(const int64_t* rows, const uint8_t* const* starts, int64_t t0,
+                             int64_t b, int n, int s, const StepInput (&in)[T],
+                             VecF (&scale)[G][kStepVecs], VecF (&sums)[G][T]) const {
+    const int64_t at = b + s * kChains;
+    const int left = kStepVecs == 1 ? n : kChains;
+    Bytes low[T], high[T];  // values 0..15 and 16..31 of each block
+    for (int t = 0; t < T; ++t) {
+      const int8_t* q = x.q + (t0 + t) * cols + at * kBlock;
+      split_halves(load_bytes(q, left * kBlock),
+                   load_bytes(q + sizeof(Bytes), left * kBlock - kBytes), low[t], high[t]);
+    }
+    for (int g = 0; g < G; ++g) {
+      W ws[kGroup];
+      for (int i = 0; i < kGroup; ++i) {
+        // Either way the same address; which is faster depends on how many registers there are.
+        const uint8_t* q = kRowPointers ? starts[g * kGroup + i] + at * W::kBlockBytes
+                                        : w.q + W::offset(rows[g * kGroup + i], at, cols);
+        ws[i] = W::load(q, left);
+      }
+      if (kStepVecs == 1) load_scales(rows, b, n, g, g + 1, scale);  // behind the quants
+      for (int t = 0; t < T; ++t) {
+        VecI quads[kGroup];
         for (int i = 0; i < kGroup; ++i) {
-          // Either way the same address; which is faster depends on how many registers there are.
-          const uint8_t* q = kRowPointers ? starts[g * kGroup + i] + at * W::kBlockBytes
-                                          : w.q + W::offset(r[i], at, cols);
-          ws[i] = W::load(q, left);
+          quads[i] = W::dot_block(in[t].start[s], ws[i].low, ws[i].high, low[t], high[t]);
         }
-        for (int t = 0; t < T; ++t) {
-          const int8_t* q = x.q + (t0 + t) * cols + at * kBlock;
-          Bytes low, high;  // values 0..15 and 16..31 of each block
-          split_halves(load_bytes(q, left * kBlock),
-                       load_bytes(q + sizeof(Bytes), left * kBlock - kBytes), low, high);
-          VecI quads[kGroup];
-          for (int i = 0; i < kGroup; ++i) {
-            quads[i] = W::dot_block(in[t].start[s], ws[i].low, ws[i].high, low, high);
-          }
-          const VecI total = sum_quads(quads[0], quads[1], quads[2], quads[3]);
-          sums[g][t] = fma(to_float(total), scale[s] * in[t].d[s], sums[g][t]);
-        }
+        const VecI total = sum_quads(quads[0], quads[1], quads[2], quads[3]);
+        sums[g][t] = fma(to_float(total), scale[g][s] * in[t].d[s], sums[g][t]);
       }
     }
   }
