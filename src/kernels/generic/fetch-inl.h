@@ -21,33 +21,31 @@ struct Fetch {
   int64_t left = 0;  // bytes of the current row
 
   ST_INLINE void advance(int lines) {
-    // Fewest instructions; but where memory is fast enough, better spread among other work.
-    if (kFetchBursts && begin() && left >= lines * 64) {
-      ask(lines);
+    if (kFetchBursts && left >= lines * 64) {  // fewest instructions; memory must not mind
+      for (int k = 0; k < lines; ++k) ask(line + k * 64);
+      line += lines * 64;
+      left -= lines * 64;
       return;
     }
-    for (; lines > 0 && begin(); --lines) ask(1);
+    for (; lines > 0; --lines) {
+      if (left <= 0) {
+        if (i >= end) return;
+        line = rows.quants(i++);
+        left = bytes;
+      }
+      ask(line);
+      line += 64;
+      left -= 64;
+    }
   }
 
  private:
-  // False when there is nothing left.
-  ST_INLINE bool begin() {
-    if (left > 0) return true;
-    if (i >= end) return false;
-    line = rows.quants(i++);
-    left = bytes;
-    return true;
-  }
-  ST_INLINE void ask(int lines) {
-    for (int k = 0; k < lines; ++k) {
-      if (near) {
-        __builtin_prefetch(line + k * 64);
-      } else {
-        fetch_line(line + k * 64);
-      }
+  ST_INLINE void ask(const uint8_t* p) const {
+    if (near) {
+      __builtin_prefetch(p);
+    } else {
+      fetch_line(p);
     }
-    line += lines * 64;
-    left -= lines * 64;
   }
 };
 
