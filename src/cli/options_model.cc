@@ -65,7 +65,8 @@ CLI::Option* add_model_settings(CLI::App& app, ModelArgs& args) {
               [&args](const std::string& text) { return read_cache_type(text, args); });
   add_checked(app, "--moe-gating", "auto, softmax or sigmoid: overrides the file",
               [&args](const std::string& text) { return read_gating(text, args); });
-  app.add_option("--cpu", args.kernels, "force a kernel set: avx512, avxvnni, avx2, scalar")
+  app.add_option("--cpu", args.kernels,
+                 "force a kernel set: avx512, avxvnni, avx2, i8mm, dotprod, neon, scalar")
       ->envname("SMALLTHINKER_CPU")
       ->type_name("NAME");
   add_memory(app, args);
