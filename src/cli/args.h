@@ -27,7 +27,7 @@ struct ModelArgs {
   int64_t context = 0;
   int64_t batch = 2048;
   int64_t micro_batch = 512;
-  std::optional<DType> cache_type;
+  std::optional<KvType> cache_type;
   std::optional<Gating> gating;
   std::optional<LmHead> lm_head = LmHead::kDense;  // empty: sparse if the model can
   float lm_head_threshold = 0;

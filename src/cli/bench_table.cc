@@ -47,7 +47,7 @@ ordered_json fields(const BenchRow& row) {
                ? ordered_json(nullptr)
                : ordered_json(static_cast<double>(count) / static_cast<double>(r.stats.tokens));
   };
-  const std::string cache_type{row.cache_type == DType::kF16 ? "f16" : "f32"};
+  const std::string cache_type{kv_type_name(row.cache_type)};
   ordered_json out = {
       {"version", row.version},
       {"cpu_info", row.cpu},
@@ -244,7 +244,7 @@ std::string BenchTable::markdown(const BenchRow& row) {
     columns.push_back({"n_ubatch", 8, false, fmt::format("{}", row.micro_batch)});
   }
   if (columns_.cache_type) {
-    columns.push_back({"type_kv", 7, false, row.cache_type == DType::kF16 ? "f16" : "f32"});
+    columns.push_back({"type_kv", 7, false, std::string(kv_type_name(row.cache_type))});
   }
   if (columns_.memory) columns.push_back({"memory", 10, false, binary_size(row.memory)});
   std::vector<Column> rest = {

@@ -36,7 +36,7 @@ struct BenchRow {
   int threads = 0;
   int64_t batch = 0;
   int64_t micro_batch = 0;
-  DType cache_type = DType::kF16;
+  KvType cache_type = KvType::kI16;
   double load_seconds = 0;
   uint64_t peak_memory = 0;    // 0: not known
   uint64_t memory = 0;         // budget; 0: none

@@ -61,6 +61,26 @@ TEST(CommandLine, DefaultsAreLlamaCpps) {
   EXPECT_EQ(args.model.micro_batch, 512);
 }
 
+TEST(CommandLine, CacheTypes) {
+  const auto type = [](const std::vector<std::string>& more) {
+    std::vector<std::string> all{"perplexity", "-m", "x", "-f", "x"};
+    all.insert(all.end(), more.begin(), more.end());
+    return parse<PerplexityArgs>(all).model.cache_type;
+  };
+  EXPECT_EQ(type({}), std::nullopt);
+  EXPECT_EQ(type({"-ctk", "f16", "-ctv", "i16"}), KvType::kI16);  // nearly the same
+  EXPECT_EQ(type({"-ctv", "q8_0"}), KvType::kI8);
+  EXPECT_EQ(type({"--cache-type", "f32"}), KvType::kF32);
+  for (const char* command : {"run", "bench", "logits", "verify"}) {
+    EXPECT_NE(usage_error({command, "-m", "x", "-ctk", "f16", "-ctv", "i8"}).find("one type"),
+              std::string::npos)
+        << command;
+    EXPECT_NE(usage_error({command, "-m", "x", "-ctk", "q4_0"}).find("want f32, i16 or i8"),
+              std::string::npos)
+        << command;
+  }
+}
+
 TEST(CommandLine, ConvertAndQuantize) {
   const auto convert = parse<ConvertArgs>(
       {"convert", "dir", "--outtype", "f16", "--outfile", "out", "--transpose-down", "all"});

@@ -56,7 +56,7 @@ struct Engine::Impl {
         weights(architecture.load(store, config)),
         context(choose_context()),
         cache(config, cache_type(), options.sequences, context, micro_batch()),
-        state(config, micro_batch(), context, pool.threads()) {
+        state(config, micro_batch(), pool.threads()) {
     if (tokenizer.size() > config.vocab) {
       fail(ErrorCode::kInvalidData, "{} tokens for a vocabulary of {} rows", tokenizer.size(),
            config.vocab);
@@ -131,7 +131,7 @@ struct Engine::Impl {
   }
 
   void resize_state(int64_t tokens) {
-    const State old = std::exchange(state, State(config, tokens, context, pool.threads()));
+    const State old = std::exchange(state, State(config, tokens, pool.threads()));
     state.stats = old.stats;
     state.agreement = old.agreement;
   }
@@ -162,9 +162,9 @@ struct Engine::Impl {
   }
 
   // A cache less precise than the weights would be the weakest link of an F32 model.
-  DType cache_type() const {
+  KvType cache_type() const {
     if (options.cache_type) return *options.cache_type;
-    return weights.layers.front().wk.type == DType::kF32 ? DType::kF32 : DType::kF16;
+    return weights.layers.front().wk.type == DType::kF32 ? KvType::kF32 : KvType::kI16;
   }
 
   void check(std::span<const BatchItem> batch) const {
@@ -219,11 +219,6 @@ Engine::Engine(const std::string& path, EngineOptions options) {
   if (options.micro_batch < 1 || options.sequences < 1 || options.context < 0) {
     fail(ErrorCode::kInvalidUsage, "batch size, sequences and context must be positive");
   }
-  if (options.cache_type && *options.cache_type != DType::kF16 &&
-      *options.cache_type != DType::kF32) {
-    fail(ErrorCode::kInvalidUsage, "cache type {}: want F16 or F32",
-         dtype_name(*options.cache_type));
-  }
   impl_ = std::make_unique<Impl>(path, std::move(options));
 }
 
@@ -238,7 +233,7 @@ std::string_view Engine::kernels() const { return impl_->kernels.name; }
 int Engine::threads() const { return impl_->pool.threads(); }
 int64_t Engine::context() const { return impl_->context; }
 int64_t Engine::micro_batch() const { return impl_->micro_batch(); }
-DType Engine::cache_type() const { return impl_->cache_type(); }
+KvType Engine::cache_type() const { return impl_->cache_type(); }
 uint64_t Engine::weight_bytes() const { return impl_->store.bytes(); }
 uint64_t Engine::streamed_bytes() const { return impl_->store.streamed_bytes(); }
 const std::vector<ExpertLayer>& Engine::experts() const { return impl_->weights.experts; }

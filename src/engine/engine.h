@@ -29,17 +29,17 @@ struct MemoryReport {
 };
 
 struct EngineOptions {
-  int threads = 0;                  // 0: as choose_threads() says
-  int64_t context = 0;              // positions per sequence; 0: what the model was trained for
-  int64_t sequences = 1;            // conversations held at once
-  int64_t micro_batch = 512;        // tokens per forward pass
-  std::optional<DType> cache_type;  // F16 or F32; default: F32 for an F32 model, else F16
-  LmHeadOptions head;               // end-of-generation tokens are always computed
-  std::optional<Gating> gating;     // override of the file's gating function
-  std::string kernels;              // force a kernel table by name; empty: the best
-  uint64_t memory = 0;              // budget of the whole process in bytes; 0: none
-  std::string hot_set;              // file to begin with and to leave behind; empty: none
-  Progress progress;                // told while the weights are read
+  int threads = 0;                   // 0: as choose_threads() says
+  int64_t context = 0;               // positions per sequence; 0: what the model was trained for
+  int64_t sequences = 1;             // conversations held at once
+  int64_t micro_batch = 512;         // tokens per forward pass
+  std::optional<KvType> cache_type;  // default: F32 for an F32 model, else I16
+  LmHeadOptions head;                // end-of-generation tokens are always computed
+  std::optional<Gating> gating;      // override of the file's gating function
+  std::string kernels;               // force a kernel table by name; empty: the best
+  uint64_t memory = 0;               // budget of the whole process in bytes; 0: none
+  std::string hot_set;               // file to begin with and to leave behind; empty: none
+  Progress progress;                 // told while the weights are read
 };
 
 // One forward pass at a time: not for concurrent use. Everything const may be called concurrently.
@@ -58,7 +58,7 @@ class Engine {
   int threads() const;
   int64_t context() const;
   int64_t micro_batch() const;
-  DType cache_type() const;
+  KvType cache_type() const;
   uint64_t weight_bytes() const;    // of the whole model
   uint64_t streamed_bytes() const;  // of that, what stays in the file
   const std::vector<ExpertLayer>& experts() const;

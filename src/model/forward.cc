@@ -57,7 +57,7 @@ std::span<const float> forward(const Architecture& architecture, Step& step) {
   ++step.state.stats.passes;
   embed(step);
   observe(step, "embed", -1);
-  prepare_rope(step);
+  prepare_attention(step);
   for (int64_t l = 0; l < step.config.layers; ++l) {
     architecture.layer(step, l);
     observe(step, "layer", l);

@@ -28,9 +28,11 @@ std::string shipped(const std::string& path) {
   return std::string(ST_SOURCE_DIR) + "/models/tiny-smallthinker/" + path;
 }
 
-nlohmann::json read_golden(const std::string& path) {
-  std::ifstream file(shipped(path));
-  return nlohmann::json::parse(file);
+const nlohmann::json& read_golden(const std::string& path) {
+  static std::map<std::string, nlohmann::json> files;
+  const auto [file, first] = files.try_emplace(path);
+  if (first) file->second = nlohmann::json::parse(std::ifstream(shipped(path)));
+  return file->second;
 }
 
 std::string converted(const std::string& folder, DType type, bool transpose_down) {

@@ -9,7 +9,8 @@
 namespace st::golden {
 namespace {
 
-constexpr int kTokens = 170;  // beyond the sliding window of 128
+constexpr int kTokens = 170;      // beyond the sliding window of 128
+constexpr int kLongTokens = 450;  // and where its ring has been filled twice
 
 std::vector<Token> some_tokens(int n = kTokens) {
   std::vector<Token> ids;
@@ -19,13 +20,13 @@ std::vector<Token> some_tokens(int n = kTokens) {
 
 // Logits of every tenth token: each depends on all tokens before it.
 std::vector<float> logits_of(const std::string& path, EngineOptions options,
-                             const std::vector<int64_t>& splits) {
+                             const std::vector<int64_t>& splits, int tokens = kTokens) {
   Engine engine(path, std::move(options));
-  const auto ids = some_tokens();
+  const auto ids = some_tokens(tokens);
   std::vector<float> out;
   int64_t done = 0;
-  for (size_t i = 0; done < kTokens; ++i) {
-    const int64_t n = std::min<int64_t>(splits[i % splits.size()], kTokens - done);
+  for (size_t i = 0; done < tokens; ++i) {
+    const int64_t n = std::min<int64_t>(splits[i % splits.size()], tokens - done);
     const auto part = std::span(ids).subspan(static_cast<size_t>(done), static_cast<size_t>(n));
     std::vector<BatchItem> batch = make_batch(part, done, true);
     for (BatchItem& item : batch) item.logits = item.position % 10 == 9;
@@ -56,6 +57,25 @@ TEST(Invariance, ThreadsBatchesAndSplits) {
         EXPECT_TRUE(same_bits(want, logits_of(path, options(2, 1), {512}))) << what << " -ub 1";
         EXPECT_TRUE(same_bits(want, logits_of(path, options(3, 7), {90, 1, 37}))) << what;
       }
+    }
+  }
+}
+
+// A window that has long moved on, tiles of the cache that are used again, more threads than heads.
+TEST(Invariance, EveryCacheType) {
+  const std::string path = converted(kTiny, DType::kQ4_0, true);
+  for (const KernelTable* table : usable_kernels()) {
+    const std::string kernels(table->name);
+    for (const KvType type : {KvType::kF32, KvType::kI16, KvType::kI8}) {
+      const auto options = [&](int threads, int64_t micro_batch) {
+        return EngineOptions{
+            .threads = threads, .micro_batch = micro_batch, .cache_type = type, .kernels = kernels};
+      };
+      const auto want = logits_of(path, options(1, 512), {512}, kLongTokens);
+      const std::string what = kernels + " " + std::string(kv_type_name(type));
+      EXPECT_TRUE(same_bits(want, logits_of(path, options(8, 1), {1}, kLongTokens))) << what;
+      EXPECT_TRUE(same_bits(want, logits_of(path, options(3, 37), {100, 1, 2}, kLongTokens)))
+          << what;
     }
   }
 }

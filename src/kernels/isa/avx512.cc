@@ -22,6 +22,8 @@ constexpr int kStepVecs = 1;
 constexpr bool kRowPointers = false;
 constexpr bool kFetchBursts = false;
 constexpr int kProbeSums = 16;
+constexpr int kTileQueries = 6;
+constexpr int kAttendVecs = 4;
 
 // The first n lanes, n <= kLanes.
 __mmask16 first(int64_t n) { return static_cast<__mmask16>((1u << n) - 1); }
@@ -42,10 +44,8 @@ void store(float* p, VecF v, int64_t n = kLanes) {
 __m256i load_halves(const uint16_t* p, int64_t n) {
   return n == kLanes ? load32(p) : _mm256_maskz_loadu_epi16(first(n), p);
 }
-void store_f16(uint16_t* p, VecF v, int64_t n) {
-  _mm256_mask_storeu_epi16(p, first(n), _mm512_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT));
-}
 void store_i8(int8_t* p, VecI v) { store16(p, _mm512_cvtepi32_epi8((__m512i)v)); }
+void store_i16(int16_t* p, VecI v) { store32(p, _mm512_cvtepi32_epi16((__m512i)v)); }
 
 VecF fma(VecF a, VecF b, VecF c) { return _mm512_fmadd_ps(a, b, c); }
 VecF to_float(VecI v) { return _mm512_cvtepi32_ps((__m512i)v); }
@@ -178,6 +178,13 @@ ST_INLINE void interleave(Bytes (&q)[4]) {
   q[1] = _mm512_unpackhi_epi16(ab_low, cd_low);
   q[2] = _mm512_unpacklo_epi16(ab_high, cd_high);
   q[3] = _mm512_unpackhi_epi16(ab_high, cd_high);
+}
+
+// Half a vector of bytes at p as 16-bit integers.
+ST_INLINE Bytes widen_i8(const void* p) { return _mm512_cvtepi8_epi16(load32(p)); }
+// Products of pairs of 16-bit integers, added to the lanes of v.
+ST_INLINE VecI dot2(VecI v, Bytes a, Bytes b) {
+  return (VecI)_mm512_dpwssd_epi32((__m512i)v, a, b);
 }
 
 // Products of u and s in groups of four bytes, added to the lanes of v.

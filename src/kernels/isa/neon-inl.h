@@ -25,6 +25,8 @@ constexpr int kStepVecs = 4;
 constexpr bool kRowPointers = true;
 constexpr bool kFetchBursts = true;
 constexpr int kProbeSums = 16;
+constexpr int kTileQueries = 6;
+constexpr int kAttendVecs = 2;
 
 ST_INLINE VecF splat(float v) { return vdupq_n_f32(v); }
 ST_INLINE VecI splat(int32_t v) { return vdupq_n_s32(v); }
@@ -48,11 +50,7 @@ ST_INLINE uint16x4_t load_halves(const uint16_t* p, int64_t n) {
   for (int64_t i = 0; i < n; ++i) v[i] = p[i];
   return v;
 }
-ST_INLINE void store_f16(uint16_t* p, VecF v, int64_t n) {
-  const uint16x4_t halves = vreinterpret_u16_f16(vcvt_f16_f32(v));
-  if (n == kLanes) return vst1_u16(p, halves);
-  for (int64_t i = 0; i < n; ++i) p[i] = halves[i];
-}
+ST_INLINE void store_i16(int16_t* p, VecI v) { vst1_s16(p, vmovn_s32(v)); }
 ST_INLINE void store_i8(int8_t* p, VecI v) {
   const int16x4_t words = vmovn_s32(v);
   const int32x2_t bytes = vreinterpret_s32_s8(vmovn_s16(vcombine_s16(words, words)));
@@ -88,6 +86,17 @@ struct BF16 {
 
 ST_INLINE Bytes load16(const void* p) { return vld1q_s8(static_cast<const int8_t*>(p)); }
 // The first n bytes at p; zero beyond. n is a multiple of 16 and may be negative.
+// Half a vector of bytes at p as 16-bit integers.
+ST_INLINE Bytes widen_i8(const void* p) {
+  return vreinterpretq_s8_s16(vmovl_s8(vld1_s8(static_cast<const int8_t*>(p))));
+}
+// Products of pairs of 16-bit integers, added to the lanes of v.
+ST_INLINE VecI dot2(VecI v, Bytes a, Bytes b) {
+  const int16x8_t x = vreinterpretq_s16_s8(a), y = vreinterpretq_s16_s8(b);
+  const int32x4_t low = vmull_s16(vget_low_s16(x), vget_low_s16(y));
+  return vaddq_s32(v, vpaddq_s32(low, vmull_high_s16(x, y)));
+}
+
 ST_INLINE Bytes load_bytes(const void* p, int n) { return n > 0 ? load16(p) : Bytes{}; }
 ST_INLINE Bytes splat_quad(const void* p) {
   int32_t quad;

@@ -22,6 +22,8 @@ constexpr int kStepVecs = 1;
 constexpr bool kRowPointers = false;
 constexpr bool kFetchBursts = false;
 constexpr int kProbeSums = 8;
+constexpr int kTileQueries = 6;
+constexpr int kAttendVecs = 2;
 
 VecF splat(float v) { return _mm256_set1_ps(v); }
 VecI splat(int32_t v) { return (VecI)_mm256_set1_epi32(v); }
@@ -44,17 +46,13 @@ __m128i load_halves(const uint16_t* p, int64_t n) {
   for (int64_t i = 0; i < n; ++i) lanes[i] = p[i];
   return load16(lanes);
 }
-void store_f16(uint16_t* p, VecF v, int64_t n) {
-  const __m128i halves = _mm256_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT);
-  if (n == kLanes) return store16(p, halves);
-  uint16_t lanes[kLanes];
-  store16(lanes, halves);
-  for (int64_t i = 0; i < n; ++i) p[i] = lanes[i];
-}
-void store_i8(int8_t* p, VecI v) {
+__m128i narrow_i16(VecI v) {
   const __m256i wide = (__m256i)v;
-  const __m128i words =
-      _mm_packs_epi32(_mm256_castsi256_si128(wide), _mm256_extracti128_si256(wide, 1));
+  return _mm_packs_epi32(_mm256_castsi256_si128(wide), _mm256_extracti128_si256(wide, 1));
+}
+void store_i16(int16_t* p, VecI v) { store16(p, narrow_i16(v)); }
+void store_i8(int8_t* p, VecI v) {
+  const __m128i words = narrow_i16(v);
   _mm_storeu_si64(p, _mm_packs_epi16(words, words));
 }
 
@@ -98,6 +96,8 @@ ST_INLINE Bytes load_bytes(const void* p, int n) {
   if (n > 0) __builtin_memcpy(bytes, p, static_cast<size_t>(n));
   return load32(bytes);
 }
+// Half a vector of bytes at p as 16-bit integers.
+ST_INLINE Bytes widen_i8(const void* p) { return _mm256_cvtepi8_epi16(load16(p)); }
 ST_INLINE Bytes splat_quad(const void* p) {
   int32_t quad;
   __builtin_memcpy(&quad, p, 4);

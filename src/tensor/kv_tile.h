@@ -1,0 +1,54 @@
+// How keys and values lie in the KV cache: tiles of 64 positions of one head, in the order in which
+// attention multiplies them (kernels/generic/attention-inl.h), so that nobody rearranges anything.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string_view>
+
+namespace st {
+
+// Integers stand for q * scale, with one scale for a position's key and one for its value. 16 bits
+// round less than half precision does, but for values far below the largest of their row.
+enum class KvType : uint8_t { kF32, kI16, kI8 };
+
+std::string_view kv_type_name(KvType type);  // "i16"
+// Also "f16" and "q8_0": what other programs call types of (nearly) these sizes.
+std::optional<KvType> parse_kv_type(std::string_view name);
+
+inline constexpr int64_t kTileKeys = 64;
+
+// A tile, one after the other, everything aligned to 64 bytes:
+//   float scales of keys (64) and of values (64); unused for F32
+//   keys (d / c, 64) cells of c channels of one position
+//   values (64 / c, width) cells of c positions of one channel
+// c is 1 for F32 and else 2: what an integer dot product adds up in one lane.
+struct KvTile {
+  KvType type;
+  int64_t head_dim;  // d, even
+
+  constexpr int64_t cell_values() const { return type == KvType::kF32 ? 1 : 2; }
+  constexpr int64_t value_bytes() const {
+    return type == KvType::kF32 ? 4 : type == KvType::kI16 ? 2 : 1;
+  }
+  constexpr int64_t width() const { return (head_dim + 15) / 16 * 16; }  // whole vectors
+
+  // Bytes from the beginning of a tile.
+  static constexpr int64_t key_scales() { return 0; }
+  static constexpr int64_t value_scales() { return kTileKeys * 4; }
+  static constexpr int64_t keys() { return kTileKeys * 8; }
+  constexpr int64_t values() const { return keys() + kTileKeys * head_dim * value_bytes(); }
+  constexpr int64_t bytes() const { return values() + kTileKeys * width() * value_bytes(); }
+
+  // Where channel c of the key and of the value of the tile's position `slot` are.
+  constexpr int64_t key_at(int64_t slot, int64_t c) const {
+    const int64_t n = cell_values();
+    return keys() + ((c / n * kTileKeys + slot) * n + c % n) * value_bytes();
+  }
+  constexpr int64_t value_at(int64_t slot, int64_t c) const {
+    const int64_t n = cell_values();
+    return values() + ((slot / n * width() + c) * n + slot % n) * value_bytes();
+  }
+};
+
+}  // namespace st
