@@ -1,6 +1,6 @@
 # make run        build, convert the shipped tiny model, quantise it and generate from it
 # make test       all tests (what CI runs)
-# make test-long  fuzzing and other long checks
+# make test-long  a faulty disk under the thread sanitizer, fuzzing
 # make bench      speed on this machine
 # make lint       clang-tidy, slow (needs clang-tidy-19 and a build)
 SHELL := /bin/bash
@@ -27,6 +27,7 @@ test:
 
 test-long:
 	@scripts/install-deps fuzz
+	@scripts/faults
 	@scripts/fuzz
 
 bench: build

@@ -29,6 +29,7 @@ struct MemoryPlan {
   // budget is too small.
   int64_t room(uint64_t kv) const;
 
+  bool fits() const { return room(kv_full) >= fewest; }
   // Throws Error(kInvalidUsage) naming the smallest budget, if this one is smaller.
   void check() const;
 };
