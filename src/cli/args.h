@@ -47,8 +47,15 @@ struct TextArgs {
   bool escape = true;  // \n and the like in -p
 };
 
+// After so many tokens the budget becomes another.
+struct MemoryChange {
+  int64_t tokens = 0;
+  uint64_t bytes = 0;
+};
+
 struct RunArgs {
   ModelArgs model;
+  std::vector<MemoryChange> memory_changes;  // ascending
   TextArgs text;
   GenerateOptions generate;
   bool display_prompt = true;
@@ -88,7 +95,9 @@ struct PerplexityArgs {
 };
 
 struct InspectArgs {
-  std::string model;  // empty: the system
+  ModelArgs settings;  // for the plan
+  std::string model;   // empty: the system
+  bool plan = false;
   bool system = false;
   bool tensors = false;
   bool json = false;

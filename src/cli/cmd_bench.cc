@@ -87,7 +87,8 @@ class Bench {
       : args_(args),
         table_(args.format, {.batch = args.options.batch != 2048,
                              .micro_batch = args.micro_batch != std::vector<int64_t>{512},
-                             .cache_type = args.model.cache_type.has_value()}),
+                             .cache_type = args.model.cache_type.has_value(),
+                             .memory = args.model.memory > 0}),
         status_(args.model.progress) {
     for (const int64_t depth : args.depth) {
       for (const BenchTest& test : tests_at(args, depth)) {
@@ -99,6 +100,7 @@ class Bench {
     row_.cpu = cpu_name();
     row_.version = ST_VERSION;
     row_.batch = args.options.batch;
+    row_.memory = args.model.memory;
   }
 
   int run() {

@@ -48,6 +48,13 @@ std::string read_memory(const std::string& text, ModelArgs& args) {
 
 }  // namespace
 
+void add_memory(CLI::App& app, ModelArgs& args) {
+  add_checked(app, "--memory",
+              "budget of the whole process, such as 1GiB: experts beyond it stay in the file until "
+              "they are needed",
+              [&args](const std::string& text) { return read_memory(text, args); });
+}
+
 CLI::Option* add_model_settings(CLI::App& app, ModelArgs& args) {
   CLI::Option* model = app.add_option("-m,--model", args.model, "GGUF file")
                            ->required()
@@ -61,10 +68,7 @@ CLI::Option* add_model_settings(CLI::App& app, ModelArgs& args) {
   app.add_option("--cpu", args.kernels, "force a kernel set: avx512, avxvnni, avx2, scalar")
       ->envname("SMALLTHINKER_CPU")
       ->type_name("NAME");
-  add_checked(app, "--memory",
-              "budget of the whole process, such as 1GiB: experts beyond it stay in the file until "
-              "they are needed",
-              [&args](const std::string& text) { return read_memory(text, args); });
+  add_memory(app, args);
   app.add_option("--hot-set", args.hot_set,
                  "with --memory: file that remembers between runs which experts are used most")
       ->type_name("FILE");

@@ -1,9 +1,13 @@
 #include "engine/engine.h"
 
+#include <malloc.h>
+
 #include <algorithm>
 #include <cmath>
 #include <functional>
+#include <utility>
 
+#include "base/cgroup.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "store/hot_set.h"
@@ -11,7 +15,9 @@
 namespace st {
 namespace {
 
-constexpr int64_t kLimitedContext = 4096;  // unless asked for, with a budget
+// With a budget:
+constexpr int64_t kLimitedContext = 4096;  // unless asked for
+constexpr int64_t kFew = 8;                // tokens for which scratch is kept between prompts
 
 }  // namespace
 
@@ -38,6 +44,7 @@ struct Engine::Impl {
   MemoryPlan plan;              // with a budget
   int64_t positions = 0;        // seen so far by the longest sequence
   std::vector<int64_t> stored;  // of each sequence, positions
+  int calls_since_look = 0;     // of fit_memory() at the control group
 
   Impl(const std::string& path, EngineOptions opts)
       : options(std::move(opts)),
@@ -92,7 +99,9 @@ struct Engine::Impl {
     const auto rows = static_cast<uint64_t>(2 * config.vocab) * sizeof(float);
     return {.budget = budget,
             .resident = staying,
-            .scratch = rows + static_cast<uint64_t>(batch) * State::bytes_per_token(config),
+            .logits = rows,
+            .per_token = State::bytes_per_token(config),
+            .tokens = batch,
             .kv_full = keys.bytes(context),
             .expert = cached->slot_bytes(),
             .experts = cached->most(),
@@ -101,6 +110,7 @@ struct Engine::Impl {
 
   void limit_memory() {
     file.expect_scattered_reads();
+    ::malloc_trim(0);  // what parsing left behind
     reader.emplace(
         AsyncReader::Options{.log = [this](std::string_view line) { notices.emplace_back(line); }});
     cached = std::make_unique<CachedExperts>(weights.experts, config.experts_used, *reader);
@@ -114,16 +124,34 @@ struct Engine::Impl {
       plan.budget = options.memory;
     }
     plan.check();
-    fit_memory();
+    fit_memory(1);
     if (!options.hot_set.empty()) load_hot_set();
   }
 
-  // Room for experts beside the keys and values that there are, in steps.
-  void fit_memory() {
+  // Room for experts beside the keys and values that there are, in steps, and scratch for a batch.
+  void fit_memory(int64_t tokens) {
     constexpr int64_t kStep = 256;
     const int64_t rounded = std::min(context, (positions + kStep - 1) / kStep * kStep);
-    const int64_t room = plan.room(cache.bytes(rounded));
+    const int64_t scratch_tokens = tokens <= kFew ? std::min(kFew, micro_batch()) : micro_batch();
+    if (scratch_tokens < state.max_tokens()) resize_state(scratch_tokens);
+    obey_group();
+    const int64_t room =
+        std::max(plan.room(cache.bytes(rounded), scratch_tokens), cached->fewest());
     if (room != cached->room()) cached->resize(room);
+    if (scratch_tokens > state.max_tokens()) resize_state(scratch_tokens);
+  }
+
+  // A limit of the control group below the budget is kept too; it may come while we run.
+  void obey_group() {
+    constexpr int kEvery = 16;
+    if (calls_since_look++ % kEvery != 0) return;
+    plan.group_limit = read_cgroup_memory().limit.value_or(UINT64_MAX);
+  }
+
+  void resize_state(int64_t tokens) {
+    const State old = std::exchange(state, State(config, tokens, context, pool.threads()));
+    state.stats = old.stats;
+    state.agreement = old.agreement;
   }
 
   // Tokens that may run at once: all their experts must find room in each layer.
@@ -190,6 +218,19 @@ struct Engine::Impl {
     }
   }
 
+  // What the store did since it had seen `before`.
+  void count_reads(const CachedExpertsStats& before, uint64_t loads_before) {
+    Stats& stats = state.stats;
+    if (!cached) {
+      stats.found_experts += stats.expert_loads - loads_before;
+      return;
+    }
+    const CachedExpertsStats now = cached->stats();
+    stats.found_experts += now.found - before.found;
+    stats.disk_bytes += now.bytes_read - before.bytes_read;
+    stats.wait_seconds += now.stall_seconds - before.stall_seconds;
+  }
+
   std::span<const float> evaluate_micro(std::span<const BatchItem> batch) {
     count_positions(batch, stored);
     ExpertStore& experts = cached ? static_cast<ExpertStore&>(*cached) : *resident;
@@ -197,9 +238,12 @@ struct Engine::Impl {
     if (observer) step.observer = &observer;
     if (routing_observer) step.routing_observer = &routing_observer;
     const uint32_t calls = pool.calls();
+    const CachedExpertsStats seen = cached ? cached->stats() : CachedExpertsStats{};
+    const uint64_t loads = state.stats.expert_loads;
     const std::span<const float> out = forward(architecture, step);
     if (cached) cached->check_files();
     state.stats.pool_calls += pool.calls() - calls;
+    count_reads(seen, loads);
     const auto good = [](float x) { return std::isfinite(x) || x == -HUGE_VALF; };
     const bool sparse = options.head.mode == LmHead::kSparse;  // which marks rows with -infinity
     if (!std::ranges::all_of(out, [&](float x) { return sparse ? good(x) : std::isfinite(x); })) {
@@ -234,6 +278,8 @@ int64_t Engine::context() const { return impl_->context; }
 int64_t Engine::micro_batch() const { return impl_->micro_batch(); }
 DType Engine::cache_type() const { return impl_->cache_type(); }
 uint64_t Engine::weight_bytes() const { return impl_->store.bytes(); }
+uint64_t Engine::streamed_bytes() const { return impl_->store.streamed_bytes(); }
+const std::vector<ExpertLayer>& Engine::experts() const { return impl_->weights.experts; }
 uint64_t Engine::cache_bytes() const { return impl_->cache.reserved_bytes(); }
 bool Engine::has_predictor() const { return static_cast<bool>(impl_->weights.predictor_up); }
 const LmHeadAgreement& Engine::head_agreement() const { return impl_->state.agreement; }
@@ -251,7 +297,7 @@ void Engine::set_memory(uint64_t budget) {
   plan.budget = budget;
   plan.check();
   impl_->plan = plan;
-  impl_->fit_memory();
+  impl_->fit_memory(1);
 }
 
 void Engine::cancel() {
@@ -270,7 +316,7 @@ std::span<const float> Engine::evaluate(std::span<const BatchItem> batch) {
     for (const BatchItem& item : batch) {
       impl_->positions = std::max<int64_t>(impl_->positions, item.position + 1);
     }
-    impl_->fit_memory();
+    impl_->fit_memory(static_cast<int64_t>(batch.size()));
   }
   const auto step = static_cast<size_t>(impl_->tokens_at_once());
   if (batch.size() <= step && !batch.empty()) return impl_->evaluate_micro(batch);

@@ -59,7 +59,9 @@ class Engine {
   int64_t context() const;
   int64_t micro_batch() const;
   DType cache_type() const;
-  uint64_t weight_bytes() const;
+  uint64_t weight_bytes() const;    // of the whole model
+  uint64_t streamed_bytes() const;  // of that, what stays in the file
+  const std::vector<ExpertLayer>& experts() const;
   uint64_t cache_bytes() const;  // reserved, not necessarily used
 
   // Runs `batch` through the model, in micro-batches. Returns the logits of the items that want

@@ -29,7 +29,8 @@ State::State(const ModelConfig& c, int64_t T, int64_t context, int threads)
       down(floats(T * c.experts_used * c.hidden)),
       q8(T, std::max(c.hidden, c.q_width())),
       pair_q8(T * c.experts_used, c.hidden, std::min(c.experts, T * c.experts_used)),
-      vocab_(c.vocab) {}
+      vocab_(c.vocab),
+      max_tokens_(T) {}
 
 uint64_t State::bytes_per_token(const ModelConfig& c) {
   const int64_t values = 3 * c.hidden + 2 * c.q_width() + 2 * c.kv_width() + c.head_dim +

@@ -47,6 +47,7 @@ struct State {
 
   // Bytes of the buffers for one token of the largest batch, about.
   static uint64_t bytes_per_token(const ModelConfig& config);
+  int64_t max_tokens() const { return max_tokens_; }
 
   // (rows, V); grows to the largest number of rows asked for.
   float* logits(int64_t rows);
@@ -55,6 +56,7 @@ struct State {
 
  private:
   int64_t vocab_;
+  int64_t max_tokens_;
   AlignedBuffer<float> logits_, head_scores_;
 };
 

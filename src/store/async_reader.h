@@ -11,7 +11,9 @@
 // Where the bytes are. A request may begin and end anywhere; the device reads whole blocks. So a
 // buffer begins at a multiple of alignment(file), has room(file, bytes) bytes, and what was asked
 // for lies in it from `offset % alignment(file)` on, without having been copied. The rest of the
-// buffer gets what is around it in the file, or is left alone.
+// buffer gets what is around it in the file, or is left alone. Take buffers from memory with huge
+// pages (MemoryRegion::prefer_huge_pages): a device gets one address for each page, and with small
+// ones a disk that could do 2.4 GB/s was measured at 0.9.
 //
 // Order. Requests are served in the order of submission, cut into pieces of `piece_bytes` of which
 // up to `depth` are with the device at once, so one large request is as fast as many small ones.
@@ -123,6 +125,11 @@ class AsyncReader {
   const std::string& path(FileId file) const { return at(file).path(); }
   // Whether the file is still what was opened; no reading.
   FileChange change(FileId file) const { return at(file).change(); }
+
+  // A hint that many reads will go to this memory, which must outlive the reader: the kernel need
+  // not look up its pages each time. It makes all of it resident at once and keeps it so, which is
+  // wrong for memory that should grow or shrink; and it gains little where pages are huge.
+  void register_memory(std::span<std::byte> memory);
 
   Ticket submit(const ReadRequest& request);
   // Whether await() would return without sleeping.

@@ -185,9 +185,12 @@ void CachedExperts::cancel() {
   reader_.cancel_all();
 }
 
-void CachedExperts::check_files() const {
+void CachedExperts::check_files() {
   for (const FileId file : opened_) {
     if (reader_.change(file) != FileChange::kModified) continue;
+    const int64_t room = this->room();
+    resize(0);
+    resize(room);
     fail(ErrorCode::kIo, "{}: the file was changed while in use", printable(reader_.path(file)));
   }
 }

@@ -66,8 +66,9 @@ class CachedExperts final : public ExpertStore {
   void cancel();
   void resume() { cancelled_ = false; }
 
-  // Throws Error(kIo) if a file was written to since it was opened: then nothing read is sure.
-  void check_files() const;
+  // Throws Error(kIo) if a file was written to since it was opened: then nothing read is sure, and
+  // all is forgotten. Not between prefetch() and release().
+  void check_files();
 
   CachedExpertsStats stats() const;
 

@@ -70,7 +70,7 @@ TEST(Invariance, ThreadsBatchesAndSplits) {
 
 // The budget that has room for just so many experts beside a full context.
 uint64_t budget_for(const MemoryPlan& plan, int64_t experts) {
-  return plan.fixed() + plan.kv_full + static_cast<uint64_t>(experts) * plan.expert;
+  return plan.fixed(plan.tokens) + plan.kv_full + static_cast<uint64_t>(experts) * plan.expert;
 }
 
 // Experts that come from the file, few or many at a time, make the same logits.
