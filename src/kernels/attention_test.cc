@@ -265,7 +265,7 @@ TEST_P(Attention, StoresWhatItIsGiven) {
           }
           const bool wide = type == KvType::kI16;
           const double step_k = std::max(peak_k / (wide ? 32767 : 127), std::sqrt(length) / 46000);
-          const double step_v = std::max(peak_v / (wide ? 16383 : 127), 0.0);
+          const double step_v = std::max(peak_v / (wide ? 8191 : 127), 0.0);
           const double room = type == KvType::kF32 ? 0 : 0.52;  // floats round, too
           for (int64_t i = 0; i < d; ++i) {
             const auto at = static_cast<size_t>(p * d + i);

@@ -30,7 +30,7 @@ class KvCache {
   void store(const KernelTable& kernels, int64_t layer, int64_t sequence, int64_t position,
              const float* k, const float* v);
 
-  // The tiles of one head: positions [64 i, 64 i + 64) are tile i % count.
+  // The tiles of one head: positions [128 i, 128 i + 128) are tile i % count.
   struct Ring {
     std::byte* tiles;
     int64_t count;

@@ -1,4 +1,4 @@
-// How keys and values lie in the KV cache: tiles of 64 positions of one head, in the order in which
+// How keys and values lie in the KV cache: tiles of 128 positions of one head, in the order in which
 // attention multiplies them (kernels/generic/attention-inl.h), so that nobody rearranges anything.
 #pragma once
 
@@ -16,12 +16,12 @@ std::string_view kv_type_name(KvType type);  // "i16"
 // Also "f16" and "q8_0": what other programs call types of (nearly) these sizes.
 std::optional<KvType> parse_kv_type(std::string_view name);
 
-inline constexpr int64_t kTileKeys = 64;
+inline constexpr int64_t kTileKeys = 128;
 
 // A tile, one after the other, everything aligned to 64 bytes:
-//   float scales of keys (64) and of values (64); unused for F32
-//   keys (d / c, 64) cells of c channels of one position
-//   values (64 / c, width) cells of c positions of one channel
+//   float scales of keys (128) and of values (128); unused for F32
+//   keys (d / c, 128) cells of c channels of one position
+//   values (128 / c, width) cells of c positions of one channel
 // c is 1 for F32 and else 2: what an integer dot product adds up in one lane.
 struct KvTile {
   KvType type;

@@ -43,10 +43,10 @@ struct PairCells {
 struct Cells16 : PairCells {
   static constexpr KvType kType = KvType::kI16;
   static constexpr int kBytes = 4;
-  // Values times weights, 64 of them, stay below 2^31 as the weights' sum stays below kMostWeight.
+  // Values times weights stay below 2^31, as the sum of a tile's weights stays below kMostWeight.
   static constexpr float kKeyRange = kRange16;
-  static constexpr float kValueRange = 16383;
-  static constexpr float kMostWeight = 131000;
+  static constexpr float kValueRange = 8191;
+  static constexpr float kMostWeight = 262000;
   using Value = int16_t;
   ST_INLINE static Vec load(const std::byte* p) {
     return st::load(reinterpret_cast<const int32_t*>(p));
@@ -58,7 +58,7 @@ struct Cells8 : PairCells {
   static constexpr int kBytes = 2;
   static constexpr float kKeyRange = 127;
   static constexpr float kValueRange = 127;
-  static constexpr float kMostWeight = 64 * kRange16;  // no bound
+  static constexpr float kMostWeight = kTileKeys * kRange16;  // no bound
   using Value = int8_t;
   ST_INLINE static Vec load(const std::byte* p) { return (VecI)widen_i8(p); }
 };

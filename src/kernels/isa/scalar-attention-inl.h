@@ -44,7 +44,7 @@ void store_kv(const KvTile& tile, const float* k, const float* v, int64_t slot, 
     }
   } else if (tile.type == KvType::kI16) {
     units[0] = store_scaled<int16_t>(k, d, 32767, kMostLength, to, key);
-    units[1] = store_scaled<int16_t>(v, d, 16383, DBL_MAX, to, value);
+    units[1] = store_scaled<int16_t>(v, d, 8191, DBL_MAX, to, value);
   } else {
     units[0] = store_scaled<int8_t>(k, d, 127, kMostLength, to, key);
     units[1] = store_scaled<int8_t>(v, d, 127, DBL_MAX, to, value);
