@@ -9,7 +9,7 @@
 namespace st {
 
 // Integers stand for q * scale, with one scale for a position's key and one for its value. 16 bits
-// round less than half precision does, but for values far below the largest of their row.
+// cost as much precision as half-precision floats would (docs/correctness.md).
 enum class KvType : uint8_t { kF32, kI16, kI8 };
 
 std::string_view kv_type_name(KvType type);  // "i16"

@@ -43,7 +43,7 @@ struct Product {
       typename T::Vec bs[V];
       for (int v = 0; v < V; ++v) bs[v] = T::load(b + v * kLanes * T::kBytes);
       for (int r = 0; r < R; ++r) {
-        const typename T::Vec as = splat(a[r * stride + i]);
+        const typename T::Vec as = T::splat(a + r * stride + i);
         for (int v = 0; v < V; ++v) sums[r][v] = T::dot(sums[r][v], as, bs[v]);
       }
     }
@@ -234,10 +234,11 @@ class Attention {
         weights[v] = weights[v] > VecF{} ? product : VecF{};
         sums = sums + weights[v];
       }
-      // The sum of a lane bounds its weights, and all lanes together are at most kLanes of it.
-      constexpr float kBySum = kLanes / T::kMostWeight, kByPeak = 1 / kRange16;
+      // The sum of a lane bounds its weights. As integers, a NaN is the largest.
       const int32_t most = max_lane((VecI)sums & INT32_MAX);
-      const float unit = __builtin_bit_cast(float, most) * (kBySum > kByPeak ? kBySum : kByPeak);
+      const float by_lane = __builtin_bit_cast(float, most) * (1 / kRange16);
+      const float by_sum = sum(sums) * (1 / T::kMostWeight);
+      const float unit = by_sum > by_lane ? by_sum : by_lane;
       const float one_over = 1.0f / unit;
       const VecF inverse = splat(one_over <= FLT_MAX ? one_over : 0.0f);
       for (int v = 0; v < kVecs; ++v) {

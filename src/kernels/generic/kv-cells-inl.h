@@ -17,7 +17,7 @@ namespace {
 constexpr float kMostLength = 46000;
 constexpr float kRange16 = 32767;
 
-// Operands: what the queries, or the weights of the values, are multiplied as.
+// Operands are what cells are multiplied with: of queries, or weights of values.
 struct FloatCells {
   static constexpr KvType kType = KvType::kF32;
   static constexpr int kValues = 1;
@@ -29,6 +29,7 @@ struct FloatCells {
   ST_INLINE static Vec load(const std::byte* p) {
     return st::load(reinterpret_cast<const float*>(p));
   }
+  ST_INLINE static Vec splat(const float* p) { return st::splat(*p); }
   ST_INLINE static Sum dot(Sum s, Vec a, Vec b) { return fma(a, b, s); }
 };
 
@@ -37,6 +38,7 @@ struct PairCells {
   using Operand = int32_t;  // two of 16 bits
   using Vec = VecI;
   using Sum = VecI;
+  ST_INLINE static Vec splat(const int32_t* p) { return (VecI)splat_quad(p); }
   ST_INLINE static Sum dot(Sum s, Vec a, Vec b) { return dot2(s, (Bytes)a, (Bytes)b); }
 };
 
