@@ -1,5 +1,6 @@
-// How keys and values lie in the KV cache: tiles of 128 positions of one head, in the order in which
-// attention multiplies them (kernels/generic/attention-inl.h), so that nobody rearranges anything.
+// How keys and values lie in the KV cache: tiles of 128 positions of one head, in the order in
+// which attention multiplies them (kernels/generic/attention-inl.h), so that nobody rearranges
+// anything.
 #pragma once
 
 #include <cstdint>
