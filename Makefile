@@ -1,5 +1,6 @@
 # make run        build, convert the shipped tiny model, quantise it and generate from it
 # make test       all tests (what CI runs)
+# make test-arm   all of it that can run on aarch64, in an emulator; about an hour
 # make test-long  fuzzing and other long checks
 # make bench      speed on this machine
 # make lint       clang-tidy, slow (needs clang-tidy-19 and a build)
@@ -8,7 +9,7 @@ MODEL := models/tiny-smallthinker/model
 OUT   := build/models
 BIN   := build/smallthinker
 
-.PHONY: run build test test-long bench lint format clean
+.PHONY: run build test test-arm test-long bench lint format clean
 
 run: build
 	@mkdir -p $(OUT)
@@ -24,6 +25,9 @@ build:
 
 test:
 	@scripts/test
+
+test-arm:
+	@scripts/test-arm
 
 test-long:
 	@scripts/install-deps fuzz

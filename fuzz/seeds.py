@@ -104,8 +104,15 @@ def tokenizer_json():
         yield f"{size}-pairs", json.dumps(small, ensure_ascii=False).encode()
 
 
+def routing_trace():
+    header = b"STROUTE1" + struct.pack("<4I2Q", 2, 3, 2, 0, 100, 200)
+    yield "token", header + struct.pack("<I4H", 1, 0, 1, 2, 0)
+    yield "passes", header + struct.pack("<I8H", 2, 0, 1, 2, 0, 1, 2, 0, 2) + struct.pack("<I4H", 1, 2, 1, 0, 2) * 3
+    yield "hot-set", b"smallthinker-hot-set 1\nlayers 2 experts 3\n5000 1 10000\n0 1234 2500\n"
+
+
 def main() -> None:
-    for target in (gguf, safetensors, torch_pt, tokenizer_json):
+    for target in (gguf, safetensors, torch_pt, tokenizer_json, routing_trace):
         folder = pathlib.Path(sys.argv[1]) / target.__name__
         folder.mkdir(parents=True, exist_ok=True)
         for name, data in target():

@@ -5,6 +5,11 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#define XXH_INLINE_ALL
+#define XXH_VECTOR 0  // the scalar code
+#include <xxhash.h>
+
+#include "base/checksum.h"
 #include "base/cpu.h"
 #include "base/error.h"
 #include "base/file.h"
@@ -12,6 +17,7 @@
 #include "base/memory.h"
 #include "base/reader.h"
 #include "base/testing.h"
+#include "base/units.h"
 
 namespace st {
 namespace {
@@ -145,6 +151,39 @@ TEST(Json, NamesTheKeyAtFault) {
   EXPECT_EQ(message_of([&] { find_bool(object, "n", true); }), "n: want true or false, got 3");
   EXPECT_EQ(message_of([&] { int_array(parse_json("[0, 2]"), "layout", 0, 1); }),
             "layout[1]: want an integer in 0..1, got 2");
+}
+
+TEST(Units, SizesAsPeopleWriteThem) {
+  constexpr uint64_t kMiB = 1 << 20;
+  EXPECT_EQ(parse_bytes("0"), 0u);
+  EXPECT_EQ(parse_bytes("4096"), 4096u);
+  EXPECT_EQ(parse_bytes("7B"), 7u);
+  for (const char* text : {"512MiB", "512M", "512mb", "512 MiB", "0.5GiB", "0.5g"}) {
+    EXPECT_EQ(parse_bytes(text), 512 * kMiB) << text;
+  }
+  EXPECT_EQ(parse_bytes("8G"), 8192 * kMiB);
+  EXPECT_EQ(parse_bytes("2TiB"), (uint64_t{2} << 40));
+  for (const char* text : {"", "G", "-1", "1X", "1GG", "1GiBs", "1 2", "nan", "inf", "1e99", "0x10",
+                           "9000000000G", "1..5", "8 iB"}) {
+    EXPECT_EQ(parse_bytes(text), std::nullopt) << text;
+  }
+}
+
+// The values are in files: they must never change, and be the same on every CPU.
+TEST(Checksum, IsXxh3) {
+  EXPECT_EQ(checksum({}), 0x2D06800538D394C2u);
+  std::vector<std::byte> bytes(70'001);
+  uint32_t x = 1;
+  for (std::byte& b : bytes) b = static_cast<std::byte>((x = x * 1664525 + 1013904223) >> 24);
+  for (const size_t n : {1, 3, 8, 16, 17, 128, 129, 240, 241, 1024, 4096, 65'536, 70'001}) {
+    EXPECT_EQ(checksum(std::span(bytes).first(n)), XXH3_64bits(bytes.data(), n)) << n;
+  }
+  const uint64_t right = checksum(bytes);
+  for (size_t bit = 0; bit < bytes.size() * 8; bit += 997) {
+    bytes[bit / 8] ^= std::byte{1} << (bit % 8);
+    EXPECT_NE(checksum(bytes), right);
+    bytes[bit / 8] ^= std::byte{1} << (bit % 8);
+  }
 }
 
 TEST(Memory, IsZeroUntilTouched) {

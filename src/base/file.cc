@@ -77,6 +77,11 @@ void File::read_at(uint64_t offset, std::span<std::byte> out) const {
   }
 }
 
+void File::expect_scattered_reads() const {
+  ::posix_fadvise(fd_, 0, 0, POSIX_FADV_DONTNEED);  // hints: refusal is fine
+  ::posix_fadvise(fd_, 0, 0, POSIX_FADV_RANDOM);
+}
+
 std::string read_text_file(const std::string& path, uint64_t max_bytes) {
   return with_context(printable(path), [&] {
     const File file(path);

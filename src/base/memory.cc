@@ -37,4 +37,11 @@ void MemoryRegion::prefer_huge_pages() {
   if (data_ != nullptr) ::madvise(data_, size_, MADV_HUGEPAGE);  // a hint: refusal is fine
 }
 
+void MemoryRegion::discard(uint64_t offset, uint64_t bytes) {
+  constexpr uint64_t kPage = 4096;
+  const uint64_t begin = (offset + kPage - 1) / kPage * kPage;
+  const uint64_t end = (offset + bytes) / kPage * kPage;
+  if (begin < end) ::madvise(data_ + begin, end - begin, MADV_DONTNEED);
+}
+
 }  // namespace st

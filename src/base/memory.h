@@ -18,6 +18,9 @@ class MemoryRegion {
   // For memory that will be filled whole: fewer TLB misses. Not for memory that should grow slowly.
   void prefer_huge_pages();
 
+  // Gives the whole pages of a part back to the system; they are zero when touched again.
+  void discard(uint64_t offset, uint64_t bytes);
+
   std::byte* data() const { return data_; }
   uint64_t size() const { return size_; }
 

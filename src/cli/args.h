@@ -15,6 +15,8 @@
 #include "engine/bench.h"
 #include "engine/engine.h"
 #include "engine/generate.h"
+#include "store/cache_sim.h"
+#include "store/made_up_routing.h"
 
 namespace st {
 
@@ -31,6 +33,9 @@ struct ModelArgs {
   float lm_head_threshold = 0;
   int64_t lm_head_floor = 256;
   std::string kernels;
+  uint64_t memory = 0;         // budget in bytes; 0: none
+  std::string hot_set;         // file; empty: none
+  std::string record_routing;  // file for a routing trace; empty: none
   bool verbose = false;
   bool progress = true;
 };
@@ -42,8 +47,15 @@ struct TextArgs {
   bool escape = true;  // \n and the like in -p
 };
 
+// After so many tokens the budget becomes another.
+struct MemoryChange {
+  int64_t tokens = 0;
+  uint64_t bytes = 0;
+};
+
 struct RunArgs {
   ModelArgs model;
+  std::vector<MemoryChange> memory_changes;  // ascending
   TextArgs text;
   GenerateOptions generate;
   bool display_prompt = true;
@@ -83,7 +95,9 @@ struct PerplexityArgs {
 };
 
 struct InspectArgs {
-  std::string model;  // empty: the system
+  ModelArgs settings;  // for the plan
+  std::string model;   // empty: the system
+  bool plan = false;
   bool system = false;
   bool tensors = false;
   bool json = false;
@@ -119,13 +133,33 @@ struct VerifyArgs {
   std::vector<int64_t> micro_batch{1, 7, 64, 512};
 };
 
+// Memory for experts: so many bytes, or a share of all of them.
+struct CacheBudget {
+  uint64_t bytes = 0;
+  double share = 0;  // of all experts; 0: bytes holds
+};
+
+struct CacheSimArgs {
+  std::string trace;  // or made up:
+  std::optional<MadeUpKind> made_up;
+  RoutingShape shape;     // of what is made up
+  int64_t tokens = 2000;  // made up
+  uint64_t seed = 1;
+  std::vector<CacheBudget> memory;
+  std::vector<SimPolicy> policies;  // empty: all
+  bool by_token = false;
+  int64_t from = 0;  // passes left out at the beginning
+  int64_t skip = 0;  // tokens that do not count
+  std::string hot_set, save_hot_set;
+};
+
 struct PrintArgs {  // version, help
   std::string text;
 };
 
-using Command =
-    std::variant<RunArgs, ConvertArgs, QuantizeArgs, SynthArgs, TokenizeArgs, DetokenizeArgs,
-                 PerplexityArgs, InspectArgs, LogitsArgs, BenchArgs, VerifyArgs, PrintArgs>;
+using Command = std::variant<RunArgs, ConvertArgs, QuantizeArgs, SynthArgs, TokenizeArgs,
+                             DetokenizeArgs, PerplexityArgs, InspectArgs, LogitsArgs, BenchArgs,
+                             VerifyArgs, CacheSimArgs, PrintArgs>;
 
 // Each acts and returns the exit code. They throw Error.
 int execute(const RunArgs& args);
@@ -139,6 +173,7 @@ int execute(const InspectArgs& args);
 int execute(const LogitsArgs& args);
 int execute(const BenchArgs& args);
 int execute(const VerifyArgs& args);
+int execute(const CacheSimArgs& args);
 int execute(const PrintArgs& args);
 
 inline constexpr int kExitOk = 0;

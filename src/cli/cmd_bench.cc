@@ -13,6 +13,7 @@
 #include "cli/interrupt.h"
 #include "cli/model_args.h"
 #include "cli/report.h"
+#include "cli/routing_recording.h"
 
 namespace st {
 namespace {
@@ -86,7 +87,8 @@ class Bench {
       : args_(args),
         table_(args.format, {.batch = args.options.batch != 2048,
                              .micro_batch = args.micro_batch != std::vector<int64_t>{512},
-                             .cache_type = args.model.cache_type.has_value()}),
+                             .cache_type = args.model.cache_type.has_value(),
+                             .memory = args.model.memory > 0}),
         status_(args.model.progress) {
     for (const int64_t depth : args.depth) {
       for (const BenchTest& test : tests_at(args, depth)) {
@@ -98,10 +100,12 @@ class Bench {
     row_.cpu = cpu_name();
     row_.version = ST_VERSION;
     row_.batch = args.options.batch;
+    row_.memory = args.model.memory;
   }
 
   int run() {
     for (const int64_t threads : args_.threads) run_threads(threads);
+    recording_.finish();
     print(table_.foot());
     return kExitOk;
   }
@@ -124,6 +128,7 @@ class Bench {
     const double start = seconds_since_start();
     Engine engine = load_engine(model, std::exchange(first_load_, false));
     row_.load_seconds = seconds_since_start() - start;
+    recording_.attach(engine);
     row_.model = describe_model(engine, args_.model.model);
     row_.kernels = engine.kernels();
     row_.threads = engine.threads();
@@ -145,6 +150,7 @@ class Bench {
     BenchOptions options = args_.options;
     options.micro_batch = micro_batch;
     row_.result = run_bench(engine, test, options, [&](int repetition) {
+      throw_if_interrupted();
       status_.show(repetition < 0 ? fmt::format("{}: warm-up", test.name())
                                   : fmt::format("{}: {} of {}", test.name(), repetition + 1,
                                                 options.repetitions));
@@ -155,6 +161,7 @@ class Bench {
   const BenchArgs& args_;
   BenchTable table_;
   Status status_;
+  RoutingRecording recording_{args_.model.record_routing};
   int64_t longest_ = 0;
   bool first_load_ = true;
   BenchRow row_;
@@ -163,7 +170,8 @@ class Bench {
 }  // namespace
 
 int execute(const BenchArgs& args) {
-  exit_when_interrupted();
+  // A trace being recorded is a file to clean up.
+  if (args.model.record_routing.empty()) exit_when_interrupted();
   return args.probe_only ? probe_only(args) : Bench(args).run();
 }
 

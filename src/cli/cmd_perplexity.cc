@@ -6,6 +6,7 @@
 #include "cli/args.h"
 #include "cli/interrupt.h"
 #include "cli/model_args.h"
+#include "cli/routing_recording.h"
 #include "engine/perplexity.h"
 
 namespace st {
@@ -14,6 +15,8 @@ int execute(const PerplexityArgs& args) {
   const std::string text = read_text_file(args.file);
   Engine engine = load_engine(args.model);
   std::vector<Token> tokens = engine.tokenizer().encode(text, false);
+  RoutingRecording recording(args.model.record_routing);
+  recording.attach(engine);
   const int64_t window = engine.context();
   fmt::print(stderr, "{} tokens in windows of {}\n", tokens.size(), window);
   if (args.windows > 0 && static_cast<int64_t>(tokens.size()) > args.windows * window) {
@@ -25,6 +28,7 @@ int execute(const PerplexityArgs& args) {
                    r.windows % 8 == 0 || r.windows == windows ? "\n" : "  ");
         return !interrupted();
       });
+  recording.finish();
   if (interrupted()) return kExitInterrupted;
   fmt::print("PPL = {:.4f} +/- {:.4f} ({} tokens scored, all but the first of each window)\n",
              result.perplexity(), result.error(), result.scored);

@@ -5,7 +5,9 @@
 #include "cli/interrupt.h"
 #include "cli/model_args.h"
 #include "cli/prompt.h"
+#include "cli/receipt.h"
 #include "cli/report.h"
+#include "cli/routing_recording.h"
 
 namespace st {
 namespace {
@@ -33,7 +35,12 @@ void print_timings(const Engine& engine, const GenerateResult& result, double lo
                100 * static_cast<double>(seen.best_kept) / steps,
                5 * static_cast<double>(seen.top20_kept) / steps);
   }
-  fmt::print(stderr, "peak memory {:>10}\n", format_bytes(peak_memory_bytes()));
+  if (const auto memory = engine.memory()) {
+    print_receipt(*memory, result.prompt_tokens + result.generated_tokens,
+                  result.prompt_seconds + result.generation_seconds);
+  } else {
+    fmt::print(stderr, "peak memory {:>10}\n", format_bytes(peak_memory_bytes()));
+  }
 }
 
 }  // namespace
@@ -43,6 +50,8 @@ int execute(const RunArgs& args) {
   const double start = seconds_since_start();
   Engine engine = load_engine(args.model);
   const double load_seconds = seconds_since_start() - start;
+  RoutingRecording recording(args.model.record_routing);
+  recording.attach(engine);
 
   GenerateOptions options = args.generate;
   options.prompt_batch = args.model.batch;
@@ -50,9 +59,18 @@ int execute(const RunArgs& args) {
   check_prompt_fits(engine, tokens.size());  // before anything is printed
   if (args.display_prompt) print(engine.tokenizer().decode(tokens, true));
   bool broken_pipe = false;
+  auto change = args.memory_changes.begin();
+  int64_t generated = -(static_cast<int64_t>(tokens.size()) + options.prompt_batch - 1) /
+                      options.prompt_batch;  // the prompt is asked about too
+  const auto before_token = [&] {
+    if (change != args.memory_changes.end() && generated++ >= change->tokens) {
+      engine.set_memory(change++->bytes);
+    }
+    return interrupted();
+  };
   const GenerateResult result = generate(
       engine, tokens, options, [&](std::string_view text) { return !(broken_pipe = !print(text)); },
-      interrupted);
+      before_token);
   print("\n");
   if (broken_pipe) fail(ErrorCode::kIo, "cannot write to standard output");
   if (args.model.verbose) fmt::print(stderr, "\nseed {}", result.seed);
@@ -60,6 +78,7 @@ int execute(const RunArgs& args) {
     fmt::print(stderr, "\nnote: stopped because the context of {} tokens is full",
                engine.context());
   }
+  recording.finish();
   print_timings(engine, result, load_seconds);
   return interrupted() ? kExitInterrupted : kExitOk;
 }

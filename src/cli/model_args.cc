@@ -37,6 +37,8 @@ Engine load_engine(const ModelArgs& args, bool tell) {
                                          .floor = args.lm_head_floor},
                                 .gating = args.gating,
                                 .kernels = args.kernels,
+                                .memory = args.memory,
+                                .hot_set = args.hot_set,
                                 .progress = make_progress_bar(args.progress)};
     try {
       return Engine(args.model, options);

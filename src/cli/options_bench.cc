@@ -44,6 +44,7 @@ CLI::App* add_bench(CLI::App& app, BenchArgs& args) {
   CLI::App* bench = app.add_subcommand("bench", "how fast a model runs here, as llama-bench does");
   CLI::Option* model = add_model_settings(*bench, args.model)->required(false);
   add_lm_head(*bench, args.model);
+  add_record_routing(*bench, args.model);
   add_numbers(*bench, "-p,--n-prompt", "prompt tokens, each a test (default: 512)", kTokens,
               args.prompt);
   add_numbers(*bench, "-n,--n-gen", "tokens to generate, each a test (default: 128)", kTokens,

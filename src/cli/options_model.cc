@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include "base/units.h"
 #include "cli/options_parts.h"
 
 namespace st {
@@ -44,7 +45,21 @@ std::string read_cache_type(const std::string& text, ModelArgs& args) {
   return {};
 }
 
+std::string read_memory(const std::string& text, ModelArgs& args) {
+  const auto bytes = parse_bytes(text);
+  if (!bytes || *bytes == 0) return "want a size such as 512MiB or 8G";
+  args.memory = *bytes;
+  return {};
+}
+
 }  // namespace
+
+void add_memory(CLI::App& app, ModelArgs& args) {
+  add_checked(app, "--memory",
+              "budget of the whole process, such as 1GiB: experts beyond it stay in the file until "
+              "they are needed",
+              [&args](const std::string& text) { return read_memory(text, args); });
+}
 
 CLI::Option* add_model_settings(CLI::App& app, ModelArgs& args) {
   CLI::Option* model = app.add_option("-m,--model", args.model, "GGUF file")
@@ -61,9 +76,14 @@ CLI::Option* add_model_settings(CLI::App& app, ModelArgs& args) {
   add_checked(app, "--cache-type-v", "the same", read);
   add_checked(app, "--moe-gating", "auto, softmax or sigmoid: overrides the file",
               [&args](const std::string& text) { return read_gating(text, args); });
-  app.add_option("--cpu", args.kernels, "force a kernel set: avx512, avxvnni, avx2, scalar")
+  app.add_option("--cpu", args.kernels,
+                 "force a kernel set: avx512, avxvnni, avx2, i8mm, dotprod, neon, scalar")
       ->envname("SMALLTHINKER_CPU")
       ->type_name("NAME");
+  add_memory(app, args);
+  app.add_option("--hot-set", args.hot_set,
+                 "with --memory: file that remembers between runs which experts are used most")
+      ->type_name("FILE");
   app.add_flag("-v,--verbose", args.verbose, "tell more on standard error");
   app.add_flag("!--no-progress", args.progress, "no progress bars");
   return model;
@@ -81,6 +101,12 @@ void add_lm_head(CLI::App& app, ModelArgs& args) {
   app.add_option("--lm-head-floor", args.lm_head_floor, "sparse: compute at least so many rows")
       ->check(CLI::Range(1, 1 << 27))
       ->capture_default_str();
+}
+
+void add_record_routing(CLI::App& app, ModelArgs& args) {
+  app.add_option("--record-routing", args.record_routing,
+                 "write which experts each token chose, for cache-sim")
+      ->type_name("FILE");
 }
 
 void add_model(CLI::App& app, ModelArgs& args) {

@@ -28,6 +28,8 @@ CLI::Option* add_checked(CLI::App& app, const std::string& names, const std::str
       ->type_name("NAME");
 }
 
+// --memory.
+void add_memory(CLI::App& app, ModelArgs& args);
 // -m and how to run it, but for the numbers below. -m is required.
 CLI::Option* add_model_settings(CLI::App& app, ModelArgs& args);
 // How logits are computed, for commands that only sample from them.
@@ -35,7 +37,11 @@ void add_lm_head(CLI::App& app, ModelArgs& args);
 // The model settings with -t, -c, -b and -ub.
 void add_model(CLI::App& app, ModelArgs& args);
 
+// --record-routing, for commands that run a model for long.
+void add_record_routing(CLI::App& app, ModelArgs& args);
+
 CLI::App* add_bench(CLI::App& app, BenchArgs& args);
 CLI::App* add_verify(CLI::App& app, VerifyArgs& args);
+CLI::App* add_cache_sim(CLI::App& app, CacheSimArgs& args);
 
 }  // namespace st

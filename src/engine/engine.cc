@@ -1,11 +1,24 @@
 #include "engine/engine.h"
 
+#include <malloc.h>
+
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
+#include "base/cgroup.h"
 #include "base/error.h"
+#include "base/file.h"
+#include "store/hot_set.h"
 
 namespace st {
+namespace {
+
+// With a budget:
+constexpr int64_t kLimitedContext = 4096;  // unless asked for
+constexpr int64_t kFew = 8;                // tokens for which scratch is kept between prompts
+
+}  // namespace
 
 struct Engine::Impl {
   EngineOptions options;
@@ -17,13 +30,19 @@ struct Engine::Impl {
   const KernelTable& kernels;
   ThreadPool pool;
   WeightStore store;
-  ResidentExperts experts;
   Weights weights;
+  std::optional<AsyncReader> reader;      // with a budget
+  std::unique_ptr<CachedExperts> cached;  // the same
+  std::unique_ptr<ExpertStore> resident;  // else
   int64_t context;
   KvCache cache;
   State state;
   Observer observer;
+  RoutingObserver routing_observer;
   std::vector<float> logits;  // rows gathered over micro-batches
+  MemoryPlan plan;            // with a budget
+  int64_t positions = 0;      // seen so far by the longest sequence
+  int calls_since_look = 0;   // of fit_memory() at the control group
 
   Impl(const std::string& path, EngineOptions opts)
       : options(std::move(opts)),
@@ -33,9 +52,9 @@ struct Engine::Impl {
         tokenizer(read_gguf_vocab(file.metadata())),
         kernels(pick_kernels(options.kernels)),
         pool(options.threads),
-        store(file),
-        weights(architecture.load(store, experts, config)),
-        context(options.context > 0 ? options.context : config.context),
+        store(file, options.memory > 0),
+        weights(architecture.load(store, config)),
+        context(choose_context()),
         cache(config, cache_type(), options.sequences, context, micro_batch()),
         state(config, micro_batch(), pool.threads()) {
     if (tokenizer.size() > config.vocab) {
@@ -49,9 +68,98 @@ struct Engine::Impl {
     }
     options.head.always = tokenizer.vocab().end_of_generation;
     store.read_all(pool, options.progress);
+    if (options.memory > 0) {
+      limit_memory();
+    } else {
+      resident = std::make_unique<ResidentExperts>(weights.experts);
+    }
   }
 
-  int64_t micro_batch() const { return std::min(options.micro_batch, context); }
+  ~Impl() { save_hot_set(); }
+
+  int64_t choose_context() const {
+    if (options.context > 0) return options.context;
+    // Room is kept for a full context, so a long one would leave little for experts.
+    return options.memory > 0 ? std::min(config.context, kLimitedContext) : config.context;
+  }
+
+  int64_t micro_batch() const {
+    const int64_t wanted = std::min(options.micro_batch, context);
+    if (options.memory == 0) return wanted;
+    return micro_batch_within(options.memory, wanted, State::bytes_per_token(config));
+  }
+
+  void limit_memory() {
+    file.expect_scattered_reads();
+    ::malloc_trim(0);  // what parsing left behind
+    reader.emplace(
+        AsyncReader::Options{.log = [this](std::string_view line) { notices.emplace_back(line); }});
+    cached = std::make_unique<CachedExperts>(weights.experts, config.experts_used, *reader);
+    const auto rows = static_cast<uint64_t>(2 * config.vocab) * sizeof(float);
+    plan = {.budget = options.memory,
+            .resident = resident_memory(),
+            .logits = rows,
+            .per_token = State::bytes_per_token(config),
+            .tokens = micro_batch(),
+            .kv_full = cache.bytes(context),
+            .expert = cached->slot_bytes(),
+            .experts = cached->most(),
+            .fewest = cached->fewest()};
+    plan.check();
+    fit_memory(1);
+    if (!options.hot_set.empty()) load_hot_set();
+  }
+
+  // Room for experts beside the keys and values that there are, in steps, and scratch for a batch.
+  void fit_memory(int64_t tokens) {
+    constexpr int64_t kStep = 256;
+    const int64_t rounded = std::min(context, (positions + kStep - 1) / kStep * kStep);
+    const int64_t scratch_tokens = tokens <= kFew ? std::min(kFew, micro_batch()) : micro_batch();
+    if (scratch_tokens < state.max_tokens()) resize_state(scratch_tokens);
+    obey_group();
+    const int64_t room =
+        std::max(plan.room(cache.bytes(rounded), scratch_tokens), cached->fewest());
+    if (room != cached->room()) cached->resize(room);
+    if (scratch_tokens > state.max_tokens()) resize_state(scratch_tokens);
+  }
+
+  // A limit of the control group below the budget is kept too; it may come while we run.
+  void obey_group() {
+    constexpr int kEvery = 16;
+    if (calls_since_look++ % kEvery != 0) return;
+    plan.group_limit = read_cgroup_memory().limit.value_or(UINT64_MAX);
+  }
+
+  void resize_state(int64_t tokens) {
+    const State old = std::exchange(state, State(config, tokens, pool.threads()));
+    state.stats = old.stats;
+    state.agreement = old.agreement;
+  }
+
+  // Tokens that may run at once: all their experts must find room in each layer.
+  int64_t tokens_at_once() const {
+    if (!cached || cached->room() >= config.experts) return micro_batch();
+    return std::min(micro_batch(), std::max<int64_t>(1, cached->room() / config.experts_used));
+  }
+
+  void load_hot_set() {
+    try {
+      cached->warm(parse_hot_set(read_text_file(options.hot_set), config.layers, config.experts));
+    } catch (const Error& e) {
+      if (e.code() != ErrorCode::kNotFound) throw e.within(printable(options.hot_set));
+    }
+  }
+
+  void save_hot_set() const {
+    if (!cached || options.hot_set.empty()) return;
+    try {
+      AtomicFile out(options.hot_set);
+      const std::string text = format_hot_set(cached->rates(), config.layers, config.experts);
+      out.write(std::as_bytes(std::span(text)));
+      out.commit();
+    } catch (const Error&) {  // it only makes the next start faster
+    }
+  }
 
   // A cache less precise than the weights would be the weakest link of an F32 model.
   KvType cache_type() const {
@@ -74,12 +182,30 @@ struct Engine::Impl {
     }
   }
 
+  // What the store did since it had seen `before`.
+  void count_reads(const CachedExpertsStats& before, uint64_t loads_before) {
+    Stats& stats = state.stats;
+    if (!cached) {
+      stats.found_experts += stats.expert_loads - loads_before;
+      return;
+    }
+    const CachedExpertsStats now = cached->stats();
+    stats.found_experts += now.found - before.found;
+    stats.disk_bytes += now.bytes_read - before.bytes_read;
+    stats.wait_seconds += now.stall_seconds - before.stall_seconds;
+  }
+
   std::span<const float> evaluate_micro(std::span<const BatchItem> batch) {
+    ExpertStore& experts = cached ? static_cast<ExpertStore&>(*cached) : *resident;
     Step step{config, weights, kernels, pool, experts, cache, state, batch, options.head};
     if (observer) step.observer = &observer;
+    if (routing_observer) step.routing_observer = &routing_observer;
     const uint32_t calls = pool.calls();
+    const CachedExpertsStats seen = cached ? cached->stats() : CachedExpertsStats{};
+    const uint64_t loads = state.stats.expert_loads;
     const std::span<const float> out = forward(architecture, step);
     state.stats.pool_calls += pool.calls() - calls;
+    count_reads(seen, loads);
     const auto good = [](float x) { return std::isfinite(x) || x == -HUGE_VALF; };
     const bool sparse = options.head.mode == LmHead::kSparse;  // which marks rows with -infinity
     if (!std::ranges::all_of(out, [&](float x) { return sparse ? good(x) : std::isfinite(x); })) {
@@ -109,16 +235,42 @@ int64_t Engine::context() const { return impl_->context; }
 int64_t Engine::micro_batch() const { return impl_->micro_batch(); }
 KvType Engine::cache_type() const { return impl_->cache_type(); }
 uint64_t Engine::weight_bytes() const { return impl_->store.bytes(); }
+uint64_t Engine::streamed_bytes() const { return impl_->store.streamed_bytes(); }
+const std::vector<ExpertLayer>& Engine::experts() const { return impl_->weights.experts; }
 uint64_t Engine::cache_bytes() const { return impl_->cache.reserved_bytes(); }
 bool Engine::has_predictor() const { return static_cast<bool>(impl_->weights.predictor_up); }
 const LmHeadAgreement& Engine::head_agreement() const { return impl_->state.agreement; }
 const Stats& Engine::stats() const { return impl_->state.stats; }
 void Engine::reset_stats() { impl_->state.stats = {}; }
+
+std::optional<MemoryReport> Engine::memory() const {
+  if (!impl_->cached) return std::nullopt;
+  return MemoryReport{impl_->plan, impl_->cached->room(), impl_->cached->stats()};
+}
+
+void Engine::set_memory(uint64_t budget) {
+  if (!impl_->cached) fail(ErrorCode::kInvalidUsage, "the model was loaded without a budget");
+  MemoryPlan plan = impl_->plan;
+  plan.budget = budget;
+  plan.check();
+  impl_->plan = plan;
+  impl_->fit_memory(1);
+}
+
 void Engine::observe(Observer observer) { impl_->observer = std::move(observer); }
+void Engine::observe_routing(RoutingObserver observer) {
+  impl_->routing_observer = std::move(observer);
+}
 
 std::span<const float> Engine::evaluate(std::span<const BatchItem> batch) {
   impl_->check(batch);
-  const auto step = static_cast<size_t>(impl_->micro_batch());
+  if (impl_->cached) {
+    for (const BatchItem& item : batch) {
+      impl_->positions = std::max<int64_t>(impl_->positions, item.position + 1);
+    }
+    impl_->fit_memory(static_cast<int64_t>(batch.size()));
+  }
+  const auto step = static_cast<size_t>(impl_->tokens_at_once());
   if (batch.size() <= step && !batch.empty()) return impl_->evaluate_micro(batch);
   impl_->logits.clear();
   for (size_t begin = 0; begin < batch.size(); begin += step) {

@@ -11,13 +11,22 @@
 #include <vector>
 
 #include "base/progress.h"
+#include "engine/memory_plan.h"
 #include "model/batch.h"
 #include "model/config.h"
 #include "model/forward.h"
 #include "model/stats.h"
+#include "store/cached_experts.h"
 #include "text/tokenizer.h"
 
 namespace st {
+
+// What became of a budget.
+struct MemoryReport {
+  MemoryPlan plan;
+  int64_t room = 0;  // experts there is room for now
+  CachedExpertsStats experts;
+};
 
 struct EngineOptions {
   int threads = 0;                   // 0: as choose_threads() says
@@ -28,6 +37,8 @@ struct EngineOptions {
   LmHeadOptions head;                // end-of-generation tokens are always computed
   std::optional<Gating> gating;      // override of the file's gating function
   std::string kernels;               // force a kernel table by name; empty: the best
+  uint64_t memory = 0;               // budget of the whole process in bytes; 0: none
+  std::string hot_set;               // file to begin with and to leave behind; empty: none
   Progress progress;                 // told while the weights are read
 };
 
@@ -48,7 +59,9 @@ class Engine {
   int64_t context() const;
   int64_t micro_batch() const;
   KvType cache_type() const;
-  uint64_t weight_bytes() const;
+  uint64_t weight_bytes() const;    // of the whole model
+  uint64_t streamed_bytes() const;  // of that, what stays in the file
+  const std::vector<ExpertLayer>& experts() const;
   uint64_t cache_bytes() const;  // reserved, not necessarily used
 
   // Runs `batch` through the model, in micro-batches. Returns the logits of the items that want
@@ -57,6 +70,12 @@ class Engine {
   // Throws Error(kInvalidUsage) for a token, position or sequence out of range, and
   // Error(kInvalidData) when the model computes something that is not a number.
   std::span<const float> evaluate(std::span<const BatchItem> batch);
+
+  // Empty without a budget.
+  std::optional<MemoryReport> memory() const;
+  // Raises or lowers the budget between two calls of evaluate(). Throws Error(kInvalidUsage) when
+  // there is none, or it would be too small: then nothing changes.
+  void set_memory(uint64_t budget);
 
   bool has_predictor() const;                     // of the rows of the lm head
   const LmHeadAgreement& head_agreement() const;  // what LmHead::kCheck has seen
@@ -67,6 +86,7 @@ class Engine {
 
   // Called with intermediate values; for tests and tools. Empty to stop.
   void observe(Observer observer);
+  void observe_routing(RoutingObserver observer);
 
  private:
   struct Impl;

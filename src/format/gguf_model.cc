@@ -76,4 +76,12 @@ uint64_t GgufModel::file_bytes() const {
   return bytes;
 }
 
+void GgufModel::expect_scattered_reads() const {
+  for (const auto& part : parts_) {
+    if (const auto* file = dynamic_cast<const File*>(&part->source())) {
+      file->expect_scattered_reads();
+    }
+  }
+}
+
 }  // namespace st

@@ -30,6 +30,9 @@ class GgufModel {
 
   uint64_t file_bytes() const;
 
+  // See File.
+  void expect_scattered_reads() const;
+
  private:
   std::vector<std::unique_ptr<GgufFile>> parts_;
 };

@@ -30,7 +30,7 @@ struct Architecture {
   ModelConfig (*read_config)(const GgufFile& file, const ConfigOptions& options, Notices& notices);
 
   // Requests every tensor of the model.
-  Weights (*load)(WeightStore& store, ResidentExperts& experts, const ModelConfig& config);
+  Weights (*load)(WeightStore& store, const ModelConfig& config);
 
   // Runs layer `l` on the residual stream of `step` (see forward.h).
   void (*layer)(Step& step, int64_t l);

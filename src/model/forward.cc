@@ -16,10 +16,9 @@ namespace {
 
 // x[t] = E[token_t]
 void embed(Step& s) {
-  const Matrix& embedding = s.weights.embedding;  // (V, D)
   for (int64_t t = 0; t < s.tokens(); ++t) {
-    dequantize_row(embedding, s.batch[static_cast<size_t>(t)].token,
-                   s.state.x.data() + t * embedding.cols);
+    s.weights.embedding.read(s.batch[static_cast<size_t>(t)].token,
+                             s.state.x.data() + t * s.config.hidden);
   }
 }
 
@@ -32,6 +31,17 @@ void norm(Step& s, const float* weight) {
                          s.state.h.data() + t * D);
     }
   });
+}
+
+// At the end of a layer, however it ends.
+struct Released {
+  Step& s;
+  int64_t layer;
+  ~Released() { s.experts.release(layer); }
+};
+
+ExpertDemand demand(const Step& s) {
+  return {s.state.plan.experts, s.state.plan.begin, s.tokens()};
 }
 
 void observe(Step& s, std::string_view what, int64_t layer) {
@@ -59,15 +69,16 @@ void early_router_layer(Step& s, int64_t l) {
   const Layer& layer = s.weights.layers[static_cast<size_t>(l)];
 
   route(s, layer.router);                       // the router reads x itself, not normalised ...
-  s.experts.prefetch(l, s.state.plan.experts);  // ... so the experts can be fetched meanwhile
+  s.experts.prefetch(l, demand(s));             // ... so the experts can be fetched meanwhile
+  const Released released{s, l};
+
+  if (s.routing_observer) (*s.routing_observer)(l, s.state.plan.chosen);
 
   norm(s, layer.attn_norm);
   attention(s, l);  // x += Wo attention(h)
 
   norm(s, layer.ffn_norm);
   moe_ffn(s, l);  // x += sum_e w_e Down_e(relu(Gate_e h) * Up_e h)
-
-  s.experts.release(l);
 }
 
 }  // namespace st

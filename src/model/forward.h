@@ -24,6 +24,9 @@ namespace st {
 // D).
 using Observer = std::function<void(std::string_view what, int64_t layer, std::span<const float>)>;
 
+// Sees which experts a layer's tokens chose, (T, used), best first.
+using RoutingObserver = std::function<void(int64_t layer, std::span<const int32_t> chosen)>;
+
 // Everything one forward pass touches. Owned elsewhere; one pass at a time.
 struct Step {
   const ModelConfig& config;
@@ -36,6 +39,7 @@ struct Step {
   std::span<const BatchItem> batch;  // (T)
   const LmHeadOptions& head;
   const Observer* observer = nullptr;
+  const RoutingObserver* routing_observer = nullptr;
 
   int64_t tokens() const { return static_cast<int64_t>(batch.size()); }
 };

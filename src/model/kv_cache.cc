@@ -6,7 +6,7 @@ namespace st {
 
 KvCache::KvCache(const ModelConfig& config, KvType type, int64_t sequences, int64_t context,
                  int64_t max_batch)
-    : tile_{type, config.head_dim}, kv_heads_(config.kv_heads) {
+    : tile_{type, config.head_dim}, sequences_(sequences), kv_heads_(config.kv_heads) {
   // The first token of a batch still sees window - 1 positions before it when the last is stored:
   // so many positions, wherever they begin, are in at most so many tiles.
   const int64_t span = config.window + max_batch - 1;
@@ -18,6 +18,17 @@ KvCache::KvCache(const ModelConfig& config, KvType type, int64_t sequences, int6
     bytes += static_cast<uint64_t>(sequences * kv_heads_ * tiles * tile_.bytes());
   }
   memory_ = MemoryRegion(bytes);
+}
+
+uint64_t KvCache::bytes(int64_t positions) const {
+  constexpr uint64_t kPage = 4096;
+  const auto heads = static_cast<uint64_t>(sequences_ * kv_heads_);
+  uint64_t bytes = 0;
+  for (const LayerPlace& place : layers_) {
+    const int64_t tiles = std::min((positions + kTileKeys - 1) / kTileKeys, place.tiles);
+    bytes += static_cast<uint64_t>(tiles * tile_.bytes()) + kPage;
+  }
+  return heads * bytes;
 }
 
 void KvCache::store(const KernelTable& kernels, int64_t layer, int64_t sequence, int64_t position,

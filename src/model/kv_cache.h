@@ -24,6 +24,8 @@ class KvCache {
   KvType type() const { return tile_.type; }
   const KvTile& tile() const { return tile_; }
   uint64_t reserved_bytes() const { return memory_.size(); }
+  // Memory that is in use once each sequence has stored so many positions.
+  uint64_t bytes(int64_t positions) const;
 
   // k, v: (K * d), the token's keys (rotated already) and values. Different positions may be stored
   // concurrently.
@@ -44,7 +46,7 @@ class KvCache {
   };
 
   KvTile tile_;
-  int64_t kv_heads_;
+  int64_t sequences_, kv_heads_;
   std::vector<LayerPlace> layers_;
   MemoryRegion memory_;
 };

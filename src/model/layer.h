@@ -3,6 +3,8 @@
 
 #include <vector>
 
+#include "store/experts.h"
+#include "store/weights.h"
 #include "tensor/matrix.h"
 
 namespace st {
@@ -16,12 +18,13 @@ struct Layer {
   Matrix wo;                         // (D, H * d)
   const float* ffn_norm = nullptr;   // (D)
   Matrix router;                     // (E, D)
-  // gate, up and down of the experts come from the ExpertStore.
+  // gate, up and down of the experts come from the ExpertStore of the step.
 };
 
 struct Weights {
-  Matrix embedding;                    // (V, D)
+  MatrixRows embedding;                // (V, D)
   std::vector<Layer> layers;           // (L)
+  std::vector<ExpertLayer> experts;    // (L), for an ExpertStore
   const float* output_norm = nullptr;  // (D)
   Matrix output;                       // (V, D); the embedding again when tied
   // Predictor of the vocabulary rows worth computing, both empty if the file has none.

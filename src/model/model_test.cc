@@ -159,7 +159,7 @@ struct RouterTest : testing::Test {
   ModelConfig c = small_config();
   Weights weights;
   ThreadPool pool{1};
-  ResidentExperts experts;
+  ResidentExperts experts{{}};
   std::vector<float> identity;
 
   ExpertPlan route_scores(const std::vector<std::vector<float>>& z, Gating gating) {
@@ -239,7 +239,7 @@ struct LmHeadTest : testing::Test {
   std::vector<float> logits(const LmHeadOptions& head, size_t rows = 1) {
     const ModelConfig c = small_config();
     ThreadPool pool(2);
-    ResidentExperts experts;
+    ResidentExperts experts{{}};
     KvCache cache(c, KvType::kF32, 1, 8, 8);
     State state(c, 8, 1);
     const std::vector<BatchItem> batch(rows, {.logits = true});

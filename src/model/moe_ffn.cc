@@ -3,6 +3,7 @@
 #include <optional>
 #include <vector>
 
+#include "base/first_error.h"
 #include "model/forward.h"
 #include "model/linear.h"
 #include "model/moe.h"
@@ -23,7 +24,7 @@ constexpr double kSparse = 0.3;
 
 // An expert of this layer that has work, its pairs and their inputs.
 struct Group {
-  ExpertWeights expert;
+  int32_t expert;
   int64_t begin, end;  // pairs
   Activations in;      // (pairs, D)
 
@@ -50,12 +51,15 @@ class Experts {
 
  private:
   void prepare();
-  void gate_up(Group& g, int64_t begin, int64_t end);
-  int64_t up_of_few(Group& g, int64_t begin, int64_t end);
-  int64_t up_of_many(Group& g, int64_t begin, int64_t end);
+  void gate_up(const Group& g, int64_t begin, int64_t end);
+  int64_t up_of_few(const Group& g, const Matrix& up, int64_t begin, int64_t end);
+  int64_t up_of_many(const Group& g, const Matrix& up, int64_t begin, int64_t end);
   void down(const Group& g, int64_t begin, int64_t end);
   void combine(int64_t begin, int64_t end);
   void count();
+
+  // A matrix of the group's expert, which may have to arrive first.
+  Matrix await(const Group& g, ExpertPart part) { return s.experts.await(layer, g.expert, part); }
 
   // h of one pair: relu(gate) until its up values are known, then relu(gate) * up.  (F)
   float* hidden(int64_t pair) { return s.state.gate.data() + pair * F; }
@@ -64,6 +68,8 @@ class Experts {
   }
 
   Step& s;
+  const int64_t layer;
+  const ExpertLayer& shape;
   const ExpertPlan& plan;
   const int64_t D, F;
   std::vector<Group> groups;
@@ -72,20 +78,25 @@ class Experts {
   std::atomic<int64_t> up_rows_{0};  // of all experts, each once
 };
 
-Experts::Experts(Step& step, int64_t layer)
-    : s(step), plan(step.state.plan), D(step.config.hidden), F(step.config.ffn) {
-  groups.reserve(plan.experts.size());
+Experts::Experts(Step& step, int64_t l)
+    : s(step),
+      layer(l),
+      shape(step.experts.layer(l)),
+      plan(step.state.plan),
+      D(step.config.hidden),
+      F(step.config.ffn) {
   for (size_t i = 0; i < plan.experts.size(); ++i) {
-    groups.push_back(
-        {s.experts.await(layer, plan.experts[i]), plan.begin[i], plan.begin[i + 1], {}});
+    groups.push_back({plan.experts[i], plan.begin[i], plan.begin[i + 1], {}});
   }
+  // Those that are still on their way come last.
+  std::ranges::stable_partition(groups, [&](const Group& g) { return s.experts.ready(l, g.expert); });
 }
 
 // Brings each expert's inputs together, in the form its weights want.
 void Experts::prepare() {
-  const ExpertWeights& any = groups.front().expert;
-  const bool q8 = wants_q8(any.gate.type) || wants_q8(any.up.type);
-  const bool floats = !wants_q8(any.gate.type) || !wants_q8(any.up.type);
+  const DType gate = shape.gate.first.type, up = shape.up.first.type;
+  const bool q8 = wants_q8(gate) || wants_q8(up);
+  const bool floats = !wants_q8(gate) || !wants_q8(up);
   if (q8) h_q8 = s.state.q8.quantize(s.kernels, s.pool, s.state.h.data(), s.tokens(), D);
   s.pool.parallel_for(
       static_cast<int64_t>(groups.size()), 1,
@@ -108,8 +119,9 @@ void Experts::prepare() {
 }
 
 // Neurons [begin, end) of one expert for all its pairs: hidden = relu(Gate h) * (Up h).
-void Experts::gate_up(Group& g, int64_t begin, int64_t end) {
-  linear_rows(s.kernels, g.expert.gate, begin, end, g.in, hidden(g.begin) + begin, F);
+void Experts::gate_up(const Group& g, int64_t begin, int64_t end) {
+  linear_rows(s.kernels, await(g, ExpertPart::kGate), begin, end, g.in, hidden(g.begin) + begin,
+              F);
   int64_t active = 0;
   for (int64_t p = g.begin; p < g.end; ++p) {
     float* gate = hidden(p);
@@ -122,11 +134,12 @@ void Experts::gate_up(Group& g, int64_t begin, int64_t end) {
   active_ += active;
   const auto all = static_cast<double>(g.pairs() * (end - begin));
   const bool few = g.in.tiled == 0 || static_cast<double>(active) < kSparse * all;
-  up_rows_ += few ? up_of_few(g, begin, end) : up_of_many(g, begin, end);
+  const Matrix up = await(g, ExpertPart::kUp);
+  up_rows_ += few ? up_of_few(g, up, begin, end) : up_of_many(g, up, begin, end);
 }
 
 // Token by token, only the rows that it needs. Returns how many rows some token needs.
-int64_t Experts::up_of_few(Group& g, int64_t begin, int64_t end) {
+int64_t Experts::up_of_few(const Group& g, const Matrix& w, int64_t begin, int64_t end) {
   Active active(end - begin);
   std::vector<float> up(active.index.size());
   std::vector<uint8_t> needed(static_cast<size_t>(end - begin));
@@ -139,7 +152,7 @@ int64_t Experts::up_of_few(Group& g, int64_t begin, int64_t end) {
       const int64_t blocks = D / kBlock;
       in.rows = {h_q8.q + t * D, h_q8.d + t * blocks, h_q8.sum + t * blocks};
     }
-    linear_indexed(s.kernels, g.expert.up, active.index.data(), active.count, in, up.data(),
+    linear_indexed(s.kernels, w, active.index.data(), active.count, in, up.data(),
                    active.count);
     for (int64_t i = 0; i < active.count; ++i) {
       const int32_t j = active.index[static_cast<size_t>(i)];
@@ -150,9 +163,9 @@ int64_t Experts::up_of_few(Group& g, int64_t begin, int64_t end) {
   return std::ranges::count(needed, 1);
 }
 
-int64_t Experts::up_of_many(Group& g, int64_t begin, int64_t end) {
+int64_t Experts::up_of_many(const Group& g, const Matrix& w, int64_t begin, int64_t end) {
   float* up = s.state.up.data() + g.begin * F;
-  linear_rows(s.kernels, g.expert.up, begin, end, g.in, up + begin, F);
+  linear_rows(s.kernels, w, begin, end, g.in, up + begin, F);
   for (int64_t p = g.begin; p < g.end; ++p, up += F) {
     float* h = hidden(p);
     for (int64_t j = begin; j < end; ++j) h[j] = h[j] != 0 ? h[j] * up[j] : 0.0f;
@@ -162,9 +175,9 @@ int64_t Experts::up_of_many(Group& g, int64_t begin, int64_t end) {
 
 // Columns [begin, end) of Down hidden for all pairs of one expert.
 void Experts::down(const Group& g, int64_t begin, int64_t end) {
-  const Matrix& w = g.expert.down;
+  const Matrix w = await(g, ExpertPart::kDown);
   const bool q4 = w.type == DType::kQ4_0;
-  if (g.expert.layout == DownLayout::kOutputs) {
+  if (shape.layout == DownLayout::kOutputs) {
     Activations in{.tokens = g.pairs(), .cols = F, .x = hidden(g.begin)};
     std::optional<Q8Buffer> buffer;
     if (is_split(w.type)) {  // only where D has no whole blocks, so that nothing was regrouped
@@ -180,7 +193,7 @@ void Experts::down(const Group& g, int64_t begin, int64_t end) {
   for (int64_t p = g.begin; p < g.end; ++p) {
     float* out = s.state.down.data() + p * D;
     active.find(s.kernels, hidden(p), F, 0);
-    if (g.expert.layout == DownLayout::kRegrouped) {
+    if (shape.layout == DownLayout::kRegrouped) {
       s.kernels.quantize_q8(hidden(p), F, q.data(), d.data(), sums.data());
       const auto sum = q4 ? s.kernels.sum_columns_q4_0 : s.kernels.sum_columns_q8_0;
       sum(neuron_rows(w), active.index.data(), active.count, q.data(), d.data(), D, begin, end,
@@ -216,18 +229,18 @@ void Experts::combine(int64_t begin, int64_t end) {
 void Experts::count() {
   Stats& stats = s.state.stats;
   const auto pairs = static_cast<uint64_t>(plan.token.size());
-  const ExpertWeights& any = groups.front().expert;
+  const Matrix &gate = shape.gate.first, &up = shape.up.first, &down = shape.down.first;
   const auto active = static_cast<uint64_t>(active_);
   const uint64_t neurons = pairs * static_cast<uint64_t>(F);
-  const bool sparse_down = any.layout != DownLayout::kOutputs;
+  const bool sparse_down = shape.layout != DownLayout::kOutputs;
   const auto up_rows = static_cast<uint64_t>(up_rows_);
   stats.expert_uses += pairs;
   stats.expert_loads += groups.size();
   stats.neurons += neurons;
   stats.active_neurons += active;
   stats.weight_bytes +=
-      groups.size() * any.gate.bytes() + up_rows * any.up.stride() +
-      (sparse_down ? up_rows * any.down.stride() : groups.size() * any.down.bytes());
+      groups.size() * gate.bytes() + up_rows * up.stride() +
+      (sparse_down ? up_rows * down.stride() : groups.size() * down.bytes());
   stats.multiply_adds +=
       (neurons + active + (sparse_down ? active : neurons)) * static_cast<uint64_t>(D);
 }
@@ -236,6 +249,7 @@ void Experts::run() {
   prepare();
   const auto experts = static_cast<int64_t>(groups.size());
   const int64_t work = static_cast<int64_t>(plan.token.size()) * F * D;  // of each matrix
+  FirstError error;
   const auto share = [&](int64_t items, int64_t grain, int64_t pieces, auto&& body) {
     const int64_t wanted = std::max<int64_t>(1, pieces * s.pool.threads() / experts);
     const int64_t size = (items / wanted + grain - 1) / grain * grain;
@@ -245,13 +259,18 @@ void Experts::run() {
         [&](int64_t i, int64_t end) {
           for (; i < end; ++i) {
             const int64_t begin = i % chunks * size;
-            body(groups[static_cast<size_t>(i / chunks)], begin, std::min(items, begin + size));
+            error.guard([&] {
+              body(groups[static_cast<size_t>(i / chunks)], begin, std::min(items, begin + size));
+            });
           }
         },
         work);
+    error.rethrow();
   };
-  share(F, kNeurons, kPieces, [&](Group& g, int64_t begin, int64_t end) { gate_up(g, begin, end); });
-  share(D, kColumns, kPieces / 2, [&](Group& g, int64_t begin, int64_t end) { down(g, begin, end); });
+  share(F, kNeurons, kPieces,
+        [&](const Group& g, int64_t begin, int64_t end) { gate_up(g, begin, end); });
+  share(D, kColumns, kPieces / 2,
+        [&](const Group& g, int64_t begin, int64_t end) { down(g, begin, end); });
   s.pool.parallel_for(
       D, kColumns, [&](int64_t begin, int64_t end) { combine(begin, end); },
       static_cast<int64_t>(plan.token.size()) * D);

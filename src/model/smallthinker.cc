@@ -148,10 +148,10 @@ MatrixStack load_down(WeightStore& store, const ModelConfig& c, DownLayout layou
   return {};
 }
 
-Weights load(WeightStore& store, ResidentExperts& experts, const ModelConfig& c) {
+Weights load(WeightStore& store, const ModelConfig& c) {
   using names::layer;
   Weights w;
-  w.embedding = store.matrix(names::kEmbedding, c.vocab, c.hidden);
+  w.embedding = store.rows(names::kEmbedding, c.vocab, c.hidden);
   for (int64_t l = 0; l < c.layers; ++l) {
     Layer& weights = w.layers.emplace_back();
     weights.attn_norm = store.vector(layer(l, names::kAttnNorm), c.hidden);
@@ -162,14 +162,14 @@ Weights load(WeightStore& store, ResidentExperts& experts, const ModelConfig& c)
     weights.ffn_norm = store.vector(layer(l, names::kFfnNorm), c.hidden);
     weights.router = store.matrix(layer(l, names::kRouter), c.experts, c.hidden);
     const DownLayout down = down_layout(store, c, c.down_transposed, l);
-    experts.add_layer({.gate = store.stack(layer(l, names::kFfnGate), c.experts, c.ffn, c.hidden),
+    w.experts.push_back({.gate = store.stack(layer(l, names::kFfnGate), c.experts, c.ffn, c.hidden),
                        .up = store.stack(layer(l, names::kFfnUp), c.experts, c.ffn, c.hidden),
                        .down = load_down(store, c, down, l),
                        .layout = down});
   }
   w.output_norm = store.vector(names::kOutputNorm, c.hidden);
-  w.output =
-      store.has(names::kOutput) ? store.matrix(names::kOutput, c.vocab, c.hidden) : w.embedding;
+  const bool tied = !store.has(names::kOutput);
+  w.output = store.matrix(tied ? names::kEmbedding : names::kOutput, c.vocab, c.hidden);
   load_predictor(store, c, w);
   return w;
 }

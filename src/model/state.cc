@@ -31,7 +31,15 @@ State::State(const ModelConfig& c, int64_t T, int threads)
       down(floats(T * c.experts_used * c.hidden)),
       q8(T, std::max(c.hidden, c.q_width())),
       pair_q8(T * c.experts_used, c.hidden, std::min(c.experts, T * c.experts_used)),
-      vocab_(c.vocab) {}
+      vocab_(c.vocab),
+      max_tokens_(T) {}
+
+uint64_t State::bytes_per_token(const ModelConfig& c) {
+  const int64_t values = 3 * c.hidden + 2 * c.q_width() + 2 * c.kv_width() + c.head_dim +
+                         c.experts + 2 * c.experts_used * (c.hidden + c.ffn);
+  const int64_t quants = 2 * (std::max(c.hidden, c.q_width()) + c.experts_used * c.hidden);
+  return static_cast<uint64_t>(4 * values + quants + quants / 4);
+}
 
 float* State::head_scores() {
   if (head_scores_.size() == 0) head_scores_ = floats(vocab_);

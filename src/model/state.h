@@ -52,6 +52,10 @@ struct State {
   Q8Buffer q8;       // the input of the current projection
   Q8Buffer pair_q8;  // (T * k, D) the same for the experts
 
+  // Bytes of the buffers for one token of the largest batch, about.
+  static uint64_t bytes_per_token(const ModelConfig& config);
+  int64_t max_tokens() const { return max_tokens_; }
+
   // (rows, V); grows to the largest number of rows asked for.
   float* logits(int64_t rows);
   // (V) scores of the predictor; made when first asked for.
@@ -59,6 +63,7 @@ struct State {
 
  private:
   int64_t vocab_;
+  int64_t max_tokens_;
   AlignedBuffer<float> logits_, head_scores_;
 };
 

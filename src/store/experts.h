@@ -1,13 +1,14 @@
 // Where the experts of an MoE layer come from.
 //
 // A layer's router runs before its attention, so the experts are known early. The forward pass says
-// prefetch() as soon as they are, computes attention, and then await()s each. Whether that reads
-// from disk, from a cache or not at all is the store's business: ResidentExperts below has
-// everything in memory, a cache with a budget can stand in its place.
+// prefetch() as soon as they are, computes attention, and then await()s what it uses, part by part.
+// Whether that reads from disk, from a cache or not at all is the store's business: ResidentExperts
+// below has everything in memory, CachedExperts keeps to a budget.
 #pragma once
 
 #include <cstdint>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "store/weights.h"
@@ -21,42 +22,62 @@ enum class DownLayout {
   kRegrouped,  // (F, D) for neuron_rows(): kOutputs with Q4_0 or Q8_0 blocks, regrouped at load
 };
 
-struct ExpertWeights {
-  Matrix gate;  // (F, D)
-  Matrix up;    // (F, D)
-  Matrix down;  // shape by layout
+enum class ExpertPart : uint8_t { kGate, kUp, kDown };  // in the order of need
+inline constexpr size_t kExpertParts = 3;
+
+// The experts of one layer: `count` times gate (F, D), up (F, D) and down, its shape by layout.
+struct ExpertLayer {
+  MatrixStack gate, up, down;
   DownLayout layout = DownLayout::kOutputs;
+
+  const MatrixStack& operator[](ExpertPart part) const {
+    return part == ExpertPart::kGate ? gate : part == ExpertPart::kUp ? up : down;
+  }
+};
+
+// What a batch wants of a layer: distinct experts, ascending, and for how many (token, slot) pairs.
+struct ExpertDemand {
+  std::span<const int32_t> experts;
+  std::span<const int64_t> begin;  // (experts + 1): expert i has pairs begin[i] .. begin[i + 1]
+  int64_t tokens = 0;
 };
 
 class ExpertStore {
  public:
+  explicit ExpertStore(std::vector<ExpertLayer> layers) : layers_(std::move(layers)) {}
   virtual ~ExpertStore() = default;
 
-  // `layer` is going to need these experts (distinct ids). Returns at once; never fails.
-  virtual void prefetch(int64_t layer, std::span<const int32_t> experts) = 0;
+  // Types, shapes and layout of the experts, by layer.
+  const std::vector<ExpertLayer>& layers() const { return layers_; }
+  const ExpertLayer& layer(int64_t l) const { return layers_[static_cast<size_t>(l)]; }
 
-  // The weights of one prefetched expert, waiting for them if need be; valid until release(layer).
-  // Throws Error(kIo) when they cannot be read.
-  virtual ExpertWeights await(int64_t layer, int32_t expert) = 0;
+  // `layer` is going to need these experts. Returns at once. Throws Error(kOutOfMemory) where there
+  // is no room for so many.
+  virtual void prefetch(int64_t layer, const ExpertDemand& demand) = 0;
+
+  // Whether await() of any part of a prefetched expert would return at once.
+  virtual bool ready(int64_t layer, int32_t expert) = 0;
+
+  // A matrix of a prefetched expert, waiting for it if need be; valid until release(layer). May be
+  // called by several threads. Throws Error(kIo) when it cannot be read.
+  virtual Matrix await(int64_t layer, int32_t expert, ExpertPart part) = 0;
 
   // The layer's experts are no longer in use.
   virtual void release(int64_t layer) = 0;
+
+ private:
+  std::vector<ExpertLayer> layers_;
 };
 
 class ResidentExperts final : public ExpertStore {
  public:
-  struct Layer {
-    MatrixStack gate, up, down;
-    DownLayout layout = DownLayout::kOutputs;
-  };
-  void add_layer(const Layer& layer) { layers_.push_back(layer); }
-
-  void prefetch(int64_t, std::span<const int32_t>) override {}
-  ExpertWeights await(int64_t layer, int32_t expert) override;
+  using ExpertStore::ExpertStore;
+  void prefetch(int64_t, const ExpertDemand&) override {}
+  bool ready(int64_t, int32_t) override { return true; }
+  Matrix await(int64_t l, int32_t expert, ExpertPart part) override {
+    return layer(l)[part][expert];
+  }
   void release(int64_t) override {}
-
- private:
-  std::vector<Layer> layers_;
 };
 
 }  // namespace st

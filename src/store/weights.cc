@@ -10,6 +10,7 @@
 
 #include "base/aligned.h"
 #include "base/error.h"
+#include "quant/quantize.h"
 #include "tensor/layout.h"
 
 namespace st {
@@ -35,7 +36,8 @@ bool same_shape(const GgufTensor& tensor, const std::vector<uint64_t>& want) {
 
 }  // namespace
 
-WeightStore::WeightStore(const GgufModel& model) : model_(model), memory_(room_for_all(model)) {
+WeightStore::WeightStore(const GgufModel& model, bool stream)
+    : model_(model), stream_(stream), memory_(room_for_all(model)) {
   memory_.prefer_huge_pages();
 }
 
@@ -55,14 +57,19 @@ WeightStore::Place& WeightStore::place(std::string_view name, const std::vector<
   const DType type = tensor.info->type;
   const uint64_t bytes = static_cast<uint64_t>(rows) * row_bytes(type, static_cast<uint64_t>(cols));
   const uint64_t step = regroup ? align(neuron_rows_bytes(type, rows, cols)) : bytes;
-  places_.push_back({tensor, first_byte, count, rows, cols, regroup, used_, step});
+  places_.push_back({tensor, first_byte, count, rows, cols, regroup, kNowhere, step});
   bytes_ += static_cast<uint64_t>(count) * bytes;
-  used_ += align(static_cast<uint64_t>(count) * step);
   return places_.back();
 }
 
-Matrix WeightStore::view(const Place& place) const {
-  return {place.tensor.info->type, place.rows, place.cols, memory_.data() + place.offset};
+// What is needed in memory, it alone takes room there.
+Matrix WeightStore::view(Place& p, bool in_memory) {
+  if (in_memory && p.offset == kNowhere) {
+    p.offset = used_;
+    used_ += align(static_cast<uint64_t>(p.count) * p.step);
+  }
+  const std::byte* data = p.offset == kNowhere ? nullptr : memory_.data() + p.offset;
+  return {p.tensor.info->type, p.rows, p.cols, data};
 }
 
 Matrix WeightStore::matrix(std::string_view name, int64_t rows, int64_t cols) {
@@ -78,21 +85,53 @@ Matrix WeightStore::part(std::string_view name, int64_t n, int64_t first, int64_
   return view(place(name, {static_cast<uint64_t>(n)}, byte, 1, rows, cols));
 }
 
+MatrixStack WeightStore::stack_at(Place& p) {
+  const uint64_t bytes = static_cast<uint64_t>(p.rows) *
+                         row_bytes(p.tensor.info->type, static_cast<uint64_t>(p.cols));
+  return {.first = view(p, !stream_),
+          .count = p.count,
+          .step = p.step,
+          .source = p.tensor.source,
+          .file_offset = p.tensor.info->offset + p.first_byte,
+          .file_step = bytes,
+          .regrouped = p.regroup};
+}
+
 MatrixStack WeightStore::stack(std::string_view name, int64_t count, int64_t rows, int64_t cols) {
-  const Place& p = place(
+  return stack_at(place(
       name,
       {static_cast<uint64_t>(cols), static_cast<uint64_t>(rows), static_cast<uint64_t>(count)}, 0,
-      count, rows, cols);
-  return {view(p), count, p.step};
+      count, rows, cols));
 }
 
 MatrixStack WeightStore::neurons(std::string_view name, int64_t count, int64_t D, int64_t F) {
-  const Place& p = place(
+  MatrixStack stack = stack_at(place(
       name, {static_cast<uint64_t>(F), static_cast<uint64_t>(D), static_cast<uint64_t>(count)}, 0,
-      count, D, F, true);
-  Matrix m = view(p);
-  std::swap(m.rows, m.cols);
-  return {m, count, p.step};
+      count, D, F, true));
+  std::swap(stack.first.rows, stack.first.cols);
+  return stack;
+}
+
+MatrixRows WeightStore::rows(std::string_view name, int64_t rows, int64_t cols) {
+  Place& p =
+      place(name, {static_cast<uint64_t>(cols), static_cast<uint64_t>(rows)}, 0, 1, rows, cols);
+  return {view(p, !stream_), p.tensor.source, p.tensor.info->offset};
+}
+
+void MatrixRows::read(int64_t row, float* out) const {
+  if (matrix) return dequantize_row(matrix, row, out);
+  std::vector<std::byte> bytes(matrix.stride());
+  source->read_at(offset + static_cast<uint64_t>(row) * matrix.stride(), bytes);
+  dequantize_row(matrix.type, bytes.data(), matrix.cols, out);
+}
+
+uint64_t WeightStore::streamed_bytes() const {
+  uint64_t bytes = 0;
+  for (const Place& p : places_) {
+    if (p.offset == kNowhere) bytes += static_cast<uint64_t>(p.count * p.rows) *
+                             row_bytes(p.tensor.info->type, static_cast<uint64_t>(p.cols));
+  }
+  return bytes;
 }
 
 const float* WeightStore::vector(std::string_view name, int64_t n) {
@@ -115,6 +154,7 @@ std::vector<WeightStore::Piece> WeightStore::pieces() const {
   constexpr uint64_t kPlain = uint64_t{4} << 20, kSplitBlocks = 16384;
   std::vector<Piece> pieces;
   for (const Place& p : places_) {
+    if (p.offset == kNowhere) continue;
     const DType type = p.tensor.info->type;
     const uint64_t bytes =
         static_cast<uint64_t>(p.rows) * row_bytes(type, static_cast<uint64_t>(p.cols));
@@ -153,6 +193,7 @@ void WeightStore::read(const Piece& piece, std::vector<std::byte>& scratch) cons
 
 void WeightStore::read_all(ThreadPool& pool, const Progress& progress) {
   const std::vector<Piece> pieces = this->pieces();
+  const uint64_t all = bytes_ - streamed_bytes();
   std::atomic<size_t> next{0};
   std::atomic<uint64_t> done{0};
   std::mutex mutex;
@@ -169,7 +210,7 @@ void WeightStore::read_all(ThreadPool& pool, const Progress& progress) {
       try {
         read(piece, scratch);
         done += piece.bytes;
-        if (thread == 0 && progress) progress("load", done, bytes_);
+        if (thread == 0 && progress) progress("load", done, all);
       } catch (const Error& e) {
         const std::string& name = piece.place->tensor.info->name;
         return stop_with(e.within(fmt::format("tensor '{}'", printable(name))));
@@ -177,7 +218,7 @@ void WeightStore::read_all(ThreadPool& pool, const Progress& progress) {
     }
   });
   if (error) throw Error(*error);
-  if (progress) progress("load", bytes_, bytes_);
+  if (progress) progress("load", all, all);
 }
 
 }  // namespace st

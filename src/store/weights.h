@@ -24,6 +24,12 @@ struct MatrixStack {
   int64_t count = 0;
   uint64_t step = 0;
 
+  // Where the matrices are in the model's file, which may be the only place: back to back.
+  const ByteSource* source = nullptr;
+  uint64_t file_offset = 0;
+  uint64_t file_step = 0;   // bytes of one
+  bool regrouped = false;   // in memory, by neuron
+
   explicit operator bool() const { return static_cast<bool>(first); }
   Matrix operator[](int64_t i) const {
     Matrix m = first;
@@ -32,9 +38,20 @@ struct MatrixStack {
   }
 };
 
+// A matrix of which only single rows are needed, in memory or in the file.
+struct MatrixRows {
+  Matrix matrix;  // without data if in the file
+  const ByteSource* source = nullptr;
+  uint64_t offset = 0;
+
+  // out: (cols). Throws Error(kIo).
+  void read(int64_t row, float* out) const;
+};
+
 class WeightStore {
  public:
-  explicit WeightStore(const GgufModel& model);
+  // `stream`: stacks, which are experts, and rows() stay in the file.
+  explicit WeightStore(const GgufModel& model, bool stream = false);
 
   // Requests. The returned views point to memory that is valid as long as the store and holds the
   // weights after read_all(). Asking twice for a tensor gives the same place. Throws
@@ -42,6 +59,7 @@ class WeightStore {
   Matrix matrix(std::string_view name, int64_t rows, int64_t cols);
   MatrixStack stack(std::string_view name, int64_t count, int64_t rows, int64_t cols);
   const float* vector(std::string_view name, int64_t n);  // must be F32
+  MatrixRows rows(std::string_view name, int64_t rows, int64_t cols);
   // Part of a flat tensor of n values: the matrix that begins at value `first`. REQUIRES: it begins
   // and ends within the tensor, at block boundaries.
   Matrix part(std::string_view name, int64_t n, int64_t first, int64_t rows, int64_t cols);
@@ -54,27 +72,32 @@ class WeightStore {
 
   void read_all(ThreadPool& pool, const Progress& progress);
 
-  // Bytes of all requested tensors.
+  // Bytes of all requested tensors, and of those that stay in the file.
   uint64_t bytes() const { return bytes_; }
+  uint64_t streamed_bytes() const;
 
  private:
+  static constexpr uint64_t kNowhere = UINT64_MAX;
+
   // `count` matrices (rows, cols) from `first_byte` of the tensor on.
   struct Place {
     GgufModel::Tensor tensor;
     uint64_t first_byte;
     int64_t count, rows, cols;
     bool regroup;
-    uint64_t offset;  // into memory_
+    uint64_t offset;  // into memory_; kNowhere: stays in the file
     uint64_t step;    // bytes from one matrix to the next
   };
   struct Piece;
   Place& place(std::string_view name, const std::vector<uint64_t>& ne, uint64_t first_byte,
                int64_t count, int64_t rows, int64_t cols, bool regroup = false);
-  Matrix view(const Place& place) const;
+  Matrix view(Place& place, bool in_memory = true);
+  MatrixStack stack_at(Place& place);
   std::vector<Piece> pieces() const;
   void read(const Piece& piece, std::vector<std::byte>& scratch) const;
 
   const GgufModel& model_;
+  const bool stream_;
   MemoryRegion memory_;  // room for every tensor of the file; only requested ones are touched
   std::vector<Place> places_;
   uint64_t bytes_ = 0;

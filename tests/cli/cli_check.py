@@ -223,6 +223,101 @@ def verify(st, gguf, models):
     check(text.stdout.split()[7] != result.stdout.split()[7], "another text, other logits")
 
 
+def read_trace(file):
+    """The documented format: (layers, experts, used, bytes of an expert), passes of [layer][token][slot]."""
+    data = file.read_bytes()
+    magic, layers, experts, used, _, gate, up_down = struct.unpack_from("<8s4I2Q", data)
+    check(magic == b"STROUTE1", "trace: magic")
+    passes, at = [], 40
+    while at < len(data):
+        tokens, = struct.unpack_from("<I", data, at)
+        n = layers * tokens * used
+        ids = iter(struct.unpack_from(f"<{n}H", data, at + 4))
+        passes.append([[[next(ids) for _ in range(used)] for _ in range(tokens)] for _ in range(layers)])
+        at += 4 + 2 * n
+    return (layers, experts, used, gate + up_down), passes
+
+
+def belady_hits(requests, slots):
+    resident, hits, uses = set(), 0, {}
+    for position, unit in enumerate(requests):
+        uses.setdefault(unit, []).append(position)
+    for position, unit in enumerate(requests):
+        hits += unit in resident
+        if unit not in resident and len(resident) == slots:
+            resident.remove(max(resident, key=lambda u: next((p for p in uses[u] if p > position), len(requests))))
+        resident.add(unit)
+    return hits
+
+
+def lru_hits(groups, slots):
+    """What a layer finds counts as used before it loads the rest."""
+    resident, hits = [], 0  # latest last
+    for group in groups:
+        found = [unit for unit in group if unit in resident]
+        hits += len(found)
+        resident = [unit for unit in resident if unit not in found] + found
+        for unit in group:
+            if unit not in resident:
+                resident = resident[-(slots - 1):] + [unit]
+    return hits
+
+
+def cache_sim(st, gguf, models, folder):
+    trace, other = folder / "routing.trace", folder / "other.trace"
+    text = ["perplexity", "-m", gguf, "-f", models / "valid.txt", "-c", 128, "--chunks", 2, "--record-routing"]
+    check(st(*text, trace).returncode == 0 and st(*text, other, "-ub", 32).returncode == 0, "perplexity --record-routing")
+    shape, passes = read_trace(trace)
+    check(shape == (8, 16, 4, 3 * 128 * 256 // 32 * 34), f"trace: shape {shape}")
+    check([len(p[0]) for p in passes] == [128, 128], "trace: passes")
+
+    def tokens(passes):
+        return [[layer[t] for layer in p] for p in passes for t in range(len(p[0]))]
+
+    by_token = tokens(passes)
+    check(len(read_trace(other)[1]) == 8 and tokens(read_trace(other)[1]) == by_token, "micro-batches route alike")
+
+    # The same figures, computed here.
+    groups = [[(l, e) for e in chosen] for token in by_token for l, chosen in enumerate(token)]
+    requests = sum(groups, [])
+    result = st("cache-sim", trace, "--by-token", "--memory", f"50%,{64 * shape[3] + 1}", "--policy", "lru,belady,blend")
+    check(result.returncode == 0, f"cache-sim: {result.stderr}")
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in result.stdout.splitlines() if "%" in line and
+            line.startswith("|")][1:]
+    check([row[3] for row in rows] == ["lru", "belady", "blend"] * 2 and rows[:3] == rows[3:], "cache-sim: rows")
+    for row, hits in zip(rows, (lru_hits(groups, 64), belady_hits(requests, 64))):
+        misses = (len(requests) - hits) * shape[3] / 2**20 / len(by_token)
+        check(row[1] == "64" and row[4] == f"{100 * hits / len(requests):.1f}" and row[5] == f"{misses:.2f}",
+              f"cache-sim: {row}, want {hits} hits of {len(requests)}")
+    check(float(rows[2][4]) <= float(rows[1][4]), "nothing beats belady")
+
+    hot = folder / "hot"
+    made_up = ["cache-sim", "--made-up", "published", "--tokens", 300, "--memory", "30%", "--policy", "blend"]
+    check(st(*made_up, "--save-hot-set", hot).returncode == 0 and hot.read_text().startswith("smallthinker-hot-set 1\n"),
+          "cache-sim --save-hot-set")
+    rates = [float(st(*made_up, "--from", 280, *more).stdout.splitlines()[-1].split("|")[5])
+             for more in ([], ["--hot-set", hot])]
+    check(rates[1] > rates[0] + 5, f"cache-sim --hot-set: {rates}")
+    st.refuses("cache-sim without a trace", "cache-sim", "--memory", "1G", code=2, contains="TRACE")
+    st.refuses("cache-sim without memory", "cache-sim", trace, code=2, contains="--memory")
+    st.refuses("cache-sim with bad memory", "cache-sim", trace, "--memory", "1G,lots", code=2, contains="lots")
+    st.refuses("cache-sim with a bad share", "cache-sim", trace, "--memory", "120%", code=2, contains="100%")
+    st.refuses("cache-sim with a bad policy", "cache-sim", trace, "--memory", "1G", "--policy", "fifo", code=2,
+               contains="belady")
+    st.refuses("cache-sim beyond the trace", "cache-sim", trace, "--memory", "1G", "--from", 9, code=2)
+    st.refuses("cache-sim of another file", "cache-sim", gguf, "--memory", "1G", contains="not a routing trace")
+    st.refuses("cache-sim of a missing file", "cache-sim", folder / "none", "--memory", "1G", contains="none")
+    st.refuses("hot set of another model", "cache-sim", trace, "--memory", "1G", "--hot-set", hot,
+               contains="another model")
+    cut = folder / "cut.trace"
+    cut.write_bytes(trace.read_bytes()[:-3])
+    st.refuses("cut trace", "cache-sim", cut, "--memory", "1G", contains="bytes are left")
+    st.refuses("trace into a missing folder", "run", "-m", gguf, "-p", "x", "-n", 1, "--record-routing",
+               folder / "no/trace")
+    check(st("bench", "-m", gguf, "-p", 8, "-n", 2, "-r", 1, "--no-probe", "--record-routing", other).returncode == 0 and
+          sum(len(p[0]) for p in read_trace(other)[1]) >= 10, "bench --record-routing")
+
+
 def interruptions(st, gguf):
     process = subprocess.Popen([st.binary, "run", "-m", str(gguf), "-p", PROMPT, "--ignore-eos", "-n", "1000"],
                                stdout=subprocess.PIPE, stderr=subprocess.PIPE)
@@ -353,6 +448,7 @@ def main():
         other_tools(st, gguf, args.models, folder)
         bench(st, gguf)
         verify(st, gguf, args.models)
+        cache_sim(st, gguf, args.models, folder)
         interruptions(st, gguf)
         hostile(st, gguf, args.models, folder)
     print(f"{passed} passed, {failed} failed")

@@ -61,10 +61,10 @@ struct Product {
   // Tiles of nearly equal size: 7 rows are 4 and 3.
   template <int V, typename Emit>
   void all_rows(int64_t n, int64_t column, Ahead& ahead, const Emit& emit) const {
-    const int64_t tiles = (n + kTileQueries - 1) / kTileQueries;
+    const int64_t tiles = (n + kAttendQueries - 1) / kAttendQueries;
     for (int64_t i = 0; i < tiles; ++i) {
       const int64_t first = i * n / tiles, last = (i + 1) * n / tiles;
-      few_rows<kTileQueries, V>(last - first, first, column, ahead, emit);
+      few_rows<kAttendQueries, V>(last - first, first, column, ahead, emit);
     }
   }
 
@@ -72,8 +72,8 @@ struct Product {
   template <typename Emit>
   void run(int64_t n, Ahead& ahead, const Emit& emit) const {
     int64_t column = 0;
-    for (; column + kTileVecs * kLanes <= columns; column += kTileVecs * kLanes) {
-      all_rows<kTileVecs>(n, column, ahead, emit);
+    for (; column + kAttendVecs * kLanes <= columns; column += kAttendVecs * kLanes) {
+      all_rows<kAttendVecs>(n, column, ahead, emit);
     }
     for (; column < columns; column += kLanes) all_rows<1>(n, column, ahead, emit);
   }
@@ -168,7 +168,7 @@ class Attention {
   }
 
   void score(const std::byte* tile, int64_t start, Ahead& ahead) {
-    constexpr int64_t kStep = kTileVecs * kLanes;
+    constexpr int64_t kStep = kAttendVecs * kLanes;
     const Product<T> product{.rows = operands(q_),
                              .stride = width_,
                              .cells = tile + shape_.keys(),

@@ -39,9 +39,9 @@ struct RowSums {
   int64_t first;  // column
   int blocks;     // from there on, <= kSumColumns / kBlock
 
-  VecF unit[kSumSpans], inverse[kSumSpans];                   // per block: the value of 1
-  VecI total[kSumSpans];                                      // per block: of all products
-  VecI high[kSumSpans][kSumQuads], low[kSumSpans][kSumQuads]; // per block: bytes of four rows
+  VecF unit[kSumSpans], inverse[kSumSpans];                    // per block: the value of 1
+  VecI total[kSumSpans];                                       // per block: of all products
+  VecI high[kSumSpans][kSumQuads], low[kSumSpans][kSumQuads];  // per block: bytes of four rows
   VecI sums[kSumSpans * kSumParts * kSumSlots];
 
   int spans() const { return (blocks + kLanes - 1) / kLanes; }

@@ -24,6 +24,9 @@ ST_INLINE VecI dot_q8(VecI v, Bytes w, Bytes x) { return dot4(v, w, x); }
 }  // namespace
 }  // namespace st
 
+#include "kernels/generic/dots-by-four-inl.h"
+
+// Needs the above:
 #include "kernels/generic/table-inl.h"
 
 namespace st {

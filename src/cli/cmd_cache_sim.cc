@@ -1,0 +1,117 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstdio>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "cli/args.h"
+#include "cli/interrupt.h"
+#include "cli/report.h"
+#include "store/hot_set.h"
+
+namespace st {
+namespace {
+
+RoutingTrace load_trace(const CacheSimArgs& args) {
+  RoutingTrace all = args.made_up
+                         ? make_up_routing(args.shape, *args.made_up, args.tokens, args.seed)
+                         : with_context(printable(args.trace),
+                                        [&] { return read_routing_trace(File(args.trace)); });
+  if (args.from == 0) return all;
+  if (args.from >= all.passes()) {
+    fail(ErrorCode::kInvalidUsage, "--from {}: the trace has {} passes", args.from, all.passes());
+  }
+  return all.without_first(args.from);
+}
+
+int64_t slots_of(const CacheBudget& budget, const RoutingShape& shape) {
+  const auto all = shape.layers * shape.experts;
+  if (budget.share > 0) return static_cast<int64_t>(budget.share * static_cast<double>(all));
+  return std::min(all, static_cast<int64_t>(budget.bytes / shape.expert_bytes()));
+}
+
+void write_text(const std::string& path, const std::string& text) {
+  AtomicFile file(path);
+  file.write(std::as_bytes(std::span(text)));
+  file.commit();
+}
+
+class CacheSim {
+ public:
+  explicit CacheSim(const CacheSimArgs& args)
+      : args_(args), trace_(load_trace(args)), shape_(trace_.shape()) {
+    if (!args.hot_set.empty()) {
+      hot_set_ = with_context(printable(args.hot_set), [&] {
+        return parse_hot_set(read_text_file(args.hot_set, 1 << 26), shape_.layers, shape_.experts);
+      });
+    }
+    if (args.skip >= trace_.tokens()) {
+      fail(ErrorCode::kInvalidUsage, "--skip {}: the trace has {} tokens", args.skip,
+           trace_.tokens());
+    }
+  }
+
+  int run() {
+    fmt::print(
+        "{} layers x {} experts of {}, {} in all; {} experts for a token; {} tokens, {} "
+        "passes{}\n\n",
+        shape_.layers, shape_.experts, format_bytes(shape_.expert_bytes()),
+        format_bytes(shape_.all_bytes()), shape_.used, trace_.tokens(), trace_.passes(),
+        args_.by_token ? ", replayed token by token" : "");
+    fmt::print("| {:>9} | {:>7} | {:>5} | {:<13} | {:>10} | {:>9} | {:>13} |\n", "memory",
+               "experts", "share", "policy", "hit rate %", "MiB/token", "behind belady");
+    fmt::print("|{:->10}:|{:->8}:|{:->6}:|:{:-<14}|{:->11}:|{:->10}:|{:->14}:|\n", "", "", "", "",
+               "", "", "");
+    for (const CacheBudget& budget : args_.memory) run_budget(slots_of(budget, shape_));
+    if (!args_.save_hot_set.empty()) save_hot_set();
+    return kExitOk;
+  }
+
+ private:
+  SimResult simulate_one(SimPolicy policy, int64_t slots) {
+    throw_if_interrupted();
+    return simulate(trace_, policy,
+                    {.slots = slots,
+                     .by_token = args_.by_token,
+                     .skip_tokens = args_.skip,
+                     .hot_set = hot_set_});
+  }
+
+  void run_budget(int64_t slots) {
+    const double bound = simulate_one(SimPolicy::kBelady, slots).hit_rate();
+    std::span<const SimPolicy> policies = args_.policies;
+    if (policies.empty()) policies = all_sim_policies();
+    for (const SimPolicy policy : policies) {
+      const SimResult result = simulate_one(policy, slots);
+      const double megabytes =
+          static_cast<double>(result.misses() * shape_.expert_bytes()) / (1 << 20);
+      fmt::print(
+          "| {:>9} | {:>7} | {:>4.0f}% | {:<13} | {:>10.1f} | {:>9.2f} | {:>13.1f} |\n",
+          format_bytes(static_cast<uint64_t>(slots) * shape_.expert_bytes()), slots,
+          100 * static_cast<double>(slots) / static_cast<double>(shape_.layers * shape_.experts),
+          sim_policy_name(policy), 100 * result.hit_rate(),
+          megabytes / static_cast<double>(result.tokens), 100 * (bound - result.hit_rate()));
+    }
+    std::fflush(stdout);
+  }
+
+  void save_hot_set() {
+    const SimResult result = simulate_one(SimPolicy::kBlend, 0);
+    write_text(args_.save_hot_set, format_hot_set(result.rates, shape_.layers, shape_.experts));
+  }
+
+  const CacheSimArgs& args_;
+  const RoutingTrace trace_;
+  const RoutingShape& shape_;
+  std::vector<float> hot_set_;
+};
+
+}  // namespace
+
+int execute(const CacheSimArgs& args) {
+  exit_when_interrupted();
+  return CacheSim(args).run();
+}
+
+}  // namespace st

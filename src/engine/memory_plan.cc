@@ -1,0 +1,56 @@
+#include "engine/memory_plan.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <fstream>
+
+#include "base/error.h"
+
+namespace st {
+namespace {
+
+constexpr uint64_t kMiB = uint64_t{1} << 20;
+
+uint64_t mib_up(uint64_t bytes) { return (bytes + kMiB - 1) / kMiB; }
+
+}  // namespace
+
+uint64_t MemoryPlan::smallest() const {
+  return mib_up(fixed(tokens) + kv_full + static_cast<uint64_t>(fewest) * expert) * kMiB;
+}
+
+uint64_t MemoryPlan::largest() const {
+  return mib_up(fixed(tokens) + kv_full + static_cast<uint64_t>(experts) * expert) * kMiB;
+}
+
+int64_t MemoryPlan::room(uint64_t kv, int64_t batch) const {
+  const uint64_t taken = fixed(batch) + kv;
+  const uint64_t limit = std::min(budget, group_limit);
+  if (limit <= taken) return 0;
+  return std::min(static_cast<int64_t>((limit - taken) / expert), experts);
+}
+
+void MemoryPlan::check() const {
+  if (room(kv_full, tokens) >= fewest) return;
+  fail(ErrorCode::kInvalidUsage,
+       "a memory budget of {} MiB is too small: {} MiB is the smallest that works ({} MiB for what "
+       "stays, {} for scratch, {} for a full context, {} for experts)",
+       budget / kMiB, smallest() / kMiB, mib_up(resident + kSpare),
+       mib_up(logits + static_cast<uint64_t>(tokens) * per_token), mib_up(kv_full),
+       mib_up(static_cast<uint64_t>(fewest) * expert));
+}
+
+int64_t micro_batch_within(uint64_t budget, int64_t wanted, uint64_t per_token) {
+  while (wanted > 1 && static_cast<uint64_t>(wanted) * per_token > budget / 16) wanted /= 2;
+  return wanted;
+}
+
+uint64_t resident_memory() {
+  std::ifstream file("/proc/self/statm");
+  uint64_t pages = 0, resident = 0;
+  if (!(file >> pages >> resident)) return 0;
+  return resident * static_cast<uint64_t>(::sysconf(_SC_PAGESIZE));
+}
+
+}  // namespace st

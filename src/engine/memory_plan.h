@@ -1,0 +1,48 @@
+// How a memory budget for the whole process is divided.
+//
+// What must be there comes first: the program with its vocabulary and the weights that are not
+// experts, the scratch of a forward pass, the keys and values of the tokens seen so far. The rest
+// is for experts, so they give way as a conversation grows.
+#pragma once
+
+#include <cstdint>
+
+namespace st {
+
+struct MemoryPlan {
+  uint64_t budget = 0;                // bytes, all together
+  uint64_t group_limit = UINT64_MAX;  // what the control group grants, if that is less
+  uint64_t resident = 0;   // program, vocabulary, weights that stay: measured when they were loaded
+  uint64_t logits = 0;     // scratch of a forward pass: for the vocabulary,
+  uint64_t per_token = 0;  // and for each token
+  int64_t tokens = 0;      // of the largest micro-batch
+  uint64_t kv_full = 0;    // keys and values of a full context
+  uint64_t expert = 0;     // one expert
+  int64_t experts = 0;     // of all layers
+  int64_t fewest = 0;      // that one token needs in one layer
+
+  // Stacks of threads, what the allocator keeps for later, pages that are only partly used.
+  static constexpr uint64_t kSpare = uint64_t{8} << 20;
+
+  uint64_t fixed(int64_t batch) const {
+    return resident + logits + static_cast<uint64_t>(batch) * per_token + kSpare;
+  }
+  uint64_t smallest() const;  // budget that holds a full context
+  uint64_t largest() const;   // budget that holds everything; more is of no use
+
+  // How many experts there is room for beside `kv` bytes of keys and values and scratch for `batch`
+  // tokens; below `fewest` if the budget is too small.
+  int64_t room(uint64_t kv, int64_t batch) const;
+
+  // Throws Error(kInvalidUsage) naming the smallest budget, if this one is smaller.
+  void check() const;
+};
+
+// The largest micro-batch, a power of two times less than `wanted`, whose scratch, `per_token`
+// bytes each, takes at most a sixteenth of the budget.
+int64_t micro_batch_within(uint64_t budget, int64_t wanted, uint64_t per_token);
+
+// Memory of this process that is in use right now, in bytes; 0 where the system does not say.
+uint64_t resident_memory();
+
+}  // namespace st

@@ -1,0 +1,90 @@
+// Experts that stay in the file and come to memory when their router asks for them, as many at a
+// time as a budget allows. Which of them stay is CachePolicy's business, reading is AsyncReader's;
+// this brings the two together.
+//
+// Memory is cut into slots, one for an expert with its three matrices. prefetch() gives each missing
+// expert a slot and submits its reads, gates first; the device reads while attention computes. The
+// thread that first awaits a matrix brings it into the layout of the kernels, in place. So results
+// have the same bits as with ResidentExperts, whatever the budget.
+#pragma once
+
+#include <deque>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "base/memory.h"
+#include "store/async_reader.h"
+#include "store/cache_policy.h"
+#include "store/experts.h"
+
+namespace st {
+
+struct CachedExpertsStats {
+  uint64_t asked = 0;       // experts, each once per layer and pass
+  uint64_t found = 0;       // of those, in memory already
+  uint64_t bytes_read = 0;  // from the file
+  double stall_seconds = 0;
+};
+
+class CachedExperts final : public ExpertStore {
+ public:
+  // The stacks of `layers` must be in files (MatrixStack::source), `used` experts are chosen by a
+  // token, `reader` outlives the store. Begins with no room: see resize(). Throws
+  // Error(kUnsupported) for what has no file.
+  CachedExperts(std::vector<ExpertLayer> layers, int64_t used, AsyncReader& reader);
+  ~CachedExperts() override;
+
+  // Bytes of memory an expert takes, and the fewest and most experts worth having room for: those
+  // of one token in one layer; all.
+  uint64_t slot_bytes() const { return slot_bytes_; }
+  int64_t fewest() const { return used_; }
+  int64_t most() const { return static_cast<int64_t>(slots_.size()); }
+
+  // Room for so many experts from now on; memory that is no longer needed goes back to the system.
+  // Not between prefetch() and release().
+  void resize(int64_t experts);
+  int64_t room() const { return policy_.slots(); }
+
+  // What was used often in an earlier run, (layers, experts) each 0..1, is read ahead of need.
+  void warm(std::span<const float> rates);
+  std::span<const float> rates() const { return policy_.rates(); }
+
+  void prefetch(int64_t layer, const ExpertDemand& demand) override;
+  bool ready(int64_t layer, int32_t expert) override;
+  Matrix await(int64_t layer, int32_t expert, ExpertPart part) override;
+  void release(int64_t layer) override;
+
+  CachedExpertsStats stats() const;
+
+ private:
+  enum class PartState : uint8_t { kAbsent, kReading, kHere, kFailed };
+  struct Part {
+    PartState state = PartState::kAbsent;
+    Ticket ticket;
+    uint64_t shift = 0;  // where its bytes begin in the part's room
+  };
+  struct Slot {
+    std::mutex mutex;
+    Part parts[kExpertParts];
+  };
+
+  std::byte* room_of(int32_t slot, ExpertPart part) const;
+  void read(CacheUnit unit, int32_t slot, ExpertPart part);
+  void arrange(const MatrixStack& stack, std::byte* room, uint64_t shift) const;
+  void settle(int32_t slot);
+  void discard(int32_t slot);
+
+  const int64_t used_;
+  AsyncReader& reader_;
+  std::vector<std::vector<FileId>> files_;  // (layers, parts)
+  uint64_t part_at_[kExpertParts] = {};     // of a slot
+  uint64_t slot_bytes_ = 0;
+  std::deque<Slot> slots_;  // (layers * experts)
+  CachePolicy policy_;
+  MemoryRegion memory_;  // addresses for all slots; those in use take memory
+  std::vector<CacheUnit> asked_;  // of the current layer
+  CachedExpertsStats stats_;
+};
+
+}  // namespace st
