@@ -169,7 +169,7 @@ TEST_P(Attention, IsTheDefinitionHoweverItIsCut) {
     const int64_t position = below(round % 2 ? 300 : 70);
     const int64_t window = round % 4 ? 1 + below(200) : INT64_MAX;
     const int64_t length = position + tokens;
-    const int64_t span = std::min(length, window + tokens);
+    const int64_t span = std::min(length, std::min(window, length) + tokens);
     const int64_t ring = std::min(span / kTileKeys + 2, length / kTileKeys + 1);
     for (const KvType type : kTypes) {
       Context c(type, d, ring, length);
