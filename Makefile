@@ -1,7 +1,7 @@
 # make run        build, convert the shipped tiny model, quantise it and generate from it
 # make test       all tests (what CI runs)
 # make test-arm   all of it that can run on aarch64, in an emulator; about an hour
-# make test-long  fuzzing and other long checks
+# make test-long  a faulty disk under the thread sanitizer, fuzzing
 # make bench      speed on this machine
 # make lint       clang-tidy, slow (needs clang-tidy-19 and a build)
 SHELL := /bin/bash
@@ -31,6 +31,7 @@ test-arm:
 
 test-long:
 	@scripts/install-deps fuzz
+	@scripts/faults
 	@scripts/fuzz
 
 bench: build

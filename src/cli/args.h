@@ -126,11 +126,12 @@ struct BenchArgs {
 };
 
 struct VerifyArgs {
-  ModelArgs model;  // threads, context and micro_batch are set for each run
+  ModelArgs model;  // threads, context, micro_batch and memory are set for each run
   std::string file;
   int64_t tokens = 96;
   std::vector<int64_t> threads{1, 2, 3, 8};
   std::vector<int64_t> micro_batch{1, 7, 64, 512};
+  std::vector<uint64_t> memory;  // budgets, each beside no budget
 };
 
 // Memory for experts: so many bytes, or a share of all of them.

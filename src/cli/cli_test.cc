@@ -131,6 +131,8 @@ TEST(CommandLine, BenchTakesListsAsLlamaBench) {
   EXPECT_FALSE(parse<BenchArgs>({"bench", "-m", "x", "--no-probe"}).probe);
   EXPECT_FALSE(parse<BenchArgs>({"bench", "-m", "x", "--no-warmup"}).options.warmup);
   EXPECT_EQ(parse<VerifyArgs>({"verify", "-m", "x", "-t", "1,4", "-p", "9"}).tokens, 9);
+  EXPECT_EQ(parse<VerifyArgs>({"verify", "-m", "x", "--memory", "1MiB,2K"}).memory,
+            (std::vector<uint64_t>{1 << 20, 2048}));
 }
 
 TEST(CommandLine, SeedsAndPromptsThatLookLikeOptions) {
@@ -161,6 +163,9 @@ TEST(CommandLine, WrongUseIsOneLine) {
   EXPECT_NE(usage_error({"bench", "-m", "x", "-o", "sql"}), "no error");
   EXPECT_NE(usage_error({"bench", "-m", "x", "--probe", "--no-probe"}), "no error");
   EXPECT_NE(usage_error({"verify", "-m", "x", "-t", "0"}), "no error");
+  for (const char* wrong : {"", "0", "1G,", ",1G", "lots"}) {
+    EXPECT_NE(usage_error({"verify", "-m", "x", "--memory", wrong}), "no error") << wrong;
+  }
   EXPECT_EQ(usage_error({"run", "-m", "x", "-t", "\x1b[2J"}).find('\x1b'), std::string::npos);
 }
 

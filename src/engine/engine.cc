@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <utility>
 
 #include "base/cgroup.h"
@@ -39,10 +40,11 @@ struct Engine::Impl {
   State state;
   Observer observer;
   RoutingObserver routing_observer;
-  std::vector<float> logits;  // rows gathered over micro-batches
-  MemoryPlan plan;            // with a budget
-  int64_t positions = 0;      // seen so far by the longest sequence
-  int calls_since_look = 0;   // of fit_memory() at the control group
+  std::vector<float> logits;    // rows gathered over micro-batches
+  MemoryPlan plan;              // with a budget
+  int64_t positions = 0;        // seen so far by the longest sequence
+  std::vector<int64_t> stored;  // of each sequence, positions
+  int calls_since_look = 0;     // of fit_memory() at the control group
 
   Impl(const std::string& path, EngineOptions opts)
       : options(std::move(opts)),
@@ -56,7 +58,8 @@ struct Engine::Impl {
         weights(architecture.load(store, config)),
         context(choose_context()),
         cache(config, cache_type(), options.sequences, context, micro_batch()),
-        state(config, micro_batch(), pool.threads()) {
+        state(config, micro_batch(), pool.threads()),
+        stored(static_cast<size_t>(options.sequences)) {
     if (tokenizer.size() > config.vocab) {
       fail(ErrorCode::kInvalidData, "{} tokens for a vocabulary of {} rows", tokenizer.size(),
            config.vocab);
@@ -83,10 +86,26 @@ struct Engine::Impl {
     return options.memory > 0 ? std::min(config.context, kLimitedContext) : config.context;
   }
 
-  int64_t micro_batch() const {
+  int64_t micro_batch() const { return micro_batch_of(options.memory); }
+  int64_t micro_batch_of(uint64_t budget) const {
     const int64_t wanted = std::min(options.micro_batch, context);
-    if (options.memory == 0) return wanted;
-    return micro_batch_within(options.memory, wanted, State::bytes_per_token(config));
+    if (budget == 0) return wanted;
+    return micro_batch_within(budget, wanted, State::bytes_per_token(config));
+  }
+
+  MemoryPlan plan_of(uint64_t budget, uint64_t staying) const {
+    const int64_t batch = micro_batch_of(budget);
+    const KvCache keys(config, cache_type(), options.sequences, context, batch);  // takes no memory
+    const auto rows = static_cast<uint64_t>(2 * config.vocab) * sizeof(float);
+    return {.budget = budget,
+            .resident = staying,
+            .logits = rows,
+            .per_token = State::bytes_per_token(config),
+            .tokens = batch,
+            .kv_full = keys.bytes(context),
+            .expert = cached->slot_bytes(),
+            .experts = cached->most(),
+            .fewest = cached->fewest()};
   }
 
   void limit_memory() {
@@ -95,16 +114,15 @@ struct Engine::Impl {
     reader.emplace(
         AsyncReader::Options{.log = [this](std::string_view line) { notices.emplace_back(line); }});
     cached = std::make_unique<CachedExperts>(weights.experts, config.experts_used, *reader);
-    const auto rows = static_cast<uint64_t>(2 * config.vocab) * sizeof(float);
-    plan = {.budget = options.memory,
-            .resident = resident_memory(),
-            .logits = rows,
-            .per_token = State::bytes_per_token(config),
-            .tokens = micro_batch(),
-            .kv_full = cache.bytes(context),
-            .expert = cached->slot_bytes(),
-            .experts = cached->most(),
-            .fewest = cached->fewest()};
+    plan = plan_of(options.memory, resident_memory());
+    if (!plan.fits()) {
+      // The smallest budget that works has a larger micro-batch than this one, perhaps.
+      for (uint64_t last = 0; last < plan.smallest();) {
+        last = plan.smallest();
+        plan = plan_of(last, plan.resident);
+      }
+      plan.budget = options.memory;
+    }
     plan.check();
     fit_memory(1);
     if (!options.hot_set.empty()) load_hot_set();
@@ -180,6 +198,24 @@ struct Engine::Impl {
              options.sequences - 1);
       }
     }
+    std::vector<int64_t> after = stored;
+    count_positions(batch, after);
+  }
+
+  // Sliding layers keep one micro-batch beyond the window: going back further than that, other than
+  // to the beginning, finds the keys of other positions.
+  void count_positions(std::span<const BatchItem> batch, std::vector<int64_t>& ends) const {
+    const bool slides = std::ranges::any_of(config.sliding, std::identity());
+    const bool ring = slides && config.window + micro_batch() - 1 < context;
+    for (const BatchItem& item : batch) {
+      int64_t& end = ends[static_cast<size_t>(item.sequence)];
+      if (item.position == 0) end = 0;
+      if (ring && item.position < end - micro_batch()) {
+        fail(ErrorCode::kInvalidUsage, "position {}: what came before it is gone, begin at 0",
+             item.position);
+      }
+      end = std::max<int64_t>(end, item.position + 1);
+    }
   }
 
   // What the store did since it had seen `before`.
@@ -196,6 +232,7 @@ struct Engine::Impl {
   }
 
   std::span<const float> evaluate_micro(std::span<const BatchItem> batch) {
+    count_positions(batch, stored);
     ExpertStore& experts = cached ? static_cast<ExpertStore&>(*cached) : *resident;
     Step step{config, weights, kernels, pool, experts, cache, state, batch, options.head};
     if (observer) step.observer = &observer;
@@ -204,6 +241,7 @@ struct Engine::Impl {
     const CachedExpertsStats seen = cached ? cached->stats() : CachedExpertsStats{};
     const uint64_t loads = state.stats.expert_loads;
     const std::span<const float> out = forward(architecture, step);
+    if (cached) cached->check_files();
     state.stats.pool_calls += pool.calls() - calls;
     count_reads(seen, loads);
     const auto good = [](float x) { return std::isfinite(x) || x == -HUGE_VALF; };
@@ -257,6 +295,10 @@ void Engine::set_memory(uint64_t budget) {
   impl_->fit_memory(1);
 }
 
+void Engine::cancel() {
+  if (impl_->cached) impl_->cached->cancel();
+}
+
 void Engine::observe(Observer observer) { impl_->observer = std::move(observer); }
 void Engine::observe_routing(RoutingObserver observer) {
   impl_->routing_observer = std::move(observer);
@@ -265,6 +307,7 @@ void Engine::observe_routing(RoutingObserver observer) {
 std::span<const float> Engine::evaluate(std::span<const BatchItem> batch) {
   impl_->check(batch);
   if (impl_->cached) {
+    impl_->cached->resume();
     for (const BatchItem& item : batch) {
       impl_->positions = std::max<int64_t>(impl_->positions, item.position + 1);
     }

@@ -67,8 +67,11 @@ class Engine {
   // Runs `batch` through the model, in micro-batches. Returns the logits of the items that want
   // them, (rows, V) in batch order, valid until the next call; rows that a sparse head skips are
   // -infinity. A new sequence begins at position 0.
-  // Throws Error(kInvalidUsage) for a token, position or sequence out of range, and
-  // Error(kInvalidData) when the model computes something that is not a number.
+  // Throws Error(kInvalidUsage) for a token, position or sequence out of range,
+  // Error(kInvalidData) when the model computes something that is not a number, and Error(kIo) when
+  // experts cannot be read or their file was changed. The engine can be used after that, and the
+  // same batch evaluated again, unless sliding layers have lost what came before it: then that is
+  // refused, and the sequence begins again at position 0.
   std::span<const float> evaluate(std::span<const BatchItem> batch);
 
   // Empty without a budget.
@@ -76,6 +79,9 @@ class Engine {
   // Raises or lowers the budget between two calls of evaluate(). Throws Error(kInvalidUsage) when
   // there is none, or it would be too small: then nothing changes.
   void set_memory(uint64_t budget);
+  // From any thread: an evaluate() that waits for experts from the file throws Error(kCancelled),
+  // about a second later at most.
+  void cancel();
 
   bool has_predictor() const;                     // of the rows of the lm head
   const LmHeadAgreement& head_agreement() const;  // what LmHead::kCheck has seen

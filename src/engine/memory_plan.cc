@@ -32,7 +32,7 @@ int64_t MemoryPlan::room(uint64_t kv, int64_t batch) const {
 }
 
 void MemoryPlan::check() const {
-  if (room(kv_full, tokens) >= fewest) return;
+  if (fits()) return;
   fail(ErrorCode::kInvalidUsage,
        "a memory budget of {} MiB is too small: {} MiB is the smallest that works ({} MiB for what "
        "stays, {} for scratch, {} for a full context, {} for experts)",

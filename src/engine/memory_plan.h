@@ -34,6 +34,7 @@ struct MemoryPlan {
   // tokens; below `fewest` if the budget is too small.
   int64_t room(uint64_t kv, int64_t batch) const;
 
+  bool fits() const { return room(kv_full, tokens) >= fewest; }
   // Throws Error(kInvalidUsage) naming the smallest budget, if this one is smaller.
   void check() const;
 };

@@ -68,9 +68,9 @@ std::span<const float> forward(const Architecture& architecture, Step& step) {
 void early_router_layer(Step& s, int64_t l) {
   const Layer& layer = s.weights.layers[static_cast<size_t>(l)];
 
-  route(s, layer.router);                       // the router reads x itself, not normalised ...
-  s.experts.prefetch(l, demand(s));             // ... so the experts can be fetched meanwhile
+  route(s, layer.router);  // the router reads x itself, not normalised ...
   const Released released{s, l};
+  s.experts.prefetch(l, demand(s));  // ... so the experts can be fetched meanwhile
 
   if (s.routing_observer) (*s.routing_observer)(l, s.state.plan.chosen);
 

@@ -163,9 +163,9 @@ Weights load(WeightStore& store, const ModelConfig& c) {
     weights.router = store.matrix(layer(l, names::kRouter), c.experts, c.hidden);
     const DownLayout down = down_layout(store, c, c.down_transposed, l);
     w.experts.push_back({.gate = store.stack(layer(l, names::kFfnGate), c.experts, c.ffn, c.hidden),
-                       .up = store.stack(layer(l, names::kFfnUp), c.experts, c.ffn, c.hidden),
-                       .down = load_down(store, c, down, l),
-                       .layout = down});
+                         .up = store.stack(layer(l, names::kFfnUp), c.experts, c.ffn, c.hidden),
+                         .down = load_down(store, c, down, l),
+                         .layout = down});
   }
   w.output_norm = store.vector(names::kOutputNorm, c.hidden);
   const bool tied = !store.has(names::kOutput);

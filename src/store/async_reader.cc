@@ -202,6 +202,11 @@ bool AsyncReader::drained(Ticket ticket) {
   return !find(ticket);
 }
 
+void AsyncReader::keep(MemoryRegion memory) {
+  const std::lock_guard lock(mutex_);
+  kept_.push_back(std::move(memory));
+}
+
 ReadStats AsyncReader::stats() const {
   const std::lock_guard lock(mutex_);
   return stats_;

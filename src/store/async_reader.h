@@ -50,6 +50,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "base/memory.h"
 #include "store/read_backend.h"
 #include "store/read_file.h"
 
@@ -121,6 +122,7 @@ class AsyncReader {
   uint32_t alignment(FileId file) const { return at(file).alignment(); }
   // Bytes a buffer needs for any range of this many bytes.
   uint64_t room(FileId file, uint64_t bytes) const;
+  const std::string& path(FileId file) const { return at(file).path(); }
   // Whether the file is still what was opened; no reading.
   FileChange change(FileId file) const { return at(file).change(); }
 
@@ -140,6 +142,9 @@ class AsyncReader {
   void cancel_all();
   // After await(): whether the buffer may be used again.
   bool drained(Ticket ticket);
+
+  // Memory that reads may still go to when its owner goes: freed when the device is done with it.
+  void keep(MemoryRegion memory);
 
   std::string_view backend() const { return backend_->name(); }
   ReadStats stats() const;
@@ -185,6 +190,7 @@ class AsyncReader {
   std::vector<ReadPiece> batch_;  // scratch of start_more()
   uint64_t in_flight_ = 0;        // pieces with the device
   bool ended_ = false;            // a request ended since settle() was last through
+  std::vector<MemoryRegion> kept_;
   ReadStats stats_;
 };
 
