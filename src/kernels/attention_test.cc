@@ -38,12 +38,13 @@ struct Context {
         length(n),
         k(make<float>(n * d)),
         v(make<float>(n * d)),
-        memory(make(ring_tiles * tile.bytes() + 64, std::byte{0xFF})) {  // NaN, and -1
+        memory(make(ring_tiles * stride() + 64, std::byte{0xFF})) {  // NaN, and -1
     const auto address = reinterpret_cast<uintptr_t>(memory.data());
     tiles = memory.data() + (64 - address % 64) % 64;
   }
+  int64_t stride() const { return tile.bytes() + 192; }  // tiles have neighbours
   std::byte* tile_of(int64_t position) const {
-    return tiles + position / kTileKeys % ring * tile.bytes();
+    return tiles + position / kTileKeys % ring * stride();
   }
   void store(const KernelTable& table, int64_t begin, int64_t end) {
     for (int64_t p = begin; p < end; ++p) {
@@ -86,8 +87,17 @@ struct Queries {
   AttentionBlock block(const Context& c, int64_t window, int64_t token, int64_t count,
                        int64_t first, int64_t queries) {
     const int64_t at = token * stride + first * c.tile.head_dim;
-    return {c.tile, c.tiles, c.ring,        position + token, count,
-            window, queries, q.data() + at, out.data() + at,  stride};
+    return {.tile = c.tile,
+            .tiles = c.tiles,
+            .ring = c.ring,
+            .tile_stride = c.stride(),
+            .position = position + token,
+            .tokens = count,
+            .window = window,
+            .group = queries,
+            .q = q.data() + at,
+            .out = out.data() + at,
+            .stride = stride};
   }
 };
 

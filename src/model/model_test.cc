@@ -73,7 +73,7 @@ std::vector<float> stored(const KvCache& cache, int64_t layer, int64_t begin, in
   std::vector<float> values;
   const KvCache::Ring ring = cache.ring(layer, 0, 0);
   for (int64_t p = begin; p < end; ++p) {
-    const std::byte* tile = ring.tiles + p / kTileKeys % ring.count * cache.tile().bytes();
+    const std::byte* tile = ring.tiles + p / kTileKeys % ring.count * ring.stride;
     values.push_back(*reinterpret_cast<const float*>(tile + cache.tile().key_at(p % kTileKeys, 0)));
   }
   return values;

@@ -122,7 +122,9 @@ class Attention {
  private:
   static constexpr int kVecs = kTileKeys / kLanes;
 
-  const std::byte* tile(int64_t i) const { return block_.tiles + i % block_.ring * shape_.bytes(); }
+  const std::byte* tile(int64_t i) const {
+    return block_.tiles + i % block_.ring * block_.tile_stride;
+  }
   // The positions [begin_of, end_of) that token t sees.
   int64_t begin_of(int64_t t) const {
     const int64_t begin = end_of(t) - block_.window;

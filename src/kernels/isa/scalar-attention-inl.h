@@ -73,7 +73,7 @@ void attend_one(const AttentionBlock& b, int64_t position, const float* q, float
   double top = -DBL_MAX, total = 0;
   for (int64_t c = 0; c < d; ++c) sums[c] = 0;
   for (int64_t p = position < b.window ? 0 : position - b.window + 1; p <= position; ++p) {
-    const std::byte* tile = b.tiles + p / kTileKeys % b.ring * b.tile.bytes();
+    const std::byte* tile = b.tiles + p / kTileKeys % b.ring * b.tile_stride;
     const int64_t slot = p % kTileKeys;
     float scales[2];
     std::memcpy(&scales[0], tile + KvTile::key_scales() + slot * 4, 4);
