@@ -18,12 +18,21 @@ std::string_view kv_type_name(KvType type);  // "i16"
 std::optional<KvType> parse_kv_type(std::string_view name);
 
 inline constexpr int64_t kTileKeys = 128;
+inline constexpr int64_t kPanel = 64;  // columns; fewer in the last panel
+
+// Number of the cell (row, column) of a matrix of cells in panels.
+constexpr int64_t cell_at(int64_t row, int64_t column, int64_t rows, int64_t columns) {
+  const int64_t first = column / kPanel * kPanel;
+  const int64_t panel = columns - first < kPanel ? columns - first : kPanel;
+  return first * rows + row * panel + column - first;
+}
 
 // A tile, one after the other, everything aligned to 64 bytes:
 //   float scales of keys (128) and of values (128); unused for F32
 //   keys (d / c, 128) cells of c channels of one position
 //   values (128 / c, width) cells of c positions of one channel
-// c is 1 for F32 and else 2: what an integer dot product adds up in one lane.
+// c is 1 for F32 and else 2: what an integer dot product adds up in one lane. Cells are in panels
+// of 64 columns, one after the other, each read from end to end.
 struct KvTile {
   KvType type;
   int64_t head_dim;  // d, even
@@ -44,11 +53,11 @@ struct KvTile {
   // Where channel c of the key and of the value of the tile's position `slot` are.
   constexpr int64_t key_at(int64_t slot, int64_t c) const {
     const int64_t n = cell_values();
-    return keys() + ((c / n * kTileKeys + slot) * n + c % n) * value_bytes();
+    return keys() + (cell_at(c / n, slot, head_dim / n, kTileKeys) * n + c % n) * value_bytes();
   }
   constexpr int64_t value_at(int64_t slot, int64_t c) const {
     const int64_t n = cell_values();
-    return values() + ((slot / n * width() + c) * n + slot % n) * value_bytes();
+    return values() + (cell_at(slot / n, c, kTileKeys / n, width()) * n + slot % n) * value_bytes();
   }
 };
 

@@ -22,14 +22,14 @@ struct Ahead {
   }
 };
 
-// A product: rows of operands (rows, stride) times cells (.., width), steps [begin, end) of them.
+// A product: rows of operands (rows, stride) times steps [begin, end) of cells (depth, width).
 template <typename T>
 struct Product {
   const typename T::Operand* rows;
   int64_t stride;
   const std::byte* cells;
-  int64_t width;
-  int64_t columns;  // of them, a multiple of kLanes
+  int64_t depth, width;
+  int64_t columns;  // of the width, a multiple of kLanes
   int64_t begin, end;
 
   // emit(row, column, sums): sums of kLanes columns.
@@ -37,8 +37,10 @@ struct Product {
   ST_INLINE void tile(int64_t row, int64_t column, Ahead& ahead, const Emit& emit) const {
     typename T::Sum sums[R][V] = {};
     const typename T::Operand* a = rows + row * stride;
-    const std::byte* b = cells + (begin * width + column) * T::kBytes;
-    for (int64_t i = begin; i < end; ++i, b += width * T::kBytes) {
+    const std::byte* b = cells + cell_at(begin, column, depth, width) * T::kBytes;
+    const int64_t left = width - column / kPanel * kPanel;
+    const int64_t step = (left < kPanel ? left : kPanel) * T::kBytes;
+    for (int64_t i = begin; i < end; ++i, b += step) {
       ahead.advance();
       typename T::Vec bs[V];
       for (int v = 0; v < V; ++v) bs[v] = T::load(b + v * kLanes * T::kBytes);
@@ -174,6 +176,7 @@ class Attention {
     const Product<T> product{.rows = operands(q_),
                              .stride = width_,
                              .cells = tile + shape_.keys(),
+                             .depth = d_ / T::kValues,
                              .width = kTileKeys,
                              .columns = (end_in(start) + kStep - 1) / kStep * kStep,
                              .begin = 0,
@@ -255,6 +258,7 @@ class Attention {
     const Product<T> product{.rows = operands(scores_),
                              .stride = kTileKeys,
                              .cells = tile + shape_.values(),
+                             .depth = kTileKeys / T::kValues,
                              .width = width_,
                              .columns = width_,
                              .begin = begin_in(start) / T::kValues,
