@@ -44,9 +44,10 @@ inline constexpr int64_t kUnpackedRows = 32;  // most rows that may be unpacked 
 // sees its own position and those before, `window` in all.
 struct AttentionBlock {
   KvTile tile;
-  const std::byte* tiles;  // positions [64 i, 64 i + 64) are tile i % ring
+  const std::byte* tiles;  // positions [128 i, 128 i + 128) are tile i % ring
   int64_t ring;
-  int64_t position;  // of the first token; its own key and value are in the cache already
+  int64_t tile_stride;  // bytes from a tile to the next
+  int64_t position;     // of the first token; its own key and value are in the cache already
   int64_t tokens;
   int64_t window;  // INT64_MAX: all positions
   int64_t group;   // queries per token
@@ -133,7 +134,7 @@ struct KernelTable {
   void (*store_kv)(const KvTile& tile, const float* k, const float* v, int64_t slot, std::byte* to);
 
   // out = softmax(q k^T / sqrt(d)) v. The bits of a query's output depend on nothing but the query
-  // and what it sees: tiles begin at multiples of 64 positions, whoever else is in the block.
+  // and what it sees: tiles begin at multiples of 128 positions, whoever else is in the block.
   // scratch: attention_scratch floats, aligned to 64 bytes.
   void (*attend)(const AttentionBlock& block, float* scratch);
 

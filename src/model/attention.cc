@@ -56,6 +56,7 @@ void attend(Step& s, int64_t l, const TokenBlock& tokens, int64_t kv_head, int64
   s.kernels.attend({.tile = s.cache.tile(),
                     .tiles = ring.tiles,
                     .ring = ring.count,
+                    .tile_stride = ring.stride,
                     .position = first.position,
                     .tokens = tokens.tokens,
                     .window = c.sliding[static_cast<size_t>(l)] ? c.window : INT64_MAX,

@@ -11,24 +11,29 @@ KvCache::KvCache(const ModelConfig& config, KvType type, int64_t sequences, int6
   // so many positions, wherever they begin, are in at most so many tiles.
   const int64_t span = config.window + max_batch - 1;
   const int64_t all = (context + kTileKeys - 1) / kTileKeys;
-  uint64_t bytes = 0;
+  kinds_[false].count = all;
+  kinds_[true].count = std::min(all, (span - 2 + kTileKeys) / kTileKeys + 1);
   for (const bool sliding : config.sliding) {
-    const int64_t tiles = sliding ? std::min(all, (span - 2 + kTileKeys) / kTileKeys + 1) : all;
-    layers_.push_back({tiles, bytes});
-    bytes += static_cast<uint64_t>(sequences * kv_heads_ * tiles * tile_.bytes());
+    layers_.push_back({sliding, kinds_[sliding].layers++});
+  }
+  uint64_t bytes = 0;
+  for (Kind& kind : kinds_) {
+    kind.offset = bytes;
+    bytes += static_cast<uint64_t>(sequences * kind.count * stride(kind));
   }
   memory_ = MemoryRegion(bytes);
+  memory_.prefer_huge_pages();
 }
 
 uint64_t KvCache::bytes(int64_t positions) const {
-  constexpr uint64_t kPage = 4096;
-  const auto heads = static_cast<uint64_t>(sequences_ * kv_heads_);
-  uint64_t bytes = 0;
-  for (const LayerPlace& place : layers_) {
-    const int64_t tiles = std::min((positions + kTileKeys - 1) / kTileKeys, place.tiles);
-    bytes += static_cast<uint64_t>(tiles * tile_.bytes()) + kPage;
+  constexpr int64_t kHugePage = 2 << 20;
+  int64_t bytes = 0;
+  for (const Kind& kind : kinds_) {
+    const int64_t tiles = std::min((positions + kTileKeys - 1) / kTileKeys, kind.count);
+    const int64_t used = tiles * stride(kind) + 2 * kHugePage;  // begun and ended within a page
+    bytes += sequences_ * std::min(used, kind.count * stride(kind));
   }
-  return heads * bytes;
+  return static_cast<uint64_t>(bytes);
 }
 
 void KvCache::store(const KernelTable& kernels, int64_t layer, int64_t sequence, int64_t position,
@@ -37,15 +42,16 @@ void KvCache::store(const KernelTable& kernels, int64_t layer, int64_t sequence,
     const Ring to = ring(layer, sequence, head);
     const int64_t i = position / kTileKeys % to.count;
     kernels.store_kv(tile_, k + head * tile_.head_dim, v + head * tile_.head_dim,
-                     position % kTileKeys, to.tiles + i * tile_.bytes());
+                     position % kTileKeys, to.tiles + i * to.stride);
   }
 }
 
 KvCache::Ring KvCache::ring(int64_t layer, int64_t sequence, int64_t head) const {
   const LayerPlace& place = layers_[static_cast<size_t>(layer)];
-  const int64_t first = (sequence * kv_heads_ + head) * place.tiles;
-  return {memory_.data() + place.offset + static_cast<uint64_t>(first * tile_.bytes()),
-          place.tiles};
+  const Kind& kind = kinds_[place.sliding];
+  const int64_t at =
+      sequence * kind.count * stride(kind) + (place.index * kv_heads_ + head) * tile_.bytes();
+  return {memory_.data() + kind.offset + at, kind.count, stride(kind)};
 }
 
 }  // namespace st

@@ -2,7 +2,9 @@
 //
 // Global layers keep every position; sliding layers keep a ring of tiles that is just long enough
 // for the window plus one batch. Memory is reserved at once but costs nothing until a position is
-// stored.
+// stored. It is in order of positions first, all layers' tiles of the same positions side by side,
+// so it fills from the front and may use huge pages: with small ones, a long context misses the TLB
+// at every few tiles.
 #pragma once
 
 #include <cstdint>
@@ -32,22 +34,31 @@ class KvCache {
   void store(const KernelTable& kernels, int64_t layer, int64_t sequence, int64_t position,
              const float* k, const float* v);
 
-  // The tiles of one head: positions [64 i, 64 i + 64) are tile i % count.
+  // The tiles of one head, `stride` bytes apart: positions [128 i, 128 i + 128) are tile i % count.
   struct Ring {
     std::byte* tiles;
     int64_t count;
+    int64_t stride;
   };
   Ring ring(int64_t layer, int64_t sequence, int64_t head) const;
 
  private:
-  struct LayerPlace {
-    int64_t tiles;    // per sequence and head
-    uint64_t offset;  // of (sequences, K, tiles) in memory_
+  // Layers that keep as many positions as each other: (sequences, count, layers, K) tiles.
+  struct Kind {
+    int64_t layers = 0;
+    int64_t count = 0;
+    uint64_t offset = 0;  // in memory_
   };
+  struct LayerPlace {
+    bool sliding;
+    int64_t index;  // among the layers of its kind
+  };
+  int64_t stride(const Kind& kind) const { return kind.layers * kv_heads_ * tile_.bytes(); }
 
   KvTile tile_;
   int64_t sequences_, kv_heads_;
   std::vector<LayerPlace> layers_;
+  Kind kinds_[2];  // global and sliding layers
   MemoryRegion memory_;
 };
 

@@ -1,5 +1,6 @@
-// How keys and values lie in the KV cache: tiles of 64 positions of one head, in the order in which
-// attention multiplies them (kernels/generic/attention-inl.h), so that nobody rearranges anything.
+// How keys and values lie in the KV cache: tiles of 128 positions of one head, in the order in
+// which attention multiplies them (kernels/generic/attention-inl.h), so that nobody rearranges
+// anything.
 #pragma once
 
 #include <cstdint>
@@ -9,20 +10,29 @@
 namespace st {
 
 // Integers stand for q * scale, with one scale for a position's key and one for its value. 16 bits
-// round less than half precision does, but for values far below the largest of their row.
+// cost as much precision as half-precision floats would (docs/correctness.md).
 enum class KvType : uint8_t { kF32, kI16, kI8 };
 
 std::string_view kv_type_name(KvType type);  // "i16"
 // Also "f16" and "q8_0": what other programs call types of (nearly) these sizes.
 std::optional<KvType> parse_kv_type(std::string_view name);
 
-inline constexpr int64_t kTileKeys = 64;
+inline constexpr int64_t kTileKeys = 128;
+inline constexpr int64_t kPanel = 64;  // columns; fewer in the last panel
+
+// Number of the cell (row, column) of a matrix of cells in panels.
+constexpr int64_t cell_at(int64_t row, int64_t column, int64_t rows, int64_t columns) {
+  const int64_t first = column / kPanel * kPanel;
+  const int64_t panel = columns - first < kPanel ? columns - first : kPanel;
+  return first * rows + row * panel + column - first;
+}
 
 // A tile, one after the other, everything aligned to 64 bytes:
-//   float scales of keys (64) and of values (64); unused for F32
-//   keys (d / c, 64) cells of c channels of one position
-//   values (64 / c, width) cells of c positions of one channel
-// c is 1 for F32 and else 2: what an integer dot product adds up in one lane.
+//   float scales of keys (128) and of values (128); unused for F32
+//   keys (d / c, 128) cells of c channels of one position
+//   values (128 / c, width) cells of c positions of one channel
+// c is 1 for F32 and else 2: what an integer dot product adds up in one lane. Cells are in panels
+// of 64 columns, one after the other, each read from end to end.
 struct KvTile {
   KvType type;
   int64_t head_dim;  // d, even
@@ -43,11 +53,11 @@ struct KvTile {
   // Where channel c of the key and of the value of the tile's position `slot` are.
   constexpr int64_t key_at(int64_t slot, int64_t c) const {
     const int64_t n = cell_values();
-    return keys() + ((c / n * kTileKeys + slot) * n + c % n) * value_bytes();
+    return keys() + (cell_at(c / n, slot, head_dim / n, kTileKeys) * n + c % n) * value_bytes();
   }
   constexpr int64_t value_at(int64_t slot, int64_t c) const {
     const int64_t n = cell_values();
-    return values() + ((slot / n * width() + c) * n + slot % n) * value_bytes();
+    return values() + (cell_at(slot / n, c, kTileKeys / n, width()) * n + slot % n) * value_bytes();
   }
 };
 

@@ -14,7 +14,7 @@ namespace {
 using testkit::error_of;
 
 constexpr int kTokens = 170;      // beyond the sliding window of 128
-constexpr int kLongTokens = 450;  // and where its ring has been filled twice
+constexpr int kLongTokens = 450;  // and where tiles of its ring are used again
 
 std::vector<Token> some_tokens(int n = kTokens) {
   std::vector<Token> ids;

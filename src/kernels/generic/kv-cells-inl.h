@@ -17,7 +17,7 @@ namespace {
 constexpr float kMostLength = 46000;
 constexpr float kRange16 = 32767;
 
-// Operands: what the queries, or the weights of the values, are multiplied as.
+// Operands are what cells are multiplied with: of queries, or weights of values.
 struct FloatCells {
   static constexpr KvType kType = KvType::kF32;
   static constexpr int kValues = 1;
@@ -29,6 +29,7 @@ struct FloatCells {
   ST_INLINE static Vec load(const std::byte* p) {
     return st::load(reinterpret_cast<const float*>(p));
   }
+  ST_INLINE static Vec splat(const float* p) { return st::splat(*p); }
   ST_INLINE static Sum dot(Sum s, Vec a, Vec b) { return fma(a, b, s); }
 };
 
@@ -37,16 +38,17 @@ struct PairCells {
   using Operand = int32_t;  // two of 16 bits
   using Vec = VecI;
   using Sum = VecI;
+  ST_INLINE static Vec splat(const int32_t* p) { return (VecI)splat_quad(p); }
   ST_INLINE static Sum dot(Sum s, Vec a, Vec b) { return dot2(s, (Bytes)a, (Bytes)b); }
 };
 
 struct Cells16 : PairCells {
   static constexpr KvType kType = KvType::kI16;
   static constexpr int kBytes = 4;
-  // Values times weights, 64 of them, stay below 2^31 as the weights' sum stays below kMostWeight.
+  // Values times weights stay below 2^31, as the sum of a tile's weights stays below kMostWeight.
   static constexpr float kKeyRange = kRange16;
-  static constexpr float kValueRange = 16383;
-  static constexpr float kMostWeight = 131000;
+  static constexpr float kValueRange = 8191;
+  static constexpr float kMostWeight = 262000;
   using Value = int16_t;
   ST_INLINE static Vec load(const std::byte* p) {
     return st::load(reinterpret_cast<const int32_t*>(p));
@@ -58,7 +60,7 @@ struct Cells8 : PairCells {
   static constexpr int kBytes = 2;
   static constexpr float kKeyRange = 127;
   static constexpr float kValueRange = 127;
-  static constexpr float kMostWeight = 64 * kRange16;  // no bound
+  static constexpr float kMostWeight = kTileKeys * kRange16;  // no bound
   using Value = int8_t;
   ST_INLINE static Vec load(const std::byte* p) { return (VecI)widen_i8(p); }
 };

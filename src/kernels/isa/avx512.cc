@@ -22,7 +22,7 @@ constexpr int kStepVecs = 1;
 constexpr bool kRowPointers = false;
 constexpr bool kFetchBursts = false;
 constexpr int kProbeSums = 16;
-constexpr int kTileQueries = 6;
+constexpr int kAttendQueries = 6;
 constexpr int kAttendVecs = 4;
 
 // The first n lanes, n <= kLanes.

@@ -25,7 +25,7 @@ constexpr int kStepVecs = 4;
 constexpr bool kRowPointers = true;
 constexpr bool kFetchBursts = true;
 constexpr int kProbeSums = 16;
-constexpr int kTileQueries = 6;
+constexpr int kAttendQueries = 6;
 constexpr int kAttendVecs = 2;
 
 ST_INLINE VecF splat(float v) { return vdupq_n_f32(v); }
@@ -85,7 +85,6 @@ struct BF16 {
 };
 
 ST_INLINE Bytes load16(const void* p) { return vld1q_s8(static_cast<const int8_t*>(p)); }
-// The first n bytes at p; zero beyond. n is a multiple of 16 and may be negative.
 // Half a vector of bytes at p as 16-bit integers.
 ST_INLINE Bytes widen_i8(const void* p) {
   return vreinterpretq_s8_s16(vmovl_s8(vld1_s8(static_cast<const int8_t*>(p))));
@@ -97,6 +96,7 @@ ST_INLINE VecI dot2(VecI v, Bytes a, Bytes b) {
   return vaddq_s32(v, vpaddq_s32(low, vmull_high_s16(x, y)));
 }
 
+// The first n bytes at p; zero beyond. n is a multiple of 16 and may be negative.
 ST_INLINE Bytes load_bytes(const void* p, int n) { return n > 0 ? load16(p) : Bytes{}; }
 ST_INLINE Bytes splat_quad(const void* p) {
   int32_t quad;

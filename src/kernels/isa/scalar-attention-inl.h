@@ -44,7 +44,7 @@ void store_kv(const KvTile& tile, const float* k, const float* v, int64_t slot, 
     }
   } else if (tile.type == KvType::kI16) {
     units[0] = store_scaled<int16_t>(k, d, 32767, kMostLength, to, key);
-    units[1] = store_scaled<int16_t>(v, d, 16383, DBL_MAX, to, value);
+    units[1] = store_scaled<int16_t>(v, d, 8191, DBL_MAX, to, value);
   } else {
     units[0] = store_scaled<int8_t>(k, d, 127, kMostLength, to, key);
     units[1] = store_scaled<int8_t>(v, d, 127, DBL_MAX, to, value);
@@ -73,7 +73,7 @@ void attend_one(const AttentionBlock& b, int64_t position, const float* q, float
   double top = -DBL_MAX, total = 0;
   for (int64_t c = 0; c < d; ++c) sums[c] = 0;
   for (int64_t p = position < b.window ? 0 : position - b.window + 1; p <= position; ++p) {
-    const std::byte* tile = b.tiles + p / kTileKeys % b.ring * b.tile.bytes();
+    const std::byte* tile = b.tiles + p / kTileKeys % b.ring * b.tile_stride;
     const int64_t slot = p % kTileKeys;
     float scales[2];
     std::memcpy(&scales[0], tile + KvTile::key_scales() + slot * 4, 4);

@@ -22,7 +22,7 @@ constexpr int kStepVecs = 1;
 constexpr bool kRowPointers = false;
 constexpr bool kFetchBursts = false;
 constexpr int kProbeSums = 8;
-constexpr int kTileQueries = 6;
+constexpr int kAttendQueries = 6;
 constexpr int kAttendVecs = 2;
 
 VecF splat(float v) { return _mm256_set1_ps(v); }
