@@ -149,9 +149,11 @@ struct Engine::Impl {
   }
 
   void resize_state(int64_t tokens) {
-    const State old = std::exchange(state, State(config, tokens, pool.threads()));
-    state.stats = old.stats;
-    state.agreement = old.agreement;
+    State other(config, tokens, pool.threads());
+    other.stats = state.stats;
+    other.agreement = state.agreement;
+    state = std::move(other);
+    ::malloc_trim(0);  // of its smaller buffers
   }
 
   // Tokens that may run at once: all their experts must find room in each layer.

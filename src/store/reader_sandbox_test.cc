@@ -7,6 +7,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <cstring>
 #include <filesystem>
 #include <thread>
 
@@ -61,11 +62,10 @@ class ReaderSandbox : public testing::Test {
 
 TEST_F(ReaderSandbox, IoUringForbidden) {
   if (!has_uring()) GTEST_SKIP() << "it is anyway";
-  for (const auto& [code, text] :
-       {std::pair(EPERM, "Operation not permitted"), std::pair(ENOSYS, "Function not implemented"),
-        std::pair(ENOMEM, "Cannot allocate memory")}) {
+  for (const int error : {EPERM, ENOSYS, ENOMEM}) {
+    const std::string words = std::strerror(error);
     log_.clear();
-    in_own_thread([&, error = code, words = text] {
+    in_own_thread([&] {
       forbid(SYS_io_uring_setup, static_cast<unsigned>(error));
       AsyncReader reader(options());
       EXPECT_EQ(reader.backend(), "pread");

@@ -4,12 +4,11 @@
 
 #include <algorithm>
 #include <atomic>
-#include <mutex>
-#include <optional>
 #include <utility>
 
 #include "base/aligned.h"
 #include "base/error.h"
+#include "base/first_error.h"
 #include "quant/quantize.h"
 #include "tensor/layout.h"
 
@@ -86,8 +85,8 @@ Matrix WeightStore::part(std::string_view name, int64_t n, int64_t first, int64_
 }
 
 MatrixStack WeightStore::stack_at(Place& p) {
-  const uint64_t bytes = static_cast<uint64_t>(p.rows) *
-                         row_bytes(p.tensor.info->type, static_cast<uint64_t>(p.cols));
+  const uint64_t bytes =
+      static_cast<uint64_t>(p.rows) * row_bytes(p.tensor.info->type, static_cast<uint64_t>(p.cols));
   return {.first = view(p, !stream_),
           .count = p.count,
           .step = p.step,
@@ -128,8 +127,9 @@ void MatrixRows::read(int64_t row, float* out) const {
 uint64_t WeightStore::streamed_bytes() const {
   uint64_t bytes = 0;
   for (const Place& p : places_) {
-    if (p.offset == kNowhere) bytes += static_cast<uint64_t>(p.count * p.rows) *
-                             row_bytes(p.tensor.info->type, static_cast<uint64_t>(p.cols));
+    if (p.offset == kNowhere)
+      bytes += static_cast<uint64_t>(p.count * p.rows) *
+               row_bytes(p.tensor.info->type, static_cast<uint64_t>(p.cols));
   }
   return bytes;
 }
@@ -196,28 +196,20 @@ void WeightStore::read_all(ThreadPool& pool, const Progress& progress) {
   const uint64_t all = bytes_ - streamed_bytes();
   std::atomic<size_t> next{0};
   std::atomic<uint64_t> done{0};
-  std::mutex mutex;
-  std::optional<Error> error;  // the first one; the others stop at their next chunk
-  const auto stop_with = [&](const Error& e) {
-    const std::lock_guard lock(mutex);
-    if (!error) error = e;
-    next = pieces.size();
-  };
+  FirstError error;  // the others stop at their next piece
   pool.run([&](int thread, int) {
     std::vector<std::byte> scratch;
     for (size_t i = next++; i < pieces.size(); i = next++) {
       const Piece& piece = pieces[i];
-      try {
-        read(piece, scratch);
+      const std::string& name = piece.place->tensor.info->name;
+      error.guard([&] {
+        with_context(fmt::format("tensor '{}'", printable(name)), [&] { read(piece, scratch); });
         done += piece.bytes;
         if (thread == 0 && progress) progress("load", done, all);
-      } catch (const Error& e) {
-        const std::string& name = piece.place->tensor.info->name;
-        return stop_with(e.within(fmt::format("tensor '{}'", printable(name))));
-      }
+      });
     }
   });
-  if (error) throw Error(*error);
+  error.rethrow();
   if (progress) progress("load", all, all);
 }
 
