@@ -27,8 +27,8 @@ struct MatrixStack {
   // Where the matrices are in the model's file, which may be the only place: back to back.
   const ByteSource* source = nullptr;
   uint64_t file_offset = 0;
-  uint64_t file_step = 0;   // bytes of one
-  bool regrouped = false;   // in memory, by neuron
+  uint64_t file_step = 0;  // bytes of one
+  bool regrouped = false;  // in memory, by neuron
 
   explicit operator bool() const { return static_cast<bool>(first); }
   Matrix operator[](int64_t i) const {
