@@ -40,6 +40,7 @@ struct RowSums {
   int blocks;     // from there on, <= kSumColumns / kBlock
 
   VecF unit[kSumSpans], inverse[kSumSpans];                    // per block: the value of 1
+  VecI finite[kSumSpans];                                      // per block: all bits, or none
   VecI total[kSumSpans];                                       // per block: of all products
   VecI high[kSumSpans][kSumQuads], low[kSumSpans][kSumQuads];  // per block: bytes of four rows
   VecI sums[kSumSpans * kSumParts * kSumSlots];
@@ -80,7 +81,8 @@ struct RowSums {
     for (int s = 0; s < spans(); ++s) {
       unit[s] = (VecF)peak[s] * splat(1 / kSumRange);
       const VecF one_over = splat(1.0f) / unit[s];
-      inverse[s] = one_over <= splat(FLT_MAX) ? one_over : VecF{};  // else it shows in unit
+      inverse[s] = one_over <= splat(FLT_MAX) ? one_over : VecF{};
+      finite[s] = unit[s] <= splat(FLT_MAX);  // else it shows in unit
       total[s] = VecI{};
     }
   }
@@ -93,7 +95,7 @@ struct RowSums {
         for (int k = 0; k < 4; ++k) {
           const int64_t at = i + 4 * quad + k;
           const VecF p = at < count ? product(at, s) * inverse[s] : VecF{};
-          const VecI rounded = (VecI)(p + splat(0x1.8p23f)) - 0x4B400000;
+          const VecI rounded = ((VecI)(p + splat(0x1.8p23f)) - 0x4B400000) & finite[s];
           hs[k] = (rounded + 64) >> 7;
           ls[k] = rounded - (hs[k] << 7);
           total[s] += rounded;
