@@ -25,6 +25,7 @@ constexpr double kSparse = 0.3;
 // An expert of this layer that has work, its pairs and their inputs.
 struct Group {
   int32_t expert;
+  int64_t index;       // among the groups in the order of their pairs
   int64_t begin, end;  // pairs
   Activations in;      // (pairs, D)
 
@@ -86,7 +87,8 @@ Experts::Experts(Step& step, int64_t l)
       D(step.config.hidden),
       F(step.config.ffn) {
   for (size_t i = 0; i < plan.experts.size(); ++i) {
-    groups.push_back({plan.experts[i], plan.begin[i], plan.begin[i + 1], {}});
+    groups.push_back(
+        {plan.experts[i], static_cast<int64_t>(i), plan.begin[i], plan.begin[i + 1], {}});
   }
   // Those that are still on their way come last.
   std::ranges::stable_partition(groups, [&](const Group& g) { return s.experts.ready(l, g.expert); });
@@ -105,8 +107,8 @@ void Experts::prepare() {
           Group& g = groups[static_cast<size_t>(i)];
           g.in = {.tokens = g.pairs(), .cols = D};
           if (q8) {
-            g.in = s.state.pair_q8.pack(s.kernels, h_q8, plan.token.data() + g.begin, g.begin, i,
-                                        g.pairs(), D);
+            g.in = s.state.pair_q8.pack(s.kernels, h_q8, plan.token.data() + g.begin, g.begin,
+                                        g.index, g.pairs(), D);
           }
           if (!floats) continue;
           g.in.x = s.state.pair_in.data() + g.begin * D;
