@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "cli/progress_bar.h"
+#include "cli/reference_env.h"
 #include "cli/report.h"
 
 namespace st {
@@ -27,6 +28,8 @@ void check_model_file(const std::string& path) {
 
 Engine load_engine(const ModelArgs& args, bool tell) {
   refuse_folder(args.model);
+  const std::string expert_bundle =
+      args.expert_bundle.empty() ? reference_expert_bundle(tell) : args.expert_bundle;
   Engine engine = [&] {
     const EngineOptions options{.threads = args.threads,
                                 .context = args.context,
@@ -38,6 +41,7 @@ Engine load_engine(const ModelArgs& args, bool tell) {
                                 .gating = args.gating,
                                 .kernels = args.kernels,
                                 .memory = args.memory,
+                                .expert_bundle = expert_bundle,
                                 .hot_set = args.hot_set,
                                 .progress = make_progress_bar(args.progress)};
     try {

@@ -38,6 +38,8 @@ void add_model(CLI::App& app, ModelArgs& args);
 // --record-routing, for commands that run a model for long.
 void add_record_routing(CLI::App& app, ModelArgs& args);
 
+CLI::App* add_bundle(CLI::App& app, BundleArgs& args);
+CLI::App* add_strip(CLI::App& app, StripArgs& args);
 CLI::App* add_bench(CLI::App& app, BenchArgs& args);
 CLI::App* add_verify(CLI::App& app, VerifyArgs& args);
 CLI::App* add_cache_sim(CLI::App& app, CacheSimArgs& args);

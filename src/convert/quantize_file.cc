@@ -4,8 +4,10 @@
 #include <vector>
 
 #include "base/error.h"
+#include "convert/gguf_copy.h"
 #include "convert/tensor_plan.h"
 #include "model/names.h"
+#include "store/bundle.h"
 #include "tensor/blocks.h"
 
 namespace st {
@@ -29,12 +31,8 @@ DType choose_type(const GgufTensor& tensor, const QuantizeOptions& options, bool
   return type_for_row(keep_precise ? DType::kQ8_0 : options.type, tensor.ne[0]);
 }
 
-// Everything but what belongs to the split or the alignment of the input.
 void copy_metadata(const GgufFile& in, const QuantizeOptions& options, GgufWriter& out) {
-  for (const GgufEntry& entry : in.entries()) {
-    if (entry.key.starts_with("split.") || entry.key == "general.alignment") continue;
-    out.set(entry.key, entry.value);
-  }
+  copy_entries(in, out);
   out.set("general.file_type", GgufValue::u32(gguf_file_type(options.type)));
   out.set("general.quantization_version", GgufValue::u32(2));
 }
@@ -48,7 +46,6 @@ uint64_t row_length(const GgufTensor& tensor) {
 // The tensor's bytes as `type`; what that lost.
 EncodeError write_tensor(const GgufTensor& tensor, const ByteSource& source, DType type,
                          ThreadPool& pool, const ByteSink& sink) {
-  constexpr uint64_t kPiece = uint64_t{16} << 20;
   EncodeError error;
   if (type != tensor.type) {
     const uint64_t cols = row_length(tensor);
@@ -56,12 +53,7 @@ EncodeError write_tensor(const GgufTensor& tensor, const ByteSource& source, DTy
     encode_rows({source, tensor.offset, tensor.type, rows, cols}, type, false, pool, sink, &error);
     return error;
   }
-  std::vector<std::byte> piece;
-  for (uint64_t at = 0; at < tensor.bytes; at += piece.size()) {
-    piece.resize(std::min(kPiece, tensor.bytes - at));
-    source.read_at(tensor.offset + at, piece);
-    sink(piece);
-  }
+  copy_bytes({&tensor, &source}, sink);
   return error;
 }
 
@@ -69,6 +61,10 @@ EncodeError write_tensor(const GgufTensor& tensor, const ByteSource& source, DTy
 
 QuantizeResult quantize_file(const QuantizeOptions& options) {
   const GgufModel in(options.input);
+  if (is_bundle(in.metadata())) {
+    fail(ErrorCode::kInvalidUsage, "{}: is a bundle; quantise what it was made from",
+         printable(options.input));
+  }
   const bool tied = !in.find(names::kOutput);
   GgufWriter out;
   copy_metadata(in.metadata(), options, out);

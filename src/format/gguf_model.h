@@ -20,6 +20,8 @@ class GgufModel {
   // Hyperparameters and vocabulary; they live in the first part.
   const GgufFile& metadata() const { return *parts_.front(); }
 
+  const std::vector<std::unique_ptr<GgufFile>>& parts() const { return parts_; }
+
   struct Tensor {
     const GgufTensor* info = nullptr;
     const ByteSource* source = nullptr;

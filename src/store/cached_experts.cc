@@ -4,11 +4,11 @@
 
 #include <algorithm>
 #include <map>
+#include <span>
 #include <string_view>
 #include <thread>
 
 #include "base/error.h"
-#include "tensor/layout.h"
 
 namespace st {
 namespace {
@@ -24,6 +24,17 @@ CacheOptions cache_options(const std::vector<ExpertLayer>& layers, int64_t used)
   return {.layers = static_cast<int64_t>(layers.size()),
           .experts = layers.front().gate.count,
           .used = used};
+}
+
+// Whether the bytes of the file are not yet what kernels read.
+bool must_arrange(const MatrixStack& stack) {
+  return !stack.arranged && is_split(stack.first.type);
+}
+
+void arrange_in_place(const MatrixStack& stack, std::span<const std::byte> bytes, std::byte* room) {
+  thread_local std::vector<std::byte> blocks;
+  blocks.assign(bytes.begin(), bytes.end());
+  arrange(stack, blocks.data(), room);
 }
 
 }  // namespace
@@ -48,7 +59,7 @@ CachedExperts::CachedExperts(std::vector<ExpertLayer> layers, int64_t used, Asyn
       const MatrixStack& stack = layer[part];
       files.push_back(file_of(stack));
       uint64_t& room = rooms[number(part)];
-      room = std::max({room, reader_.room(files.back(), stack.file_step), page_up(stack.step)});
+      room = std::max({room, reader_.room(files.back(), stack.file_bytes), page_up(stack.step)});
     }
   }
   for (size_t i = 0; i < kExpertParts; ++i) {
@@ -74,18 +85,7 @@ void CachedExperts::read(CacheUnit unit, int32_t slot, ExpertPart part) {
   Part& p = slots_[static_cast<size_t>(slot)].parts[number(part)];
   p.state = PartState::kReading;
   p.shift = offset % reader_.alignment(file);
-  p.ticket = reader_.submit({file, offset, stack.file_step, room_of(slot, part)});
-}
-
-// From the bytes of the file to what kernels read, within the part's room.
-void CachedExperts::arrange(const MatrixStack& stack, std::byte* room, uint64_t shift) const {
-  const Matrix& m = stack.first;
-  if (!is_split(m.type)) return;
-  thread_local std::vector<std::byte> blocks;
-  blocks.assign(room + shift, room + shift + stack.file_step);
-  if (stack.regrouped) return regroup_by_neuron(m.type, blocks.data(), m.cols, m.rows, room);
-  const uint64_t count = stack.file_step / dtype_info(m.type).block_bytes;
-  split_blocks(m.type, blocks.data(), 0, static_cast<int64_t>(count), m.rows, m.cols, room);
+  p.ticket = reader_.submit({file, offset, stack.file_bytes, room_of(slot, part)});
 }
 
 void CachedExperts::prefetch(int64_t l, const ExpertDemand& demand) {
@@ -138,14 +138,18 @@ Matrix CachedExperts::await(int64_t l, int32_t expert, ExpertPart part) {
   const auto what = [&] { return fmt::format("expert {}/{} {}", l, expert, kNames[number(part)]); };
   if (p.state == PartState::kReading) {
     const ReadResult result = reader_.await(p.ticket);
-    p.state = result.ok() ? PartState::kHere : PartState::kFailed;
+    p.state = PartState::kFailed;
     if (!result.ok()) throw result.error->within(what());
-    arrange(stack, room, p.shift);
+    if (!intact(stack, expert, result.bytes)) {
+      fail(ErrorCode::kInvalidData, "{}: damaged: its checksum differs", what());
+    }
+    if (must_arrange(stack)) arrange_in_place(stack, result.bytes, room);
+    p.state = PartState::kHere;
   } else if (p.state != PartState::kHere) {
     fail(ErrorCode::kIo, "{}: could not be read", what());
   }
   Matrix m = stack.first;
-  m.data = is_split(m.type) ? room : room + p.shift;
+  m.data = must_arrange(stack) ? room : room + p.shift;
   return m;
 }
 

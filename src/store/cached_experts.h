@@ -71,7 +71,6 @@ class CachedExperts final : public ExpertStore {
 
   std::byte* room_of(int32_t slot, ExpertPart part) const;
   void read(CacheUnit unit, int32_t slot, ExpertPart part);
-  void arrange(const MatrixStack& stack, std::byte* room, uint64_t shift) const;
   void settle(int32_t slot);
   void discard(int32_t slot);
 

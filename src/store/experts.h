@@ -16,6 +16,7 @@
 
 namespace st {
 
+// The numbers are part of a file format: never change them.
 enum class DownLayout {
   kOutputs,    // (D, F): a row for each output, as llama.cpp has it
   kNeurons,    // (F, D): row j is what neuron j adds to the output

@@ -8,6 +8,7 @@ import json
 import os
 import pathlib
 import pickle
+import resource
 import shutil
 import signal
 import struct
@@ -318,6 +319,76 @@ def cache_sim(st, gguf, models, folder):
           sum(len(p[0]) for p in read_trace(other)[1]) >= 10, "bench --record-routing")
 
 
+def bundles(st, gguf, models, folder):
+    ask = ["-p", PROMPT, "-n", 12, "--temp", 0]
+    want = st("run", "-m", gguf, *ask).stdout
+    bundle, stripped, experts = folder / "bundle.gguf", folder / "stripped.gguf", folder / "experts"
+    made = st("bundle", gguf, "-o", bundle)
+    check(made.returncode == 0 and not made.stdout and "128 experts" in made.stderr, f"bundle: {made.stderr}")
+    for memory in ([], ["--memory", "1GiB"], ["--memory", "64MiB"]):
+        result = st("run", "-m", bundle, *ask, *memory)
+        check(result.stdout == want, f"run of a bundle {memory}: {result.stdout}{result.stderr}")
+    info = json.loads(st("inspect", bundle, "--json", "--tensors").stdout)
+    check(info["metadata"]["smallthinker.bundle.version"] == 1 and info["metadata"]["general.alignment"] == 4096 and
+          all(t["offset"] % 4096 == 0 for t in info["tensors"]), "inspect of a bundle")
+    st.refuses("bundle of a bundle", "bundle", bundle, "-o", folder / "x", code=2, contains="is a bundle already")
+    st.refuses("quantize of a bundle", "quantize", bundle, folder / "x", "Q4_0", code=2, contains="is a bundle")
+    st.refuses("bundle without an output", "bundle", gguf, code=2, contains="--outfile")
+    st.refuses("bundle of nothing", "bundle", folder / "none", "-o", folder / "x", contains="cannot open")
+    data = bytearray(bundle.read_bytes())
+    tensor = next(t for t in info["tensors"] if t["name"] == "blk.2.exps")
+    data[tensor["offset"] + tensor["ne"][0] * 5 + 99] ^= 16
+    (folder / "damaged.gguf").write_bytes(data)
+    st.refuses("damaged bundle", "run", "-m", folder / "damaged.gguf", "-p", "x",
+               contains="layer 2 gate: expert 5: damaged")
+
+    # A full disk: files of this process may not grow beyond a megabyte.
+    full = subprocess.run([st.binary, "bundle", str(gguf), "-o", str(folder / "x")], capture_output=True, text=True,
+                          restore_signals=False,
+                          preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20)))
+    check(full.returncode == 1 and full.stderr.startswith("error: ") and "x: cannot write: " in full.stderr,
+          f"bundle on a full disk: {full}")
+
+    made = st("strip", gguf, "-o", stripped)
+    check(made.returncode == 0 and "dropped 24 tensors" in made.stderr, f"strip: {made.stderr}")
+    st.refuses("strip twice", "strip", stripped, "-o", folder / "x", contains="no expert tensors")
+    st.refuses("stripped alone", "run", "-m", stripped, "-p", "x", contains="say where they are with --expert-bundle")
+    check(not list(folder.glob("x*")), "nothing is left of what failed")
+
+    # The reference engine's way, from its environment.
+    q4 = folder / "q4.gguf"
+    st("convert", models / "model", "--outfile", q4, "--transpose-down", "all", "--outtype", "q4_0")
+    st("strip", q4, "-o", stripped)
+    want = st("run", "-m", q4, *ask).stdout
+    tensors = {t["name"]: t for t in json.loads(st("inspect", q4, "--json", "--tensors").stdout)["tensors"]}
+    source, blocks = q4.read_bytes(), b""
+    for layer in range(8):
+        for expert in range(16):
+            for name in ("up", "gate", "down"):
+                t = tensors[f"blk.{layer}.ffn_{name}_exps.weight"]
+                size = t["bytes"] // 16
+                matrix = source[t["offset"] + expert * size:][:size]
+                blocks += matrix + bytes(-size % 4096)
+    experts.write_bytes(blocks)
+    result = st("run", "-m", stripped, "--expert-bundle", experts, "--memory", "64MiB", *ask)
+    check(result.stdout == want and want, f"--expert-bundle: {result.stderr}")
+    result = st("run", "-m", stripped, *ask, env={"EXPERT_BUNDLE_PATH": str(experts), "MAX_N_CACHED": "768"})
+    notes = [line for line in result.stderr.splitlines() if line.startswith("note: ")]
+    check(result.stdout == want and "--expert-bundle" in notes[0] and "--memory" in notes[1], f"environment: {result}")
+    result = st("run", "-m", stripped, *ask, "--expert-bundle", experts, env={"EXPERT_BUNDLE_PATH": "/none"})
+    check(result.stdout == want, "a flag wins over the environment")
+    result = st("run", "-m", q4, *ask, env={"GENERATE_EXPERT_BUNDLE": str(bundle)})
+    check(result.returncode == 0 and not result.stdout and f"smallthinker bundle {q4} -o {bundle}" in result.stderr,
+          f"GENERATE_EXPERT_BUNDLE: {result}")
+    check(st("run", "-m", bundle, *ask).stdout == want, "a bundle made by GENERATE_EXPERT_BUNDLE")
+    again = folder / "again.gguf"
+    st("bundle", stripped, "--expert-bundle", experts, "-o", again)
+    check(st("run", "-m", again, *ask).stdout == want, "bundle of a stripped model and its experts")
+    experts.write_bytes(blocks[:-1])
+    st.refuses("short headerless bundle", "run", "-m", stripped, "--expert-bundle", experts, "-p", "x",
+               contains=f"{len(blocks) - 1} bytes, want 384 matrices")
+
+
 def interruptions(st, gguf):
     process = subprocess.Popen([st.binary, "run", "-m", str(gguf), "-p", PROMPT, "--ignore-eos", "-n", "1000"],
                                stdout=subprocess.PIPE, stderr=subprocess.PIPE)
@@ -449,6 +520,7 @@ def main():
         bench(st, gguf)
         verify(st, gguf, args.models)
         cache_sim(st, gguf, args.models, folder)
+        bundles(st, gguf, args.models, folder)
         interruptions(st, gguf)
         hostile(st, gguf, args.models, folder)
     print(f"{passed} passed, {failed} failed")
