@@ -65,11 +65,11 @@ CLI::Option* add_model_settings(CLI::App& app, ModelArgs& args) {
               "budget of the whole process, such as 1GiB: experts beyond it stay in the file until "
               "they are needed",
               [&args](const std::string& text) { return read_memory(text, args); });
-  app.add_option("--expert-bundle", args.expert_bundle,
-                 "the reference engine's headerless bundle, with the experts of a stripped model")
-      ->type_name("FILE");
   app.add_option("--hot-set", args.hot_set,
                  "with --memory: file that remembers between runs which experts are used most")
+      ->type_name("FILE");
+  app.add_option("--expert-bundle", args.expert_bundle,
+                 "the reference engine's headerless bundle, with the experts of a stripped model")
       ->type_name("FILE");
   app.add_flag("-v,--verbose", args.verbose, "tell more on standard error");
   app.add_flag("!--no-progress", args.progress, "no progress bars");
