@@ -1,6 +1,7 @@
 # make run        build, convert the shipped tiny model, quantise it and generate from it
 # make test       all tests (what CI runs)
-# make test-long  fuzzing and other long checks
+# make test-arm   all of it that can run on aarch64, in an emulator; about an hour
+# make test-long  a faulty disk under the thread sanitizer, fuzzing
 # make bench      speed on this machine
 # make lint       clang-tidy, slow (needs clang-tidy-19 and a build)
 SHELL := /bin/bash
@@ -8,7 +9,7 @@ MODEL := models/tiny-smallthinker/model
 OUT   := build/models
 BIN   := build/smallthinker
 
-.PHONY: run build test test-long bench lint format clean
+.PHONY: run build test test-arm test-long bench lint format clean
 
 run: build
 	@mkdir -p $(OUT)
@@ -25,8 +26,12 @@ build:
 test:
 	@scripts/test
 
+test-arm:
+	@scripts/test-arm
+
 test-long:
 	@scripts/install-deps fuzz
+	@scripts/faults
 	@scripts/fuzz
 
 bench: build

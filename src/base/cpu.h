@@ -12,6 +12,10 @@ enum CpuFeature : uint64_t {
   kCpuAvx512 = 1 << 2,  // F + BW + DQ + VL
   kCpuAvx512Vnni = 1 << 3,
   kCpuAvx512Bf16 = 1 << 4,
+  kCpuNeon = 1 << 8,
+  kCpuDotprod = 1 << 9,  // sdot: four products of bytes per lane
+  kCpuI8mm = 1 << 10,    // smmla: 2 x 8 by 8 x 2 bytes
+  kCpuFp16 = 1 << 11,    // half-precision arithmetic
 };
 
 // Set of CpuFeature bits that this CPU and operating system support.

@@ -77,6 +77,12 @@ void File::read_at(uint64_t offset, std::span<std::byte> out) const {
   }
 }
 
+bool File::replaced() const {
+  struct stat open{}, named{};
+  return ::fstat(fd_, &open) != 0 || ::stat(path_.c_str(), &named) != 0 ||
+         open.st_dev != named.st_dev || open.st_ino != named.st_ino;
+}
+
 void File::expect_scattered_reads() const {
   ::posix_fadvise(fd_, 0, 0, POSIX_FADV_DONTNEED);  // hints: refusal is fine
   ::posix_fadvise(fd_, 0, 0, POSIX_FADV_RANDOM);

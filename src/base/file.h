@@ -47,6 +47,9 @@ class File final : public ByteSource {
   uint64_t size() const override { return size_; }
   void read_at(uint64_t offset, std::span<std::byte> out) const override;
 
+  // Whether another file, or none, has this name now.
+  bool replaced() const;
+
   // What was read need not stay in the page cache, and from now on reads are few and scattered.
   void expect_scattered_reads() const;
 

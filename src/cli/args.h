@@ -28,7 +28,7 @@ struct ModelArgs {
   int64_t context = 0;
   int64_t batch = 2048;
   int64_t micro_batch = 512;
-  std::optional<DType> cache_type;
+  std::optional<KvType> cache_type;
   std::optional<Gating> gating;
   std::optional<LmHead> lm_head = LmHead::kDense;  // empty: sparse if the model can
   float lm_head_threshold = 0;
@@ -49,8 +49,15 @@ struct TextArgs {
   bool escape = true;  // \n and the like in -p
 };
 
+// After so many tokens the budget becomes another.
+struct MemoryChange {
+  int64_t tokens = 0;
+  uint64_t bytes = 0;
+};
+
 struct RunArgs {
   ModelArgs model;
+  std::vector<MemoryChange> memory_changes;  // ascending
   TextArgs text;
   GenerateOptions generate;
   bool display_prompt = true;
@@ -100,7 +107,9 @@ struct PerplexityArgs {
 };
 
 struct InspectArgs {
-  std::string model;  // empty: the system
+  ModelArgs settings;  // for the plan
+  std::string model;   // empty: the system
+  bool plan = false;
   bool system = false;
   bool tensors = false;
   bool json = false;
@@ -129,11 +138,12 @@ struct BenchArgs {
 };
 
 struct VerifyArgs {
-  ModelArgs model;  // threads, context and micro_batch are set for each run
+  ModelArgs model;  // threads, context, micro_batch and memory are set for each run
   std::string file;
   int64_t tokens = 96;
   std::vector<int64_t> threads{1, 2, 3, 8};
   std::vector<int64_t> micro_batch{1, 7, 64, 512};
+  std::vector<uint64_t> memory;  // budgets, each beside no budget
 };
 
 // Memory for experts: so many bytes, or a share of all of them.

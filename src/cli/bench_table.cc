@@ -47,7 +47,7 @@ ordered_json fields(const BenchRow& row) {
                ? ordered_json(nullptr)
                : ordered_json(static_cast<double>(count) / static_cast<double>(r.stats.tokens));
   };
-  const std::string cache_type{row.cache_type == DType::kF16 ? "f16" : "f32"};
+  const std::string cache_type{kv_type_name(row.cache_type)};
   ordered_json out = {
       {"version", row.version},
       {"cpu_info", row.cpu},
@@ -89,6 +89,10 @@ ordered_json fields(const BenchRow& row) {
       {"expert_uses_per_token", per_token(r.stats.expert_uses)},
       {"expert_loads_per_token", per_token(r.stats.expert_loads)},
       {"head_rows_per_token", per_token(r.stats.head_rows)},
+      {"memory", row.memory > 0 ? ordered_json(row.memory) : ordered_json(nullptr)},
+      {"found_share", optional_number(row.found_share())},
+      {"wait_share", optional_number(row.wait_share())},
+      {"disk_bytes_per_token", per_token(r.stats.disk_bytes)},
       {"samples_ns", nanoseconds(r.seconds)},
       {"samples_ts", rates},
       {"samples_first_token_ns", nanoseconds(r.first_token)},
@@ -215,6 +219,16 @@ std::optional<double> BenchRow::int8_share() const {
   return static_cast<double>(result.stats.multiply_adds) / total(result.seconds) / probe->int8_peak;
 }
 
+std::optional<double> BenchRow::found_share() const {
+  const Stats& s = result.stats;
+  if (s.expert_loads == 0) return std::nullopt;
+  return static_cast<double>(s.found_experts) / static_cast<double>(s.expert_loads);
+}
+
+std::optional<double> BenchRow::wait_share() const {
+  return result.stats.wait_seconds / (total(result.seconds) * threads);
+}
+
 std::string BenchTable::markdown(const BenchRow& row) {
   const std::vector<double> rates = row.result.rates();
   const auto bytes = row.bytes_per_token();
@@ -230,9 +244,10 @@ std::string BenchTable::markdown(const BenchRow& row) {
     columns.push_back({"n_ubatch", 8, false, fmt::format("{}", row.micro_batch)});
   }
   if (columns_.cache_type) {
-    columns.push_back({"type_kv", 7, false, row.cache_type == DType::kF16 ? "f16" : "f32"});
+    columns.push_back({"type_kv", 7, false, std::string(kv_type_name(row.cache_type))});
   }
-  const std::vector<Column> rest = {
+  if (columns_.memory) columns.push_back({"memory", 10, false, binary_size(row.memory)});
+  std::vector<Column> rest = {
       {"test", 15, false, row.result.test.name()},
       {"t/s", 20, false, fmt::format("{:.2f} ± {:.2f}", mean(rates), standard_deviation(rates))},
       {"first ms", 9, false, fmt::format("{:.2f}", mean(row.result.first_token) * 1e3)},
@@ -242,6 +257,13 @@ std::string BenchTable::markdown(const BenchRow& row) {
       {"peak RSS", 10, false, row.peak_memory > 0 ? binary_size(row.peak_memory) : "-"},
   };
   columns.insert(columns.end(), rest.begin(), rest.end());
+  if (columns_.memory) {
+    const Stats& stats = row.result.stats;
+    const auto disk = static_cast<double>(stats.disk_bytes) / static_cast<double>(stats.tokens);
+    columns.push_back({"% found", 7, false, percent(row.found_share())});
+    columns.push_back({"disk MiB/tok", 12, false, fmt::format("{:.2f}", disk / kMiB)});
+    columns.push_back({"% wait", 6, false, percent(row.wait_share())});
+  }
 
   const std::string limits =
       row.probe ? fmt::format("; the machine reads {:.1f} GB/s and multiplies {:.1f} G/s in int8",

@@ -36,9 +36,10 @@ struct BenchRow {
   int threads = 0;
   int64_t batch = 0;
   int64_t micro_batch = 0;
-  DType cache_type = DType::kF16;
+  KvType cache_type = KvType::kI16;
   double load_seconds = 0;
   uint64_t peak_memory = 0;    // 0: not known
+  uint64_t memory = 0;         // budget; 0: none
   std::optional<Probe> probe;  // not with --no-probe
   BenchResult result;
 
@@ -46,6 +47,8 @@ struct BenchRow {
   std::optional<double> bytes_per_token() const;
   std::optional<double> bandwidth_share() const;  // of the read bandwidth, 0..1
   std::optional<double> int8_share() const;       // of the int8 peak, 0..1
+  std::optional<double> found_share() const;      // experts that were in memory, 0..1
+  std::optional<double> wait_share() const;       // of the threads' time, for the file, 0..1
 };
 
 // Columns that llama-bench shows only when they tell something.
@@ -53,6 +56,7 @@ struct BenchColumns {
   bool batch = false;
   bool micro_batch = false;
   bool cache_type = false;
+  bool memory = false;  // the budget, and what it did
 };
 
 // A document is rows, each printed as soon as it is known, and a foot.

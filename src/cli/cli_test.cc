@@ -61,6 +61,26 @@ TEST(CommandLine, DefaultsAreLlamaCpps) {
   EXPECT_EQ(args.model.micro_batch, 512);
 }
 
+TEST(CommandLine, CacheTypes) {
+  const auto type = [](const std::vector<std::string>& more) {
+    std::vector<std::string> all{"perplexity", "-m", "x", "-f", "x"};
+    all.insert(all.end(), more.begin(), more.end());
+    return parse<PerplexityArgs>(all).model.cache_type;
+  };
+  EXPECT_EQ(type({}), std::nullopt);
+  EXPECT_EQ(type({"-ctk", "f16", "-ctv", "i16"}), KvType::kI16);  // nearly the same
+  EXPECT_EQ(type({"-ctv", "q8_0"}), KvType::kI8);
+  EXPECT_EQ(type({"--cache-type", "f32"}), KvType::kF32);
+  for (const char* command : {"run", "bench", "logits", "verify"}) {
+    EXPECT_NE(usage_error({command, "-m", "x", "-ctk", "f16", "-ctv", "i8"}).find("one type"),
+              std::string::npos)
+        << command;
+    EXPECT_NE(usage_error({command, "-m", "x", "-ctk", "q4_0"}).find("want f32, i16 or i8"),
+              std::string::npos)
+        << command;
+  }
+}
+
 TEST(CommandLine, ConvertAndQuantize) {
   const auto convert = parse<ConvertArgs>(
       {"convert", "dir", "--outtype", "f16", "--outfile", "out", "--transpose-down", "all"});
@@ -111,6 +131,8 @@ TEST(CommandLine, BenchTakesListsAsLlamaBench) {
   EXPECT_FALSE(parse<BenchArgs>({"bench", "-m", "x", "--no-probe"}).probe);
   EXPECT_FALSE(parse<BenchArgs>({"bench", "-m", "x", "--no-warmup"}).options.warmup);
   EXPECT_EQ(parse<VerifyArgs>({"verify", "-m", "x", "-t", "1,4", "-p", "9"}).tokens, 9);
+  EXPECT_EQ(parse<VerifyArgs>({"verify", "-m", "x", "--memory", "1MiB,2K"}).memory,
+            (std::vector<uint64_t>{1 << 20, 2048}));
 }
 
 TEST(CommandLine, SeedsAndPromptsThatLookLikeOptions) {
@@ -141,6 +163,9 @@ TEST(CommandLine, WrongUseIsOneLine) {
   EXPECT_NE(usage_error({"bench", "-m", "x", "-o", "sql"}), "no error");
   EXPECT_NE(usage_error({"bench", "-m", "x", "--probe", "--no-probe"}), "no error");
   EXPECT_NE(usage_error({"verify", "-m", "x", "-t", "0"}), "no error");
+  for (const char* wrong : {"", "0", "1G,", ",1G", "lots"}) {
+    EXPECT_NE(usage_error({"verify", "-m", "x", "--memory", wrong}), "no error") << wrong;
+  }
   EXPECT_EQ(usage_error({"run", "-m", "x", "-t", "\x1b[2J"}).find('\x1b'), std::string::npos);
 }
 

@@ -4,11 +4,10 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
-#include <fstream>
 #include <utility>
 
-#include "base/cpu.h"
 #include "base/error.h"
+#include "base/topology.h"
 #include "cli/args.h"
 #include "cli/interrupt.h"
 #include "cli/model_args.h"
@@ -22,16 +21,6 @@ void print(std::string_view text) {
   if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size() || std::fflush(stdout) != 0) {
     fail(ErrorCode::kIo, "cannot write to standard output");
   }
-}
-
-// What the CPU calls itself.
-std::string cpu_name() {
-  std::ifstream file("/proc/cpuinfo");
-  for (std::string line; std::getline(file, line);) {
-    if (line.starts_with("model name"))
-      return line.substr(std::min(line.find(": ") + 2, line.size()));
-  }
-  return "";
 }
 
 std::string now() {
@@ -87,7 +76,8 @@ class Bench {
       : args_(args),
         table_(args.format, {.batch = args.options.batch != 2048,
                              .micro_batch = args.micro_batch != std::vector<int64_t>{512},
-                             .cache_type = args.model.cache_type.has_value()}),
+                             .cache_type = args.model.cache_type.has_value(),
+                             .memory = args.model.memory > 0}),
         status_(args.model.progress) {
     for (const int64_t depth : args.depth) {
       for (const BenchTest& test : tests_at(args, depth)) {
@@ -96,9 +86,10 @@ class Bench {
     }
     if (longest_ == 0) fail(ErrorCode::kInvalidUsage, "bench: nothing to do; see -p, -n and -pg");
     check_model_file(args.model.model);  // sooner than after the probe
-    row_.cpu = cpu_name();
+    row_.cpu = read_topology().model;
     row_.version = ST_VERSION;
     row_.batch = args.options.batch;
+    row_.memory = args.model.memory;
   }
 
   int run() {

@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "cli/args.h"
+#include "cli/inspect_plan.h"
 #include "cli/inspect_system.h"
 #include "cli/report.h"
 #include "format/gguf_model.h"
@@ -108,6 +109,7 @@ void print_text(const GgufModel& model, bool tensors) {
 
 int execute(const InspectArgs& args) {
   if (args.system) return inspect_system(args);
+  if (args.plan) return inspect_plan(args);
   const GgufModel model(args.model);
   args.json ? print_json(model, args.tensors) : print_text(model, args.tensors);
   return kExitOk;

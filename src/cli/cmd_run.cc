@@ -61,9 +61,18 @@ int execute(const RunArgs& args) {
   check_prompt_fits(engine, tokens.size());  // before anything is printed
   if (args.display_prompt) print(engine.tokenizer().decode(tokens, true));
   bool broken_pipe = false;
+  auto change = args.memory_changes.begin();
+  int64_t generated = -(static_cast<int64_t>(tokens.size()) + options.prompt_batch - 1) /
+                      options.prompt_batch;  // the prompt is asked about too
+  const auto before_token = [&] {
+    if (change != args.memory_changes.end() && generated++ >= change->tokens) {
+      engine.set_memory(change++->bytes);
+    }
+    return interrupted();
+  };
   const GenerateResult result = generate(
       engine, tokens, options, [&](std::string_view text) { return !(broken_pipe = !print(text)); },
-      interrupted);
+      before_token);
   print("\n");
   if (broken_pipe) fail(ErrorCode::kIo, "cannot write to standard output");
   if (args.model.verbose) fmt::print(stderr, "\nseed {}", result.seed);

@@ -8,6 +8,7 @@
 #include "cli/args.h"
 #include "cli/interrupt.h"
 #include "cli/model_args.h"
+#include "cli/report.h"
 #include "engine/verify.h"
 
 namespace st {
@@ -20,11 +21,13 @@ class Verify {
   }
 
   int run() {
-    const std::vector<VerifyCase> cases = verify_cases(args_.threads, args_.micro_batch);
+    const std::vector<VerifyCase> cases =
+        verify_cases(args_.threads, args_.micro_batch, args_.memory);
     std::optional<Engine> engine;
     for (const VerifyCase& c : cases) {
       const VerifyCase* last = &c == cases.data() ? nullptr : &c - 1;
-      if (!last || last->threads != c.threads || last->micro_batch != c.micro_batch) {
+      if (!last || last->threads != c.threads || last->micro_batch != c.micro_batch ||
+          last->memory != c.memory) {
         engine.reset();  // its memory first
         engine.emplace(load(c, !last));
       }
@@ -42,6 +45,8 @@ class Verify {
     model.threads = c.threads;
     model.context = args_.tokens;
     model.micro_batch = c.micro_batch;
+    model.memory = c.memory;
+    model.hot_set = c.memory > 0 ? args_.model.hot_set : "";
     model.progress = args_.model.progress && ::isatty(STDERR_FILENO) != 0;
     return load_engine(model, tell);
   }
@@ -50,18 +55,20 @@ class Verify {
     const bool first = tokens_.empty();
     if (first) {
       tokens_ = choose_tokens(engine.tokenizer());
-      fmt::print("{:>7}  {:>11}  {:<14}  {}\n", "threads", "micro-batch", "prompt", "logits");
+      fmt::print("{:>7}  {:>11}  {:>9}  {:<14}  {}\n", "threads", "micro-batch", "memory", "prompt",
+                 "logits");
     }
     const std::vector<uint64_t> hashes = hash_logits(engine, tokens_, c.split);
     if (first) expected_ = hashes;
     const auto at = first_difference(expected_, hashes);
-    fmt::print("{:>7}  {:>11}  {:<14}  {:016x}{}\n", c.threads, c.micro_batch, split_name(c.split),
-               hash_of(hashes), at ? fmt::format("  differs from position {} on", *at) : "");
+    fmt::print("{:>7}  {:>11}  {:>9}  {:<14}  {:016x}{}\n", c.threads, c.micro_batch, budget_of(c),
+               split_name(c.split), hash_of(hashes),
+               at ? fmt::format("  differs from position {} on", *at) : "");
     std::fflush(stdout);
     if (at && difference_.empty()) {
       difference_ = fmt::format(
-          "{} kernels: logits differ at position {} with {} threads, micro-batch {}, {}",
-          engine.kernels(), *at, c.threads, c.micro_batch, split_name(c.split));
+          "{} kernels: logits differ at position {} with {} threads, micro-batch {}, memory {}, {}",
+          engine.kernels(), *at, c.threads, c.micro_batch, budget_of(c), split_name(c.split));
     }
   }
 
@@ -73,6 +80,10 @@ class Verify {
       fail(ErrorCode::kInvalidData, "{}: no text to verify with", printable(args_.file));
     }
     return tokens;
+  }
+
+  static std::string budget_of(const VerifyCase& c) {
+    return c.memory > 0 ? format_bytes(c.memory) : "-";
   }
 
   // One number for a whole run, to show.

@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 
 #include "base/error.h"
+#include "base/units.h"
 #include "cli/options_parts.h"
 
 #ifndef ST_VERSION
@@ -83,6 +85,21 @@ void add_sampling(CLI::App& app, SamplerOptions& s) {
       ->type_name("LIST");
 }
 
+std::string read_memory_change(const std::string& text, std::vector<MemoryChange>& changes) {
+  const size_t colon = text.find(':');
+  int64_t tokens = 0;
+  const char* end = text.data() + std::min(colon, text.size());
+  const auto [rest, error] = std::from_chars(text.data(), end, tokens);
+  const auto bytes =
+      colon == std::string::npos ? std::nullopt : parse_bytes(text.substr(colon + 1));
+  if (error != std::errc() || rest != end || tokens < 1 || !bytes || *bytes == 0) {
+    return "want TOKENS:SIZE, such as 64:700MiB";
+  }
+  if (!changes.empty() && changes.back().tokens >= tokens) return "want ascending tokens";
+  changes.push_back({tokens, *bytes});
+  return {};
+}
+
 CLI::App* add_run(CLI::App& app, RunArgs& args) {
   CLI::App* run = app.add_subcommand("run", "generate text from a prompt");
   add_model(*run, args.model);
@@ -94,6 +111,18 @@ CLI::App* add_run(CLI::App& app, RunArgs& args) {
       ->check(CLI::Range(-1, 1 << 27))
       ->capture_default_str();
   add_sampling(*run, args.generate.sampler);
+  run->add_option_function<std::vector<std::string>>(
+         "--memory-change",
+         [&args](const std::vector<std::string>& texts) {
+           for (const std::string& text : texts) {
+             const std::string wrong = read_memory_change(text, args.memory_changes);
+             if (!wrong.empty()) {
+               throw CLI::ValidationError("--memory-change", printable(text) + ": " + wrong);
+             }
+           }
+         },
+         "TOKENS:SIZE: another budget once so many tokens are generated; may be repeated")
+      ->type_name("CHANGE");
   run->add_flag("--ignore-eos", args.generate.ignore_eos, "never end by itself");
   run->add_flag("!--no-display-prompt", args.display_prompt, "print only what is generated");
   // Text completion is what `run` does; the flag is understood so that commands can be pasted.
@@ -247,6 +276,9 @@ CLI::App* add_inspect(CLI::App& app, InspectArgs& args) {
       ->add_flag("--system", args.system,
                  "instead: this machine, what limits us on it, and what we chose to use")
       ->excludes(model);
+  inspect->add_flag("--plan", args.plan,
+                    "how --memory SIZE would be divided, and how fast that might be");
+  add_memory(*inspect, args.settings);
   inspect->add_flag("--tensors", args.tensors, "list every tensor");
   inspect->add_flag("--json", args.json, "machine-readable");
   inspect->callback([&args, model] {

@@ -1,3 +1,4 @@
+#include "base/units.h"
 #include "cli/number_list.h"
 #include "cli/options_parts.h"
 
@@ -36,6 +37,17 @@ CLI::Option* add_numbers(CLI::App& app, const std::string& names, const std::str
       numbers.insert(numbers.end(), more.begin(), more.end());
     }
   });
+}
+
+std::string read_budgets(const std::string& text, std::vector<uint64_t>& budgets) {
+  for (size_t begin = 0; begin <= text.size();) {
+    const size_t end = std::min(text.find(',', begin), text.size());
+    const auto bytes = parse_bytes(std::string_view(text).substr(begin, end - begin));
+    if (!bytes || *bytes == 0) return "want sizes such as 512MiB,8G";
+    budgets.push_back(*bytes);
+    begin = end + 1;
+  }
+  return {};
 }
 
 }  // namespace
@@ -91,8 +103,14 @@ CLI::App* add_bench(CLI::App& app, BenchArgs& args) {
 
 CLI::App* add_verify(CLI::App& app, VerifyArgs& args) {
   CLI::App* verify = app.add_subcommand(
-      "verify", "proves that logits do not change with threads, batches and splits of the prompt");
+      "verify",
+      "proves that logits do not change with threads, batches, splits of the prompt and memory");
   add_model_settings(*verify, args.model);
+  verify->remove_option(verify->get_option("--memory"));  // here a list
+  add_checked(*verify, "--memory",
+              "budgets of the whole process, each compared with none: 1GiB,2GiB",
+              [&args](const std::string& text) { return read_budgets(text, args.memory); })
+      ->type_name("LIST");
   verify->add_option("-p,--n-prompt", args.tokens, "tokens to evaluate")
       ->check(CLI::Range(2, 1 << 20))
       ->capture_default_str();

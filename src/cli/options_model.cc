@@ -1,3 +1,5 @@
+#include <fmt/format.h>
+
 #include "base/units.h"
 #include "cli/options_parts.h"
 
@@ -33,8 +35,12 @@ std::string read_lm_head(const std::string& text, ModelArgs& args) {
 }
 
 std::string read_cache_type(const std::string& text, ModelArgs& args) {
-  const auto type = parse_dtype(text);
-  if (type != DType::kF16 && type != DType::kF32) return "want f16 or f32";
+  const auto type = parse_kv_type(text);
+  if (!type) return "want f32, i16 or i8";
+  if (args.cache_type && args.cache_type != type) {
+    return fmt::format("keys and values have one type, and {} was asked for",
+                       kv_type_name(*args.cache_type));
+  }
   args.cache_type = type;
   return {};
 }
@@ -48,23 +54,33 @@ std::string read_memory(const std::string& text, ModelArgs& args) {
 
 }  // namespace
 
+void add_memory(CLI::App& app, ModelArgs& args) {
+  add_checked(app, "--memory",
+              "budget of the whole process, such as 1GiB: experts beyond it stay in the file until "
+              "they are needed",
+              [&args](const std::string& text) { return read_memory(text, args); });
+}
+
 CLI::Option* add_model_settings(CLI::App& app, ModelArgs& args) {
   CLI::Option* model = app.add_option("-m,--model", args.model, "GGUF file")
                            ->required()
                            ->type_name("FILE")
                            ->envname("SMALLTHINKER_MODEL");
-  add_checked(app, "--cache-type-k,--cache-type-v,--cache-type",
-              "-ctk, -ctv: f16 or f32 (default: f32 for F32 models, else f16)",
-              [&args](const std::string& text) { return read_cache_type(text, args); });
+  // Two options of llama.cpp, one thing here.
+  const auto read = [&args](const std::string& text) { return read_cache_type(text, args); };
+  add_checked(app, "--cache-type-k,--cache-type",
+              "-ctk, -ctv: how keys and values are kept: f32, i16 or i8, integers with a scale per "
+              "head and position; f16 and q8_0 mean i16 and i8 (default: f32 for F32 models, else "
+              "i16)",
+              read);
+  add_checked(app, "--cache-type-v", "the same", read);
   add_checked(app, "--moe-gating", "auto, softmax or sigmoid: overrides the file",
               [&args](const std::string& text) { return read_gating(text, args); });
-  app.add_option("--cpu", args.kernels, "force a kernel set: avx512, avxvnni, avx2, scalar")
+  app.add_option("--cpu", args.kernels,
+                 "force a kernel set: avx512, avxvnni, avx2, i8mm, dotprod, neon, scalar")
       ->envname("SMALLTHINKER_CPU")
       ->type_name("NAME");
-  add_checked(app, "--memory",
-              "budget of the whole process, such as 1GiB: experts beyond it stay in the file until "
-              "they are needed",
-              [&args](const std::string& text) { return read_memory(text, args); });
+  add_memory(app, args);
   app.add_option("--hot-set", args.hot_set,
                  "with --memory: file that remembers between runs which experts are used most")
       ->type_name("FILE");

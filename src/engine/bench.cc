@@ -79,6 +79,9 @@ void add(Stats& sum, const Stats& s) {
   sum.expert_uses += s.expert_uses;
   sum.expert_loads += s.expert_loads;
   sum.pool_calls += s.pool_calls;
+  sum.found_experts += s.found_experts;
+  sum.disk_bytes += s.disk_bytes;
+  sum.wait_seconds += s.wait_seconds;
   sum.head_rows += s.head_rows;
 }
 

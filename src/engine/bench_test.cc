@@ -39,7 +39,7 @@ TEST(Statistics, RatesPerRepetition) {
 TEST(Verify, CasesThatDiffer) {
   const std::vector<int64_t> threads{1, 2};
   const std::vector<int64_t> micro_batches{1, 7, 64};
-  const auto cases = verify_cases(threads, micro_batches);
+  const auto cases = verify_cases(threads, micro_batches, {});
   ASSERT_EQ(cases.size(), 12u);
   EXPECT_EQ(cases[0].micro_batch, 1);
   EXPECT_EQ(cases[5].split, PromptSplit::kSingle);

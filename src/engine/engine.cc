@@ -1,8 +1,13 @@
 #include "engine/engine.h"
 
+#include <malloc.h>
+
 #include <algorithm>
 #include <cmath>
+#include <functional>
+#include <utility>
 
+#include "base/cgroup.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "store/hot_set.h"
@@ -10,7 +15,9 @@
 namespace st {
 namespace {
 
-constexpr int64_t kLimitedContext = 4096;  // unless asked for, with a budget
+// With a budget:
+constexpr int64_t kLimitedContext = 4096;  // unless asked for
+constexpr int64_t kFew = 8;                // tokens for which scratch is kept between prompts
 
 }  // namespace
 
@@ -33,9 +40,11 @@ struct Engine::Impl {
   State state;
   Observer observer;
   RoutingObserver routing_observer;
-  std::vector<float> logits;  // rows gathered over micro-batches
-  MemoryPlan plan;            // with a budget
-  int64_t positions = 0;      // seen so far by the longest sequence
+  std::vector<float> logits;    // rows gathered over micro-batches
+  MemoryPlan plan;              // with a budget
+  int64_t positions = 0;        // seen so far by the longest sequence
+  std::vector<int64_t> stored;  // of each sequence, positions
+  int calls_since_look = 0;     // of fit_memory() at the control group
 
   Impl(const std::string& path, EngineOptions opts)
       : options(std::move(opts)),
@@ -49,7 +58,8 @@ struct Engine::Impl {
         weights(architecture.load(store, config)),
         context(choose_context()),
         cache(config, cache_type(), options.sequences, context, micro_batch()),
-        state(config, micro_batch(), context, pool.threads()) {
+        state(config, micro_batch(), pool.threads()),
+        stored(static_cast<size_t>(options.sequences)) {
     if (tokenizer.size() > config.vocab) {
       fail(ErrorCode::kInvalidData, "{} tokens for a vocabulary of {} rows", tokenizer.size(),
            config.vocab);
@@ -82,36 +92,74 @@ struct Engine::Impl {
     return options.memory > 0 ? std::min(config.context, kLimitedContext) : config.context;
   }
 
-  int64_t micro_batch() const {
+  int64_t micro_batch() const { return micro_batch_of(options.memory); }
+  int64_t micro_batch_of(uint64_t budget) const {
     const int64_t wanted = std::min(options.micro_batch, context);
-    if (options.memory == 0) return wanted;
-    return micro_batch_within(options.memory, wanted, State::bytes_per_token(config));
+    if (budget == 0) return wanted;
+    return micro_batch_within(budget, wanted, State::bytes_per_token(config));
+  }
+
+  MemoryPlan plan_of(uint64_t budget, uint64_t staying) const {
+    const int64_t batch = micro_batch_of(budget);
+    const KvCache keys(config, cache_type(), options.sequences, context, batch);  // takes no memory
+    const auto rows = static_cast<uint64_t>(2 * config.vocab) * sizeof(float);
+    return {.budget = budget,
+            .resident = staying,
+            .logits = rows,
+            .per_token = State::bytes_per_token(config),
+            .tokens = batch,
+            .kv_full = keys.bytes(context),
+            .expert = cached->slot_bytes(),
+            .experts = cached->most(),
+            .fewest = cached->fewest()};
   }
 
   void limit_memory() {
     file.expect_scattered_reads();
+    ::malloc_trim(0);  // what parsing left behind
     reader.emplace(
         AsyncReader::Options{.log = [this](std::string_view line) { notices.emplace_back(line); }});
     cached = std::make_unique<CachedExperts>(weights.experts, config.experts_used, *reader);
-    const auto rows = static_cast<uint64_t>(2 * config.vocab) * sizeof(float);
-    plan = {.budget = options.memory,
-            .resident = resident_memory(),
-            .scratch = rows + static_cast<uint64_t>(micro_batch()) * State::bytes_per_token(config),
-            .kv_full = cache.bytes(context),
-            .expert = cached->slot_bytes(),
-            .experts = cached->most(),
-            .fewest = cached->fewest()};
+    plan = plan_of(options.memory, resident_memory());
+    if (!plan.fits()) {
+      // The smallest budget that works has a larger micro-batch than this one, perhaps.
+      for (uint64_t last = 0; last < plan.smallest();) {
+        last = plan.smallest();
+        plan = plan_of(last, plan.resident);
+      }
+      plan.budget = options.memory;
+    }
     plan.check();
-    fit_memory();
+    fit_memory(1);
     if (!options.hot_set.empty()) load_hot_set();
   }
 
-  // Room for experts beside the keys and values that there are, in steps.
-  void fit_memory() {
+  // Room for experts beside the keys and values that there are, in steps, and scratch for a batch.
+  void fit_memory(int64_t tokens) {
     constexpr int64_t kStep = 256;
     const int64_t rounded = std::min(context, (positions + kStep - 1) / kStep * kStep);
-    const int64_t room = plan.room(cache.bytes(rounded));
+    const int64_t scratch_tokens = tokens <= kFew ? std::min(kFew, micro_batch()) : micro_batch();
+    if (scratch_tokens < state.max_tokens()) resize_state(scratch_tokens);
+    obey_group();
+    const int64_t room =
+        std::max(plan.room(cache.bytes(rounded), scratch_tokens), cached->fewest());
     if (room != cached->room()) cached->resize(room);
+    if (scratch_tokens > state.max_tokens()) resize_state(scratch_tokens);
+  }
+
+  // A limit of the control group below the budget is kept too; it may come while we run.
+  void obey_group() {
+    constexpr int kEvery = 16;
+    if (calls_since_look++ % kEvery != 0) return;
+    plan.group_limit = read_cgroup_memory().limit.value_or(UINT64_MAX);
+  }
+
+  void resize_state(int64_t tokens) {
+    State other(config, tokens, pool.threads());
+    other.stats = state.stats;
+    other.agreement = state.agreement;
+    state = std::move(other);
+    ::malloc_trim(0);  // of its smaller buffers
   }
 
   // Tokens that may run at once: all their experts must find room in each layer.
@@ -140,9 +188,9 @@ struct Engine::Impl {
   }
 
   // A cache less precise than the weights would be the weakest link of an F32 model.
-  DType cache_type() const {
+  KvType cache_type() const {
     if (options.cache_type) return *options.cache_type;
-    return weights.layers.front().wk.type == DType::kF32 ? DType::kF32 : DType::kF16;
+    return weights.layers.front().wk.type == DType::kF32 ? KvType::kF32 : KvType::kI16;
   }
 
   void check(std::span<const BatchItem> batch) const {
@@ -158,16 +206,52 @@ struct Engine::Impl {
              options.sequences - 1);
       }
     }
+    std::vector<int64_t> after = stored;
+    count_positions(batch, after);
+  }
+
+  // Sliding layers keep one micro-batch beyond the window: going back further than that, other than
+  // to the beginning, finds the keys of other positions.
+  void count_positions(std::span<const BatchItem> batch, std::vector<int64_t>& ends) const {
+    const bool slides = std::ranges::any_of(config.sliding, std::identity());
+    const bool ring = slides && config.window + micro_batch() - 1 < context;
+    for (const BatchItem& item : batch) {
+      int64_t& end = ends[static_cast<size_t>(item.sequence)];
+      if (item.position == 0) end = 0;
+      if (ring && item.position < end - micro_batch()) {
+        fail(ErrorCode::kInvalidUsage, "position {}: what came before it is gone, begin at 0",
+             item.position);
+      }
+      end = std::max<int64_t>(end, item.position + 1);
+    }
+  }
+
+  // What the store did since it had seen `before`.
+  void count_reads(const CachedExpertsStats& before, uint64_t loads_before) {
+    Stats& stats = state.stats;
+    if (!cached) {
+      stats.found_experts += stats.expert_loads - loads_before;
+      return;
+    }
+    const CachedExpertsStats now = cached->stats();
+    stats.found_experts += now.found - before.found;
+    stats.disk_bytes += now.bytes_read - before.bytes_read;
+    stats.wait_seconds += now.stall_seconds - before.stall_seconds;
   }
 
   std::span<const float> evaluate_micro(std::span<const BatchItem> batch) {
+    count_positions(batch, stored);
     ExpertStore& experts = cached ? static_cast<ExpertStore&>(*cached) : *resident;
     Step step{config, weights, kernels, pool, experts, cache, state, batch, options.head};
     if (observer) step.observer = &observer;
     if (routing_observer) step.routing_observer = &routing_observer;
     const uint32_t calls = pool.calls();
+    const CachedExpertsStats seen = cached ? cached->stats() : CachedExpertsStats{};
+    const uint64_t loads = state.stats.expert_loads;
     const std::span<const float> out = forward(architecture, step);
+    if (cached) cached->check_files();
     state.stats.pool_calls += pool.calls() - calls;
+    count_reads(seen, loads);
     const auto good = [](float x) { return std::isfinite(x) || x == -HUGE_VALF; };
     const bool sparse = options.head.mode == LmHead::kSparse;  // which marks rows with -infinity
     if (!std::ranges::all_of(out, [&](float x) { return sparse ? good(x) : std::isfinite(x); })) {
@@ -180,11 +264,6 @@ struct Engine::Impl {
 Engine::Engine(const std::string& path, EngineOptions options) {
   if (options.micro_batch < 1 || options.sequences < 1 || options.context < 0) {
     fail(ErrorCode::kInvalidUsage, "batch size, sequences and context must be positive");
-  }
-  if (options.cache_type && *options.cache_type != DType::kF16 &&
-      *options.cache_type != DType::kF32) {
-    fail(ErrorCode::kInvalidUsage, "cache type {}: want F16 or F32",
-         dtype_name(*options.cache_type));
   }
   impl_ = std::make_unique<Impl>(path, std::move(options));
 }
@@ -200,8 +279,10 @@ std::string_view Engine::kernels() const { return impl_->kernels.name; }
 int Engine::threads() const { return impl_->pool.threads(); }
 int64_t Engine::context() const { return impl_->context; }
 int64_t Engine::micro_batch() const { return impl_->micro_batch(); }
-DType Engine::cache_type() const { return impl_->cache_type(); }
+KvType Engine::cache_type() const { return impl_->cache_type(); }
 uint64_t Engine::weight_bytes() const { return impl_->store.bytes(); }
+uint64_t Engine::streamed_bytes() const { return impl_->store.streamed_bytes(); }
+const std::vector<ExpertLayer>& Engine::experts() const { return impl_->weights.experts; }
 uint64_t Engine::cache_bytes() const { return impl_->cache.reserved_bytes(); }
 bool Engine::has_predictor() const { return static_cast<bool>(impl_->weights.predictor_up); }
 const LmHeadAgreement& Engine::head_agreement() const { return impl_->state.agreement; }
@@ -219,7 +300,11 @@ void Engine::set_memory(uint64_t budget) {
   plan.budget = budget;
   plan.check();
   impl_->plan = plan;
-  impl_->fit_memory();
+  impl_->fit_memory(1);
+}
+
+void Engine::cancel() {
+  if (impl_->cached) impl_->cached->cancel();
 }
 
 void Engine::observe(Observer observer) { impl_->observer = std::move(observer); }
@@ -230,10 +315,11 @@ void Engine::observe_routing(RoutingObserver observer) {
 std::span<const float> Engine::evaluate(std::span<const BatchItem> batch) {
   impl_->check(batch);
   if (impl_->cached) {
+    impl_->cached->resume();
     for (const BatchItem& item : batch) {
       impl_->positions = std::max<int64_t>(impl_->positions, item.position + 1);
     }
-    impl_->fit_memory();
+    impl_->fit_memory(static_cast<int64_t>(batch.size()));
   }
   const auto step = static_cast<size_t>(impl_->tokens_at_once());
   if (batch.size() <= step && !batch.empty()) return impl_->evaluate_micro(batch);

@@ -29,18 +29,18 @@ struct MemoryReport {
 };
 
 struct EngineOptions {
-  int threads = 0;                  // 0: as choose_threads() says
-  int64_t context = 0;              // positions per sequence; 0: what the model was trained for
-  int64_t sequences = 1;            // conversations held at once
-  int64_t micro_batch = 512;        // tokens per forward pass
-  std::optional<DType> cache_type;  // F16 or F32; default: F32 for an F32 model, else F16
-  LmHeadOptions head;               // end-of-generation tokens are always computed
-  std::optional<Gating> gating;     // override of the file's gating function
-  std::string kernels;              // force a kernel table by name; empty: the best
-  uint64_t memory = 0;              // budget of the whole process in bytes; 0: none
-  std::string expert_bundle;        // headerless file with the experts; empty: the model has them
-  std::string hot_set;              // file to begin with and to leave behind; empty: none
-  Progress progress;                // told while the weights are read
+  int threads = 0;                   // 0: as choose_threads() says
+  int64_t context = 0;               // positions per sequence; 0: what the model was trained for
+  int64_t sequences = 1;             // conversations held at once
+  int64_t micro_batch = 512;         // tokens per forward pass
+  std::optional<KvType> cache_type;  // default: F32 for an F32 model, else I16
+  LmHeadOptions head;                // end-of-generation tokens are always computed
+  std::optional<Gating> gating;      // override of the file's gating function
+  std::string kernels;               // force a kernel table by name; empty: the best
+  uint64_t memory = 0;               // budget of the whole process in bytes; 0: none
+  std::string expert_bundle;         // headerless file with the experts; empty: the model has them
+  std::string hot_set;               // file to begin with and to leave behind; empty: none
+  Progress progress;                 // told while the weights are read
 };
 
 // One forward pass at a time: not for concurrent use. Everything const may be called concurrently.
@@ -59,15 +59,20 @@ class Engine {
   int threads() const;
   int64_t context() const;
   int64_t micro_batch() const;
-  DType cache_type() const;
-  uint64_t weight_bytes() const;
+  KvType cache_type() const;
+  uint64_t weight_bytes() const;    // of the whole model
+  uint64_t streamed_bytes() const;  // of that, what stays in the file
+  const std::vector<ExpertLayer>& experts() const;
   uint64_t cache_bytes() const;  // reserved, not necessarily used
 
   // Runs `batch` through the model, in micro-batches. Returns the logits of the items that want
   // them, (rows, V) in batch order, valid until the next call; rows that a sparse head skips are
   // -infinity. A new sequence begins at position 0.
-  // Throws Error(kInvalidUsage) for a token, position or sequence out of range, and
-  // Error(kInvalidData) when the model computes something that is not a number.
+  // Throws Error(kInvalidUsage) for a token, position or sequence out of range,
+  // Error(kInvalidData) when the model computes something that is not a number, and Error(kIo) when
+  // experts cannot be read or their file was changed. The engine can be used after that, and the
+  // same batch evaluated again, unless sliding layers have lost what came before it: then that is
+  // refused, and the sequence begins again at position 0.
   std::span<const float> evaluate(std::span<const BatchItem> batch);
 
   // Empty without a budget.
@@ -75,6 +80,9 @@ class Engine {
   // Raises or lowers the budget between two calls of evaluate(). Throws Error(kInvalidUsage) when
   // there is none, or it would be too small: then nothing changes.
   void set_memory(uint64_t budget);
+  // From any thread: an evaluate() that waits for experts from the file throws Error(kCancelled),
+  // about a second later at most.
+  void cancel();
 
   bool has_predictor() const;                     // of the rows of the lm head
   const LmHeadAgreement& head_agreement() const;  // what LmHead::kCheck has seen

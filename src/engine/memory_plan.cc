@@ -17,26 +17,28 @@ uint64_t mib_up(uint64_t bytes) { return (bytes + kMiB - 1) / kMiB; }
 }  // namespace
 
 uint64_t MemoryPlan::smallest() const {
-  return mib_up(fixed() + kv_full + static_cast<uint64_t>(fewest) * expert) * kMiB;
+  return mib_up(fixed(tokens) + kv_full + static_cast<uint64_t>(fewest) * expert) * kMiB;
 }
 
 uint64_t MemoryPlan::largest() const {
-  return mib_up(fixed() + kv_full + static_cast<uint64_t>(experts) * expert) * kMiB;
+  return mib_up(fixed(tokens) + kv_full + static_cast<uint64_t>(experts) * expert) * kMiB;
 }
 
-int64_t MemoryPlan::room(uint64_t kv) const {
-  const uint64_t taken = fixed() + kv;
-  if (budget <= taken) return 0;
-  return std::min(static_cast<int64_t>((budget - taken) / expert), experts);
+int64_t MemoryPlan::room(uint64_t kv, int64_t batch) const {
+  const uint64_t taken = fixed(batch) + kv;
+  const uint64_t limit = std::min(budget, group_limit);
+  if (limit <= taken) return 0;
+  return std::min(static_cast<int64_t>((limit - taken) / expert), experts);
 }
 
 void MemoryPlan::check() const {
-  if (room(kv_full) >= fewest) return;
+  if (fits()) return;
   fail(ErrorCode::kInvalidUsage,
        "a memory budget of {} MiB is too small: {} MiB is the smallest that works ({} MiB for what "
        "stays, {} for scratch, {} for a full context, {} for experts)",
-       budget / kMiB, smallest() / kMiB, mib_up(resident + kSpare), mib_up(scratch),
-       mib_up(kv_full), mib_up(static_cast<uint64_t>(fewest) * expert));
+       budget / kMiB, smallest() / kMiB, mib_up(resident + kSpare),
+       mib_up(logits + static_cast<uint64_t>(tokens) * per_token), mib_up(kv_full),
+       mib_up(static_cast<uint64_t>(fewest) * expert));
 }
 
 int64_t micro_batch_within(uint64_t budget, int64_t wanted, uint64_t per_token) {

@@ -10,25 +10,31 @@
 namespace st {
 
 struct MemoryPlan {
-  uint64_t budget = 0;    // bytes, all together
-  uint64_t resident = 0;  // program, vocabulary, weights that stay: measured when they were loaded
-  uint64_t scratch = 0;   // of a forward pass
-  uint64_t kv_full = 0;   // keys and values of a full context
-  uint64_t expert = 0;    // one expert
-  int64_t experts = 0;    // of all layers
-  int64_t fewest = 0;     // that one token needs in one layer
+  uint64_t budget = 0;                // bytes, all together
+  uint64_t group_limit = UINT64_MAX;  // what the control group grants, if that is less
+  uint64_t resident = 0;   // program, vocabulary, weights that stay: measured when they were loaded
+  uint64_t logits = 0;     // scratch of a forward pass: for the vocabulary,
+  uint64_t per_token = 0;  // and for each token
+  int64_t tokens = 0;      // of the largest micro-batch
+  uint64_t kv_full = 0;    // keys and values of a full context
+  uint64_t expert = 0;     // one expert
+  int64_t experts = 0;     // of all layers
+  int64_t fewest = 0;      // that one token needs in one layer
 
   // Stacks of threads, what the allocator keeps for later, pages that are only partly used.
   static constexpr uint64_t kSpare = uint64_t{8} << 20;
 
-  uint64_t fixed() const { return resident + scratch + kSpare; }
+  uint64_t fixed(int64_t batch) const {
+    return resident + logits + static_cast<uint64_t>(batch) * per_token + kSpare;
+  }
   uint64_t smallest() const;  // budget that holds a full context
   uint64_t largest() const;   // budget that holds everything; more is of no use
 
-  // How many experts there is room for beside `kv` bytes of keys and values; below `fewest` if the
-  // budget is too small.
-  int64_t room(uint64_t kv) const;
+  // How many experts there is room for beside `kv` bytes of keys and values and scratch for `batch`
+  // tokens; below `fewest` if the budget is too small.
+  int64_t room(uint64_t kv, int64_t batch) const;
 
+  bool fits() const { return room(kv_full, tokens) >= fewest; }
   // Throws Error(kInvalidUsage) naming the smallest budget, if this one is smaller.
   void check() const;
 };

@@ -33,17 +33,22 @@ std::string_view split_name(PromptSplit split) {
 }
 
 std::vector<VerifyCase> verify_cases(std::span<const int64_t> threads,
-                                     std::span<const int64_t> micro_batches) {
+                                     std::span<const int64_t> micro_batches,
+                                     std::span<const uint64_t> budgets) {
   const int64_t largest = *std::ranges::max_element(micro_batches);
+  std::vector<uint64_t> memories{0};
+  memories.insert(memories.end(), budgets.begin(), budgets.end());
   std::vector<VerifyCase> cases;
-  for (const int64_t t : threads) {
-    for (const int64_t micro_batch : micro_batches) {
-      const auto add = [&](PromptSplit split) {
-        cases.push_back({static_cast<int>(t), micro_batch, split});
-      };
-      add(PromptSplit::kWhole);
-      if (micro_batch > 1) add(PromptSplit::kUneven);
-      if (micro_batch > 1 && micro_batch == largest) add(PromptSplit::kSingle);
+  for (const uint64_t memory : memories) {
+    for (const int64_t t : threads) {
+      for (const int64_t micro_batch : micro_batches) {
+        const auto add = [&](PromptSplit split) {
+          cases.push_back({static_cast<int>(t), micro_batch, memory, split});
+        };
+        add(PromptSplit::kWhole);
+        if (micro_batch > 1) add(PromptSplit::kUneven);
+        if (micro_batch > 1 && micro_batch == largest) add(PromptSplit::kSingle);
+      }
     }
   }
   return cases;

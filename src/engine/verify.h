@@ -1,4 +1,5 @@
-// Proof, on the machine at hand, that logits do not depend on how the work is cut up.
+// Proof, on the machine at hand, that logits do not depend on how the work is cut up, or on how
+// much memory there is for it.
 #pragma once
 
 #include <cstdint>
@@ -22,14 +23,16 @@ std::string_view split_name(PromptSplit split);
 struct VerifyCase {
   int threads = 1;
   int64_t micro_batch = 512;
+  uint64_t memory = 0;  // budget; 0: none
   PromptSplit split = PromptSplit::kWhole;
 };
 
 // Every combination that makes the engine do something else: a micro-batch of 1 goes token by token
-// however the prompt is split, so single tokens are left to the largest micro-batch. Cases of the
-// same threads and micro-batch stand together.
+// however the prompt is split, so single tokens are left to the largest micro-batch. Without a
+// budget first, then with each. Cases of the same engine stand together.
 std::vector<VerifyCase> verify_cases(std::span<const int64_t> threads,
-                                     std::span<const int64_t> micro_batches);
+                                     std::span<const int64_t> micro_batches,
+                                     std::span<const uint64_t> budgets);
 
 // n pseudo-random tokens, always the same ones for a vocabulary.
 std::vector<Token> verify_tokens(const Tokenizer& tokenizer, int64_t n);

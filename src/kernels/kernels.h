@@ -10,6 +10,7 @@
 #include <span>
 #include <string_view>
 
+#include "tensor/kv_tile.h"
 #include "tensor/layout.h"
 #include "tensor/matrix.h"
 
@@ -38,6 +39,27 @@ struct UnpackedRows {
 };
 
 inline constexpr int64_t kUnpackedRows = 32;  // most rows that may be unpacked together
+
+// Queries of consecutive tokens of one sequence against the keys and values of one head. A token
+// sees its own position and those before, `window` in all.
+struct AttentionBlock {
+  KvTile tile;
+  const std::byte* tiles;  // positions [128 i, 128 i + 128) are tile i % ring
+  int64_t ring;
+  int64_t tile_stride;  // bytes from a tile to the next
+  int64_t position;     // of the first token; its own key and value are in the cache already
+  int64_t tokens;
+  int64_t window;  // INT64_MAX: all positions
+  int64_t group;   // queries per token
+  const float* q;  // (tokens, stride): (group, d) of each
+  float* out;      // (tokens, stride): (group, d) of each
+  int64_t stride;
+};
+
+// Floats of scratch for a block of so many queries, tokens * group.
+constexpr int64_t attention_scratch(int64_t queries, int64_t head_dim) {
+  return queries * ((head_dim + 15) / 16 * 32 + kTileKeys + 32);
+}
 
 struct KernelTable {
   std::string_view name;  // "avx2"
@@ -105,14 +127,16 @@ struct KernelTable {
   // The same bits from every table. REQUIRES: n % 32 == 0.
   void (*quantize_q8)(const float* x, int64_t n, int8_t* q, float* d, int32_t* sum);
 
-  // Nearest, ties to even; the same bits from every table.
-  void (*f32_to_f16)(const float* x, int64_t n, uint16_t* y);
-
   // y[i] = weight[i] * x[i] / sqrt(mean(x^2) + eps). y may be x.
   void (*rms_norm)(const float* x, const float* weight, float eps, int64_t n, float* y);
 
-  // x[i] = exp(x[i] - max(x)) / sum, in place. REQUIRES: n >= 1 and max(x) is finite.
-  void (*softmax)(float* x, int64_t n);
+  // Puts a position's key and value, (d) each, into its place of its tile.
+  void (*store_kv)(const KvTile& tile, const float* k, const float* v, int64_t slot, std::byte* to);
+
+  // out = softmax(q k^T / sqrt(d)) v. The bits of a query's output depend on nothing but the query
+  // and what it sees: tiles begin at multiples of 128 positions, whoever else is in the block.
+  // scratch: attention_scratch floats, aligned to 64 bytes.
+  void (*attend)(const AttentionBlock& block, float* scratch);
 
   // For measuring the machine: nothing but integer dot products, as fast as they go, returning how
   // many multiply-adds that were; and nothing but reading memory, in steps of up to 512 bytes.

@@ -12,7 +12,6 @@
 
 #include "base/cpu.h"
 #include "base/error.h"
-#include "tensor/float16.h"
 
 namespace st {
 namespace {
@@ -144,28 +143,6 @@ TEST_P(Kernels, QuantizeRowsOfBlocks) {
   EXPECT_EQ(sum.back(), 99);
 }
 
-TEST_P(Kernels, HalfPrecisionIsTheSameEverywhere) {
-  std::mt19937 random(2);
-  std::vector<float> x;
-  for (uint32_t h = 0; h < 0x10000; ++h) {  // each half, just beside it, and midway to the next
-    const uint32_t bits = std::bit_cast<uint32_t>(f16_to_f32(static_cast<uint16_t>(h)));
-    for (uint32_t step : {-1, 0, 1, 0xFFF, 0x1000, 0x1001}) {
-      x.push_back(std::bit_cast<float>(bits + step));
-    }
-  }
-  for (int i = 0; i < 100'000; ++i) x.push_back(std::bit_cast<float>(uint32_t(random())));
-  std::vector<uint16_t> y(x.size());
-  k.f32_to_f16(x.data(), static_cast<int64_t>(x.size()), y.data());
-  for (size_t i = 0; i < x.size(); ++i) ASSERT_EQ(y[i], f32_to_f16(x[i])) << k.name << ' ' << x[i];
-
-  for (size_t n = 0; n <= 40; ++n) {
-    std::vector<uint16_t> part(n + 1, 0xABCD);
-    k.f32_to_f16(x.data() + 1000, static_cast<int64_t>(n), part.data());
-    for (size_t i = 0; i < n; ++i) ASSERT_EQ(part[i], y[1000 + i]);
-    ASSERT_EQ(part[n], 0xABCD);
-  }
-}
-
 TEST_P(Kernels, RmsNorm) {
   for (int64_t n : {1, 2, 7, 8, 9, 15, 16, 17, 31, 33, 64, 100, 128, 2560, 2561}) {
     for (float scale : {0.0f, 1e-6f, 1.0f, 1e4f}) {
@@ -190,50 +167,6 @@ TEST_P(Kernels, RmsNorm) {
       EXPECT_EQ(std::memcmp(in_place.data(), y.data(), x.size() * sizeof(float)), 0);
     }
   }
-}
-
-TEST_P(Kernels, Softmax) {
-  for (int64_t n = 1; n <= 300; n += n < 70 ? 1 : 23) {
-    for (float scale : {0.0f, 0.1f, 5.0f, 60.0f, 1e30f}) {
-      std::vector<float> x = random_row(n + 1, scale, static_cast<unsigned>(n));
-      for (size_t i = 1; i < x.size(); i += 5) x[i] = -kInf;  // masked positions
-      std::vector<float> y = x;
-      k.softmax(y.data(), n);
-      float peak = -kInf;
-      for (int64_t i = 0; i < n; ++i) peak = std::max(peak, x[static_cast<size_t>(i)]);
-      double total = 0;
-      for (int64_t i = 0; i < n; ++i) total += std::exp(double{x[static_cast<size_t>(i)]} - peak);
-      for (int64_t i = 0; i < n; ++i) {
-        const auto at = static_cast<size_t>(i);
-        const double below = double{peak} - x[at];  // itself rounded to a float
-        const double expected = std::exp(-below) / total;
-        const double ulps = 4 + static_cast<double>(n) / 16 + std::fmin(below, 100);
-        ASSERT_NEAR(y[at], expected, expected * 0x1p-23 * ulps + FLT_MIN) << k.name << ' ' << n;
-        if (x[at] == -kInf) {
-          ASSERT_EQ(y[at], 0);
-        }
-      }
-      ASSERT_EQ(y.back(), x.back());
-    }
-  }
-}
-
-// exp itself, seen through rows with one zero: the total is 1 up to what is to be measured.
-TEST_P(Kernels, SoftmaxExponentials) {
-  double worst = 0;
-  for (float x = -17; x > -87.3f; x -= 0.00037f) {
-    float pair[] = {0, x};
-    k.softmax(pair, 2);
-    const double expected = std::exp(double{x}) / (1 + std::exp(double{x}));
-    worst = std::max(worst, std::fabs(pair[1] - expected) / expected);
-  }
-  EXPECT_LT(worst, 2 * 0x1p-23) << k.name;
-
-  float edges[] = {0, -87.4f, -104, -1e30f, -FLT_MAX, -kInf, -0.0f, 0};
-  k.softmax(edges, 8);
-  EXPECT_EQ(edges[0], 1.0f / 3);
-  EXPECT_EQ(edges[6], edges[0]);
-  for (int i = 1; i < 6; ++i) EXPECT_NEAR(edges[i], 0, FLT_MIN) << i;
 }
 
 INSTANTIATE_TEST_SUITE_P(Tables, Kernels, testing::ValuesIn(usable_kernels()),

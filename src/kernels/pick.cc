@@ -13,6 +13,10 @@ constexpr const KernelTable* kAll[] = {
     &kAvx512,
     &kAvxVnni,
     &kAvx2,
+#elif defined(__aarch64__)
+    &kI8mm,
+    &kDotprod,
+    &kNeon,
 #endif
     &kScalar,
 };

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cmath>
+#include <vector>
 
 #include "model/forward.h"
 #include "model/linear.h"
@@ -25,49 +26,80 @@ void rotate(float* heads, int64_t n, int64_t d, const float* cos, const float* s
   }
 }
 
-// One token and one key/value head: the query heads of its group against all visible keys.
-// scores: (H / K, keys) of scratch.
-void attend(Step& s, int64_t l, int64_t t, int64_t kv_head, float* scores) {
-  const ModelConfig& c = s.config;
-  const BatchItem& item = s.batch[static_cast<size_t>(t)];
-  const int64_t group = c.heads / c.kv_heads;
-  const int64_t d = c.head_dim;
-  const int64_t end = item.position + 1;
-  const int64_t begin =
-      c.sliding[static_cast<size_t>(l)] ? std::max<int64_t>(0, end - c.window) : 0;
-  const int64_t keys = end - begin;
-  const float* q = s.state.q.data() + t * c.q_width() + kv_head * group * d;  // (group, d)
-  float* out = s.state.a.data() + t * c.q_width() + kv_head * group * d;      // (group, d)
-
-  for (int64_t p = begin; p < end;) {
-    const KvCache::Run run = s.cache.run(l, item.sequence, kv_head, p, end);
-    const Matrix k{s.cache.type(), run.count, d, run.k};
-    linear_rows(s.kernels, k, 0, run.count, {.tokens = group, .cols = d, .x = q},
-                scores + (p - begin), keys);
-    p += run.count;
-  }
-  const float scale = 1.0f / std::sqrt(static_cast<float>(d));
-  for (int64_t g = 0; g < group; ++g) {
-    float* row = scores + g * keys;
-    for (int64_t i = 0; i < keys; ++i) row[i] *= scale;
-    s.kernels.softmax(row, keys);
-  }
-  std::fill_n(out, group * d, 0.0f);
-  for (int64_t p = begin; p < end;) {
-    const KvCache::Run run = s.cache.run(l, item.sequence, kv_head, p, end);
-    const Matrix v{s.cache.type(), run.count, d, run.v};
-    for (int64_t i = 0; i < run.count; ++i) {
-      for (int64_t g = 0; g < group; ++g) {
-        axpy_row(s.kernels, v, i, 0, d, scores[g * keys + (p - begin) + i], out + g * d);
-      }
+// Cuts the batch into runs of neighbours: tokens that read nearly the same keys, so each tile of
+// keys that is read serves them all.
+void find_blocks(Step& s) {
+  const int64_t group = s.config.heads / s.config.kv_heads;
+  const int64_t most = std::clamp<int64_t>(kAttentionQueries / group, 1, kAttentionTokens);
+  std::vector<TokenBlock>& blocks = s.state.blocks;
+  blocks.clear();
+  for (int64_t t = 0; t < s.tokens(); ++t) {
+    const BatchItem& item = s.batch[static_cast<size_t>(t)];
+    const BatchItem& before = s.batch[static_cast<size_t>(std::max<int64_t>(t - 1, 0))];
+    const bool follows = item.sequence == before.sequence && item.position == before.position + 1;
+    if (follows && blocks.back().tokens < most) {
+      ++blocks.back().tokens;
+    } else {
+      blocks.push_back({t, 1});
     }
-    p += run.count;
+  }
+}
+
+// Query heads [begin, end) of a key/value head's group, for a block of tokens.
+void attend(Step& s, int64_t l, const TokenBlock& tokens, int64_t kv_head, int64_t begin,
+            int64_t end, float* scratch) {
+  const ModelConfig& c = s.config;
+  const BatchItem& first = s.batch[static_cast<size_t>(tokens.first)];
+  const KvCache::Ring ring = s.cache.ring(l, first.sequence, kv_head);
+  const int64_t head = kv_head * (c.heads / c.kv_heads) + begin;
+  const int64_t at = tokens.first * c.q_width() + head * c.head_dim;
+  s.kernels.attend({.tile = s.cache.tile(),
+                    .tiles = ring.tiles,
+                    .ring = ring.count,
+                    .tile_stride = ring.stride,
+                    .position = first.position,
+                    .tokens = tokens.tokens,
+                    .window = c.sliding[static_cast<size_t>(l)] ? c.window : INT64_MAX,
+                    .group = end - begin,
+                    .q = s.state.q.data() + at,
+                    .out = s.state.a.data() + at,
+                    .stride = c.q_width()},
+                   scratch);
+}
+
+// a = softmax(q k^T / sqrt(d) + mask) v, shared by block of tokens and key/value head. Where those
+// are fewer than threads, the query heads of a group are divided as well.
+void attend_all(Step& s, int64_t l) {
+  const ModelConfig& c = s.config;
+  const std::vector<TokenBlock>& blocks = s.state.blocks;
+  const int64_t group = c.heads / c.kv_heads;
+  const int64_t pairs = std::ssize(blocks) * c.kv_heads;
+  const int64_t fewest = (group + kAttentionQueries - 1) / kAttentionQueries;
+  const int64_t parts = std::clamp((s.pool.threads() + pairs - 1) / pairs, fewest, group);
+
+  std::atomic<int64_t> next{0};
+  const auto attend_in_turn = [&](int thread, int) {
+    float* scratch =
+        s.state.scratch.data() + thread * attention_scratch(kAttentionQueries, c.head_dim);
+    for (int64_t i = next++; i < pairs * parts; i = next++) {
+      const int64_t pair = pairs - 1 - i / parts;  // from the end: later tokens see more keys
+      const int64_t part = i % parts;
+      attend(s, l, blocks[static_cast<size_t>(pair / c.kv_heads)], pair % c.kv_heads,
+             part * group / parts, (part + 1) * group / parts, scratch);
+    }
+  };
+  const int64_t keys = std::ranges::max(s.batch, {}, &BatchItem::position).position + 1;
+  if (s.tokens() * keys * c.q_width() < ThreadPool::kWorthSharing) {
+    attend_in_turn(0, 1);
+  } else {
+    s.pool.run(attend_in_turn);
   }
 }
 
 }  // namespace
 
-void prepare_rope(Step& s) {
+void prepare_attention(Step& s) {
+  find_blocks(s);
   const int64_t half = s.config.head_dim / 2;
   for (int64_t i = 0; i < half; ++i) {
     const double frequency = std::pow(static_cast<double>(s.config.rope_theta),
@@ -109,20 +141,7 @@ void attention(Step& s, int64_t l) {
       },
       4 * T * c.q_width());
 
-  // Later tokens see more keys, so threads take (token, head) items one at a time, not in halves.
-  const int64_t scratch = static_cast<int64_t>(state.scores.size()) / s.pool.threads();
-  std::atomic<int64_t> next{0};
-  const auto attend_in_turn = [&](int thread, int) {
-    for (int64_t i = next++; i < T * c.kv_heads; i = next++) {
-      attend(s, l, i / c.kv_heads, i % c.kv_heads, state.scores.data() + thread * scratch);
-    }
-  };
-  const int64_t keys = std::ranges::max(s.batch, {}, &BatchItem::position).position + 1;
-  if (T * keys * c.q_width() < ThreadPool::kWorthSharing) {
-    attend_in_turn(0, 1);
-  } else {
-    s.pool.run(attend_in_turn);
-  }
+  attend_all(s, l);
 
   project(s, state.a.data(), c.q_width(), {{layer.wo, state.o.data()}});
   s.pool.parallel_for(T, 4, [&](int64_t begin, int64_t end) {

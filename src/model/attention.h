@@ -7,8 +7,13 @@ namespace st {
 
 struct Step;
 
-// Rotation angles of the batch's positions: position * theta^(-2i/d), i = 0 .. d/2 - 1.
-void prepare_rope(Step& step);
+// Most queries and tokens that are computed together; sets the size of scratch.
+inline constexpr int64_t kAttentionQueries = 96;
+inline constexpr int64_t kAttentionTokens = 16;
+
+// What all layers share: rotation angles of the batch's positions, position * theta^(-2i/d) for
+// i = 0 .. d/2 - 1, and the blocks of tokens.
+void prepare_attention(Step& step);
 
 // x += Wo softmax(q k^T / sqrt(d) + mask) v with q, k, v from state.h; stores k and v in the cache.
 // RoPE and window as the configuration says for layer `l`.

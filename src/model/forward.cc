@@ -57,7 +57,7 @@ std::span<const float> forward(const Architecture& architecture, Step& step) {
   ++step.state.stats.passes;
   embed(step);
   observe(step, "embed", -1);
-  prepare_rope(step);
+  prepare_attention(step);
   for (int64_t l = 0; l < step.config.layers; ++l) {
     architecture.layer(step, l);
     observe(step, "layer", l);
@@ -68,9 +68,9 @@ std::span<const float> forward(const Architecture& architecture, Step& step) {
 void early_router_layer(Step& s, int64_t l) {
   const Layer& layer = s.weights.layers[static_cast<size_t>(l)];
 
-  route(s, layer.router);                       // the router reads x itself, not normalised ...
-  s.experts.prefetch(l, demand(s));             // ... so the experts can be fetched meanwhile
+  route(s, layer.router);  // the router reads x itself, not normalised ...
   const Released released{s, l};
+  s.experts.prefetch(l, demand(s));  // ... so the experts can be fetched meanwhile
 
   if (s.routing_observer) (*s.routing_observer)(l, s.state.plan.chosen);
 

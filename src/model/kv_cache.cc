@@ -1,70 +1,57 @@
 #include "model/kv_cache.h"
 
 #include <algorithm>
-#include <cstring>
 
 namespace st {
 
-KvCache::KvCache(const ModelConfig& config, DType type, int64_t sequences, int64_t context,
+KvCache::KvCache(const ModelConfig& config, KvType type, int64_t sequences, int64_t context,
                  int64_t max_batch)
-    : type_(type),
-      sequences_(sequences),
-      context_(context),
-      kv_heads_(config.kv_heads),
-      head_dim_(config.head_dim) {
-  uint64_t bytes = 0;
-  const uint64_t row = row_bytes(type, static_cast<uint64_t>(head_dim_));
+    : tile_{type, config.head_dim}, sequences_(sequences), kv_heads_(config.kv_heads) {
+  // The first token of a batch still sees window - 1 positions before it when the last is stored:
+  // so many positions, wherever they begin, are in at most so many tiles.
+  const int64_t span = config.window + max_batch - 1;
+  const int64_t all = (context + kTileKeys - 1) / kTileKeys;
+  kinds_[false].count = all;
+  kinds_[true].count = std::min(all, (span - 2 + kTileKeys) / kTileKeys + 1);
   for (const bool sliding : config.sliding) {
-    // The first token of a batch still sees window - 1 positions before it when the last is stored.
-    const int64_t ring = config.window + max_batch - 1;
-    const int64_t capacity = sliding ? std::min(context, ring) : context;
-    const uint64_t half = static_cast<uint64_t>(sequences * kv_heads_ * capacity) * row;
-    layers_.push_back({capacity, bytes, bytes + half});
-    bytes += 2 * half;
+    layers_.push_back({sliding, kinds_[sliding].layers++});
+  }
+  uint64_t bytes = 0;
+  for (Kind& kind : kinds_) {
+    kind.offset = bytes;
+    bytes += static_cast<uint64_t>(sequences * kind.count * stride(kind));
   }
   memory_ = MemoryRegion(bytes);
+  memory_.prefer_huge_pages();
 }
 
 uint64_t KvCache::bytes(int64_t positions) const {
-  constexpr uint64_t kPage = 4096;
-  const uint64_t row = row_bytes(type_, static_cast<uint64_t>(head_dim_));
-  uint64_t bytes = 0;
-  for (const LayerPlace& place : layers_) {
-    bytes += static_cast<uint64_t>(std::min(positions, place.capacity)) * row + kPage;
+  constexpr int64_t kHugePage = 2 << 20;
+  int64_t bytes = 0;
+  for (const Kind& kind : kinds_) {
+    const int64_t tiles = std::min((positions + kTileKeys - 1) / kTileKeys, kind.count);
+    const int64_t used = tiles * stride(kind) + 2 * kHugePage;  // begun and ended within a page
+    bytes += sequences_ * std::min(used, kind.count * stride(kind));
   }
-  return 2 * static_cast<uint64_t>(sequences_ * kv_heads_) * bytes;
-}
-
-uint64_t KvCache::slot(const LayerPlace& place, int64_t sequence, int64_t head,
-                       int64_t position) const {
-  const int64_t index = (sequence * kv_heads_ + head) * place.capacity + position % place.capacity;
-  return static_cast<uint64_t>(index) * row_bytes(type_, static_cast<uint64_t>(head_dim_));
+  return static_cast<uint64_t>(bytes);
 }
 
 void KvCache::store(const KernelTable& kernels, int64_t layer, int64_t sequence, int64_t position,
                     const float* k, const float* v) {
-  const LayerPlace& place = layers_[static_cast<size_t>(layer)];
-  const auto put = [&](std::byte* to, const float* from) {
-    if (type_ == DType::kF16) {
-      kernels.f32_to_f16(from, head_dim_, reinterpret_cast<uint16_t*>(to));
-    } else {
-      std::memcpy(to, from, static_cast<size_t>(head_dim_) * sizeof(float));
-    }
-  };
   for (int64_t head = 0; head < kv_heads_; ++head) {
-    const uint64_t at = slot(place, sequence, head, position);
-    put(memory_.data() + place.k + at, k + head * head_dim_);
-    put(memory_.data() + place.v + at, v + head * head_dim_);
+    const Ring to = ring(layer, sequence, head);
+    const int64_t i = position / kTileKeys % to.count;
+    kernels.store_kv(tile_, k + head * tile_.head_dim, v + head * tile_.head_dim,
+                     position % kTileKeys, to.tiles + i * to.stride);
   }
 }
 
-KvCache::Run KvCache::run(int64_t layer, int64_t sequence, int64_t head, int64_t begin,
-                          int64_t end) const {
+KvCache::Ring KvCache::ring(int64_t layer, int64_t sequence, int64_t head) const {
   const LayerPlace& place = layers_[static_cast<size_t>(layer)];
-  const uint64_t at = slot(place, sequence, head, begin);
-  const int64_t until_wrap = place.capacity - begin % place.capacity;
-  return {memory_.data() + place.k + at, memory_.data() + place.v + at,
-          std::min(end - begin, until_wrap)};
+  const Kind& kind = kinds_[place.sliding];
+  const int64_t at =
+      sequence * kind.count * stride(kind) + (place.index * kv_heads_ + head) * tile_.bytes();
+  return {memory_.data() + kind.offset + at, kind.count, stride(kind)};
 }
 
 }  // namespace st

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <numeric>
 
 #include "base/error.h"
 #include "kernels/kernels.h"
@@ -69,36 +68,40 @@ TEST(Config, RefusesImpossibleNumbers) {
   EXPECT_NE(error_for(c), "no error");
 }
 
-// Keys of positions a..b-1 as the cache gives them back, first value of each.
+// Keys of positions begin .. end - 1 as the cache gives them back, first value of each.
 std::vector<float> stored(const KvCache& cache, int64_t layer, int64_t begin, int64_t end) {
   std::vector<float> values;
-  while (begin < end) {
-    const KvCache::Run run = cache.run(layer, 0, 0, begin, end);
-    for (int64_t i = 0; i < run.count; ++i) {
-      values.push_back(reinterpret_cast<const float*>(run.k)[i * 4]);
-    }
-    begin += run.count;
+  const KvCache::Ring ring = cache.ring(layer, 0, 0);
+  for (int64_t p = begin; p < end; ++p) {
+    const std::byte* tile = ring.tiles + p / kTileKeys % ring.count * ring.stride;
+    values.push_back(*reinterpret_cast<const float*>(tile + cache.tile().key_at(p % kTileKeys, 0)));
   }
   return values;
 }
 
 TEST(KvCacheRing, KeepsTheWindowOnSlidingLayersAndAllOnGlobalOnes) {
-  const ModelConfig c = small_config();
-  KvCache cache(c, DType::kF32, 1, 64, 3);
-  const KernelTable& kernels = pick_kernels();
-  for (int position = 0; position < 64; ++position) {
-    const std::vector<float> k(4, static_cast<float>(position));
-    for (int64_t layer = 0; layer < 2; ++layer) {
-      cache.store(kernels, layer, 0, position, k.data(), k.data());
+  for (const int64_t window : {1, 5, 124, 125, 126, 127, 128, 253, 254, 255, 400}) {
+    constexpr int64_t kContext = 1100, kBatch = 3;
+    ModelConfig c = small_config();
+    c.window = window;
+    KvCache cache(c, KvType::kF32, 1, kContext, kBatch);
+    EXPECT_EQ(cache.ring(0, 0, 0).count, (kContext + kTileKeys - 1) / kTileKeys);
+    EXPECT_LE(cache.ring(1, 0, 0).count, (window + kBatch) / kTileKeys + 2);
+    const KernelTable& kernels = pick_kernels();
+    std::vector<float> all;
+    for (int position = 0; position < kContext; ++position) {
+      all.push_back(static_cast<float>(position));
+      const std::vector<float> k(4, all.back());
+      for (int64_t layer = 0; layer < 2; ++layer) {
+        cache.store(kernels, layer, 0, position, k.data(), k.data());
+      }
+      const int64_t end = position + 1;
+      EXPECT_EQ(stored(cache, 0, 0, end), all);
+      // The window of the first token of a batch, when the last has been stored.
+      const int64_t begin = std::max<int64_t>(0, end - (window + kBatch - 1));
+      EXPECT_EQ(stored(cache, 1, begin, end),
+                std::vector<float>(all.begin() + static_cast<ptrdiff_t>(begin), all.end()));
     }
-    const int64_t end = position + 1;
-    std::vector<float> all(static_cast<size_t>(end));
-    std::iota(all.begin(), all.end(), 0.0f);
-    EXPECT_EQ(stored(cache, 0, 0, end), all);
-    // window + max_batch - 1 = 7 positions survive.
-    const int64_t begin = std::max<int64_t>(0, end - 7);
-    EXPECT_EQ(stored(cache, 1, begin, end),
-              std::vector<float>(all.begin() + static_cast<ptrdiff_t>(begin), all.end()));
   }
 }
 
@@ -166,8 +169,8 @@ struct RouterTest : testing::Test {
     for (int64_t e = 0; e < c.experts; ++e) identity[static_cast<size_t>(e * c.experts + e)] = 1;
     const Matrix router{DType::kF32, c.experts, c.experts,
                         reinterpret_cast<const std::byte*>(identity.data())};
-    KvCache cache(c, DType::kF32, 1, 8, 8);
-    State state(c, 8, 8, 1);
+    KvCache cache(c, KvType::kF32, 1, 8, 8);
+    State state(c, 8, 1);
     const std::vector<BatchItem> batch(z.size());
     const LmHeadOptions head;
     Step step{c, weights, pick_kernels(), pool, experts, cache, state, batch, head};
@@ -237,8 +240,8 @@ struct LmHeadTest : testing::Test {
     const ModelConfig c = small_config();
     ThreadPool pool(2);
     ResidentExperts experts{{}};
-    KvCache cache(c, DType::kF32, 1, 8, 8);
-    State state(c, 8, 8, 1);
+    KvCache cache(c, KvType::kF32, 1, 8, 8);
+    State state(c, 8, 1);
     const std::vector<BatchItem> batch(rows, {.logits = true});
     std::fill_n(state.x.data(), 8 * rows, 1.0f);
     Step step{c, weights, pick_kernels(), pool, experts, cache, state, batch, head};

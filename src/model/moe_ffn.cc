@@ -25,7 +25,6 @@ constexpr double kSparse = 0.3;
 // An expert of this layer that has work, its pairs and their inputs.
 struct Group {
   int32_t expert;
-  int64_t index;       // among the groups in the order of their pairs
   int64_t begin, end;  // pairs
   Activations in;      // (pairs, D)
 
@@ -87,11 +86,8 @@ Experts::Experts(Step& step, int64_t l)
       D(step.config.hidden),
       F(step.config.ffn) {
   for (size_t i = 0; i < plan.experts.size(); ++i) {
-    groups.push_back(
-        {plan.experts[i], static_cast<int64_t>(i), plan.begin[i], plan.begin[i + 1], {}});
+    groups.push_back({plan.experts[i], plan.begin[i], plan.begin[i + 1], {}});
   }
-  // Those that are still on their way come last.
-  std::ranges::stable_partition(groups, [&](const Group& g) { return s.experts.ready(l, g.expert); });
 }
 
 // Brings each expert's inputs together, in the form its weights want.
@@ -107,8 +103,8 @@ void Experts::prepare() {
           Group& g = groups[static_cast<size_t>(i)];
           g.in = {.tokens = g.pairs(), .cols = D};
           if (q8) {
-            g.in = s.state.pair_q8.pack(s.kernels, h_q8, plan.token.data() + g.begin, g.begin,
-                                        g.index, g.pairs(), D);
+            g.in = s.state.pair_q8.pack(s.kernels, h_q8, plan.token.data() + g.begin, g.begin, i,
+                                        g.pairs(), D);
           }
           if (!floats) continue;
           g.in.x = s.state.pair_in.data() + g.begin * D;
@@ -122,8 +118,7 @@ void Experts::prepare() {
 
 // Neurons [begin, end) of one expert for all its pairs: hidden = relu(Gate h) * (Up h).
 void Experts::gate_up(const Group& g, int64_t begin, int64_t end) {
-  linear_rows(s.kernels, await(g, ExpertPart::kGate), begin, end, g.in, hidden(g.begin) + begin,
-              F);
+  linear_rows(s.kernels, await(g, ExpertPart::kGate), begin, end, g.in, hidden(g.begin) + begin, F);
   int64_t active = 0;
   for (int64_t p = g.begin; p < g.end; ++p) {
     float* gate = hidden(p);
@@ -154,8 +149,7 @@ int64_t Experts::up_of_few(const Group& g, const Matrix& w, int64_t begin, int64
       const int64_t blocks = D / kBlock;
       in.rows = {h_q8.q + t * D, h_q8.d + t * blocks, h_q8.sum + t * blocks};
     }
-    linear_indexed(s.kernels, w, active.index.data(), active.count, in, up.data(),
-                   active.count);
+    linear_indexed(s.kernels, w, active.index.data(), active.count, in, up.data(), active.count);
     for (int64_t i = 0; i < active.count; ++i) {
       const int32_t j = active.index[static_cast<size_t>(i)];
       h[j] *= up[static_cast<size_t>(i)];
@@ -240,15 +234,17 @@ void Experts::count() {
   stats.expert_loads += groups.size();
   stats.neurons += neurons;
   stats.active_neurons += active;
-  stats.weight_bytes +=
-      groups.size() * gate.bytes() + up_rows * up.stride() +
-      (sparse_down ? up_rows * down.stride() : groups.size() * down.bytes());
+  stats.weight_bytes += groups.size() * gate.bytes() + up_rows * up.stride() +
+                        (sparse_down ? up_rows * down.stride() : groups.size() * down.bytes());
   stats.multiply_adds +=
       (neurons + active + (sparse_down ? active : neurons)) * static_cast<uint64_t>(D);
 }
 
 void Experts::run() {
   prepare();
+  // Those that are still on their way come last. Not before: prepare() counts on their order.
+  std::ranges::stable_partition(groups,
+                                [&](const Group& g) { return s.experts.ready(layer, g.expert); });
   const auto experts = static_cast<int64_t>(groups.size());
   const int64_t work = static_cast<int64_t>(plan.token.size()) * F * D;  // of each matrix
   FirstError error;

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "model/attention.h"
+
 namespace st {
 namespace {
 
@@ -11,7 +13,7 @@ AlignedBuffer<float> floats(int64_t count) {
 
 }  // namespace
 
-State::State(const ModelConfig& c, int64_t T, int64_t context, int threads)
+State::State(const ModelConfig& c, int64_t T, int threads)
     : x(floats(T * c.hidden)),
       h(floats(T * c.hidden)),
       q(floats(T * c.q_width())),
@@ -19,7 +21,7 @@ State::State(const ModelConfig& c, int64_t T, int64_t context, int threads)
       v(floats(T * c.kv_width())),
       a(floats(T * c.q_width())),
       o(floats(T * c.hidden)),
-      scores(floats(threads * (c.heads / c.kv_heads) * context)),
+      scratch(floats(threads * attention_scratch(kAttentionQueries, c.head_dim))),
       cos(floats(T * c.head_dim / 2)),
       sin(floats(T * c.head_dim / 2)),
       router(floats(T * c.experts)),
@@ -29,7 +31,8 @@ State::State(const ModelConfig& c, int64_t T, int64_t context, int threads)
       down(floats(T * c.experts_used * c.hidden)),
       q8(T, std::max(c.hidden, c.q_width())),
       pair_q8(T * c.experts_used, c.hidden, std::min(c.experts, T * c.experts_used)),
-      vocab_(c.vocab) {}
+      vocab_(c.vocab),
+      max_tokens_(T) {}
 
 uint64_t State::bytes_per_token(const ModelConfig& c) {
   const int64_t values = 3 * c.hidden + 2 * c.q_width() + 2 * c.kv_width() + c.head_dim +

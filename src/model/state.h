@@ -23,9 +23,15 @@ struct ExpertPlan {
   std::vector<int32_t> pair;     // (T, k) pair of each slot
 };
 
+// Tokens first .. first + tokens - 1 of the batch: neighbours in one sequence.
+struct TokenBlock {
+  int64_t first;
+  int64_t tokens;
+};
+
 // T: largest batch. Dimensions as in ModelConfig.
 struct State {
-  State(const ModelConfig& config, int64_t max_tokens, int64_t context, int threads);
+  State(const ModelConfig& config, int64_t max_tokens, int threads);
 
   AlignedBuffer<float> x;         // (T, D) residual stream
   AlignedBuffer<float> h;         // (T, D) normalised input of a block
@@ -33,12 +39,13 @@ struct State {
   AlignedBuffer<float> k, v;      // (T, K * d)
   AlignedBuffer<float> a;         // (T, H * d) attention output, heads side by side
   AlignedBuffer<float> o;         // (T, D) output of a projection
-  AlignedBuffer<float> scores;    // (threads, H / K, context)
+  AlignedBuffer<float> scratch;   // (threads, attention_scratch)
   AlignedBuffer<float> cos, sin;  // (T, d / 2) rotation of each token's position
   AlignedBuffer<float> router;    // (T, E)
   AlignedBuffer<float> pair_in;   // (T * k, D) inputs of the experts, where weights are floats
   AlignedBuffer<float> gate, up;  // (T * k, F)
   AlignedBuffer<float> down;      // (T * k, D)
+  std::vector<TokenBlock> blocks;
   ExpertPlan plan;
   Stats stats;
   LmHeadAgreement agreement;
@@ -47,6 +54,7 @@ struct State {
 
   // Bytes of the buffers for one token of the largest batch, about.
   static uint64_t bytes_per_token(const ModelConfig& config);
+  int64_t max_tokens() const { return max_tokens_; }
 
   // (rows, V); grows to the largest number of rows asked for.
   float* logits(int64_t rows);
@@ -55,6 +63,7 @@ struct State {
 
  private:
   int64_t vocab_;
+  int64_t max_tokens_;
   AlignedBuffer<float> logits_, head_scores_;
 };
 

@@ -16,6 +16,9 @@ struct Stats {
   uint64_t expert_uses = 0;     // (token, slot) pairs
   uint64_t expert_loads = 0;    // distinct experts, summed over layers and passes
   uint64_t pool_calls = 0;      // times the threads were called together
+  uint64_t found_experts = 0;   // of expert_loads, in memory already; all without a budget
+  uint64_t disk_bytes = 0;      // read from the file meanwhile
+  double wait_seconds = 0;      // for the file, summed over threads
   uint64_t head_rows = 0;       // rows of the output matrix computed, per token with logits
 };
 

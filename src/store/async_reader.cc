@@ -103,6 +103,11 @@ uint64_t AsyncReader::room(FileId file, uint64_t bytes) const {
   return round_up(bytes + unit - 1, unit);
 }
 
+void AsyncReader::register_memory(std::span<std::byte> memory) {
+  const std::lock_guard lock(mutex_);
+  backend_->register_memory(memory);
+}
+
 Ticket AsyncReader::submit(const ReadRequest& wanted) {
   const std::lock_guard lock(mutex_);
   const uint32_t index = new_request();
@@ -197,6 +202,11 @@ bool AsyncReader::drained(Ticket ticket) {
   return !find(ticket);
 }
 
+void AsyncReader::keep(MemoryRegion memory) {
+  const std::lock_guard lock(mutex_);
+  kept_.push_back(std::move(memory));
+}
+
 ReadStats AsyncReader::stats() const {
   const std::lock_guard lock(mutex_);
   return stats_;
@@ -252,10 +262,12 @@ void AsyncReader::fail_request(uint32_t index, ErrorCode code, std::string_view 
   }
   request.next = request.end();
   ended_ = true;
-  const auto gone = [&](uint32_t piece) { return pieces_[piece].request == index; };
-  const auto first = std::stable_partition(again_.begin(), again_.end(), std::not_fn(gone));
-  const std::vector<uint32_t> dropped(first, again_.end());
-  again_.erase(first, again_.end());
+  std::vector<uint32_t> dropped;
+  std::erase_if(again_, [&](uint32_t piece) {
+    if (pieces_[piece].request != index) return false;
+    dropped.push_back(piece);
+    return true;
+  });
   for (const uint32_t piece : dropped) drop_piece(piece);
 }
 

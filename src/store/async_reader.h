@@ -11,7 +11,9 @@
 // Where the bytes are. A request may begin and end anywhere; the device reads whole blocks. So a
 // buffer begins at a multiple of alignment(file), has room(file, bytes) bytes, and what was asked
 // for lies in it from `offset % alignment(file)` on, without having been copied. The rest of the
-// buffer gets what is around it in the file, or is left alone.
+// buffer gets what is around it in the file, or is left alone. Take buffers from memory with huge
+// pages (MemoryRegion::prefer_huge_pages): a device gets one address for each page, and with small
+// ones a disk that could do 2.4 GB/s was measured at 0.9.
 //
 // Order. Requests are served in the order of submission, cut into pieces of `piece_bytes` of which
 // up to `depth` are with the device at once, so one large request is as fast as many small ones.
@@ -48,6 +50,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "base/memory.h"
 #include "store/read_backend.h"
 #include "store/read_file.h"
 
@@ -119,8 +122,14 @@ class AsyncReader {
   uint32_t alignment(FileId file) const { return at(file).alignment(); }
   // Bytes a buffer needs for any range of this many bytes.
   uint64_t room(FileId file, uint64_t bytes) const;
+  const std::string& path(FileId file) const { return at(file).path(); }
   // Whether the file is still what was opened; no reading.
   FileChange change(FileId file) const { return at(file).change(); }
+
+  // A hint that many reads will go to this memory, which must outlive the reader: the kernel need
+  // not look up its pages each time. It makes all of it resident at once and keeps it so, which is
+  // wrong for memory that should grow or shrink; and it gains little where pages are huge.
+  void register_memory(std::span<std::byte> memory);
 
   Ticket submit(const ReadRequest& request);
   // Whether await() would return without sleeping.
@@ -133,6 +142,9 @@ class AsyncReader {
   void cancel_all();
   // After await(): whether the buffer may be used again.
   bool drained(Ticket ticket);
+
+  // Memory that reads may still go to when its owner goes: freed when the device is done with it.
+  void keep(MemoryRegion memory);
 
   std::string_view backend() const { return backend_->name(); }
   ReadStats stats() const;
@@ -178,6 +190,7 @@ class AsyncReader {
   std::vector<ReadPiece> batch_;  // scratch of start_more()
   uint64_t in_flight_ = 0;        // pieces with the device
   bool ended_ = false;            // a request ended since settle() was last through
+  std::vector<MemoryRegion> kept_;
   ReadStats stats_;
 };
 

@@ -108,9 +108,14 @@ int32_t CachePolicy::evict(CacheUnit unit) {
   return std::exchange(u.slot, kNoSlot);
 }
 
+void CachePolicy::free_slot(int32_t slot) {
+  free_.push_back(slot);
+  std::ranges::push_heap(free_, std::greater());
+}
+
 Admission CachePolicy::admit(int64_t layer, int64_t expert) {
   Admission result;
-  if (used_ < slots_) {
+  if (used_ < slots_ && !free_.empty()) {
     result.slot = take_free_slot();
   } else {
     if (slots_ == 0) return result;
@@ -127,8 +132,18 @@ Admission CachePolicy::admit(int64_t layer, int64_t expert) {
 }
 
 void CachePolicy::drop(int64_t layer, int64_t expert) {
-  free_.push_back(evict({static_cast<int32_t>(layer), static_cast<int32_t>(expert)}));
-  std::ranges::push_heap(free_, std::greater());
+  free_slot(evict({static_cast<int32_t>(layer), static_cast<int32_t>(expert)}));
+}
+
+void CachePolicy::hold(int32_t slot) {
+  free_.erase(std::ranges::find(free_, slot));
+  std::ranges::make_heap(free_, std::greater());
+  ++used_;
+}
+
+void CachePolicy::give_back(int32_t slot) {
+  free_slot(slot);
+  --used_;
 }
 
 std::vector<Admission> CachePolicy::resize(int64_t slots) {

@@ -76,6 +76,11 @@ class CachePolicy {
   // The unit is gone, e.g. because it could not be read; its slot is free. REQUIRES: it is there.
   void drop(int64_t layer, int64_t expert);
 
+  // A free slot that must stay empty, e.g. because a device still writes to it. It takes room like
+  // a used one until it is given back.
+  void hold(int32_t slot);
+  void give_back(int32_t slot);
+
   // Counted; a pinned unit is not evicted. It need not be there.
   void pin(int64_t layer, int64_t expert);
   void unpin(int64_t layer, int64_t expert);
@@ -88,7 +93,7 @@ class CachePolicy {
   int64_t excess() const { return used_ > slots_ ? used_ - slots_ : 0; }
 
   int64_t slots() const { return slots_; }
-  int64_t used() const { return used_; }
+  int64_t used() const { return used_; }  // slots with a unit, and held ones
 
   // For a hot set beside the model: rates() of one run, given to warm() at the beginning of the
   // next, (layers, experts); hottest() is what to load then, best first.
@@ -122,6 +127,7 @@ class CachePolicy {
   CacheUnit victim(int64_t layer);
   int32_t evict(CacheUnit unit);
   int32_t take_free_slot();
+  void free_slot(int32_t slot);
 
   CacheOptions options_;
   int64_t slots_;

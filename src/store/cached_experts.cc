@@ -6,7 +6,7 @@
 #include <map>
 #include <span>
 #include <string_view>
-#include <thread>
+#include <utility>
 
 #include "base/error.h"
 
@@ -50,7 +50,12 @@ CachedExperts::CachedExperts(std::vector<ExpertLayer> layers, int64_t used, Asyn
     if (file == nullptr) fail(ErrorCode::kUnsupported, "a memory budget needs a model in a file");
     const auto known = opened.find(file);
     if (known != opened.end()) return known->second;
-    return opened.emplace(file, reader_.open(file->path())).first->second;
+    const FileId id = opened_.emplace_back(reader_.open(file->path()));
+    if (file->replaced() || reader_.change(id) != FileChange::kNone) {
+      fail(ErrorCode::kIo, "{}: the file was replaced while it was loaded",
+           printable(file->path()));
+    }
+    return opened.emplace(file, id).first->second;
   };
   uint64_t rooms[kExpertParts] = {};
   for (const ExpertLayer& layer : this->layers()) {
@@ -72,7 +77,10 @@ CachedExperts::CachedExperts(std::vector<ExpertLayer> layers, int64_t used, Asyn
   memory_.prefer_huge_pages();
 }
 
-CachedExperts::~CachedExperts() { reader_.cancel_all(); }
+CachedExperts::~CachedExperts() {
+  reader_.cancel_all();
+  reader_.keep(std::move(memory_));  // the device may still be writing
+}
 
 std::byte* CachedExperts::room_of(int32_t slot, ExpertPart part) const {
   return memory_.data() + static_cast<uint64_t>(slot) * slot_bytes_ + part_at_[number(part)];
@@ -85,6 +93,7 @@ void CachedExperts::read(CacheUnit unit, int32_t slot, ExpertPart part) {
   Part& p = slots_[static_cast<size_t>(slot)].parts[number(part)];
   p.state = PartState::kReading;
   p.shift = offset % reader_.alignment(file);
+  p.asked_at = prefetches_;
   p.ticket = reader_.submit({file, offset, stack.file_bytes, room_of(slot, part)});
 }
 
@@ -94,7 +103,8 @@ void CachedExperts::prefetch(int64_t l, const ExpertDemand& demand) {
     counts.push_back(static_cast<int32_t>(demand.begin[i + 1] - demand.begin[i]));
   }
   policy_.ask(l, demand.experts, counts, demand.tokens);
-  asked_.clear();
+  ++prefetches_;
+  give_back();
   std::vector<std::pair<CacheUnit, int32_t>> missing;
   for (const int32_t e : demand.experts) {
     const CacheUnit unit{static_cast<int32_t>(l), e};
@@ -104,18 +114,14 @@ void CachedExperts::prefetch(int64_t l, const ExpertDemand& demand) {
       ++stats_.found;
       continue;
     }
-    const int32_t slot = policy_.admit(l, e).slot;
-    if (slot == kNoSlot) {
-      fail(ErrorCode::kOutOfMemory, "no room for {} experts at once", demand.experts.size());
-    }
-    settle(slot);
-    missing.emplace_back(unit, slot);
+    missing.emplace_back(unit, take_slot(unit));
   }
   for (const auto& [unit, slot] : missing) {
     read(unit, slot, ExpertPart::kGate);
     read(unit, slot, ExpertPart::kUp);
   }
   for (const auto& [unit, slot] : missing) read(unit, slot, ExpertPart::kDown);
+  if (cancelled_) reader_.cancel_all();
 }
 
 bool CachedExperts::ready(int64_t l, int32_t expert) {
@@ -135,58 +141,146 @@ Matrix CachedExperts::await(int64_t l, int32_t expert, ExpertPart part) {
   Part& p = slot.parts[number(part)];
   const MatrixStack& stack = layer(l)[part];
   std::byte* room = room_of(at, part);
-  const auto what = [&] { return fmt::format("expert {}/{} {}", l, expert, kNames[number(part)]); };
   if (p.state == PartState::kReading) {
-    const ReadResult result = reader_.await(p.ticket);
-    p.state = PartState::kFailed;
-    if (!result.ok()) throw result.error->within(what());
-    if (!intact(stack, expert, result.bytes)) {
-      fail(ErrorCode::kInvalidData, "{}: damaged: its checksum differs", what());
+    ReadResult result = reader_.await(p.ticket);
+    if (!result.ok() && !result.buffer_busy && p.asked_at != prefetches_ && !cancelled_) {
+      // An old story, from before this pass: the device may be well by now.
+      read({static_cast<int32_t>(l), expert}, at, part);
+      result = reader_.await(p.ticket);
     }
-    if (must_arrange(stack)) arrange_in_place(stack, result.bytes, room);
-    p.state = PartState::kHere;
-  } else if (p.state != PartState::kHere) {
-    fail(ErrorCode::kIo, "{}: could not be read", what());
+    if (result.ok()) result.error = damage(stack, expert, result.bytes);
+    if (result.ok()) {
+      if (must_arrange(stack)) arrange_in_place(stack, result.bytes, room);
+      p.state = PartState::kHere;
+    } else {
+      p.error =
+          result.error->within(fmt::format("expert {}/{} {}", l, expert, kNames[number(part)]));
+      p.state = PartState::kFailed;
+    }
   }
+  if (p.error) throw Error(*p.error);
   Matrix m = stack.first;
   m.data = must_arrange(stack) ? room : room + p.shift;
   return m;
 }
 
-// What failed is forgotten, so that the next pass tries again.
+// What failed, or was not even begun, is forgotten, so that the next pass tries again.
 void CachedExperts::release(int64_t l) {
   for (const CacheUnit& unit : asked_) {
     const int32_t at = policy_.find(unit.layer, unit.expert);
     if (at == kNoSlot) continue;
     const Slot& slot = slots_[static_cast<size_t>(at)];
-    const bool bad = std::ranges::any_of(
-        slot.parts, [](const Part& p) { return p.state == PartState::kFailed; });
-    if (bad) policy_.drop(unit.layer, unit.expert);
+    const bool good = std::ranges::all_of(slot.parts, [](const Part& p) {
+      return p.state == PartState::kReading || p.state == PartState::kHere;
+    });
+    if (good) continue;
+    policy_.drop(unit.layer, unit.expert);
+    empty(at);
   }
   asked_.clear();
   policy_.release(l);
 }
 
-// Nothing will write to the slot any more.
-void CachedExperts::settle(int32_t at) {
-  for (Part& p : slots_[static_cast<size_t>(at)].parts) {
-    if (p.state == PartState::kReading) {
-      reader_.cancel(p.ticket);
-      static_cast<void>(reader_.await(p.ticket));
-    }
-    while (!reader_.drained(p.ticket)) std::this_thread::sleep_for(std::chrono::milliseconds(1));
-    p = Part{};
+void CachedExperts::cancel() {
+  cancelled_ = true;
+  reader_.cancel_all();
+}
+
+void CachedExperts::check_files() {
+  for (const FileId file : opened_) {
+    if (reader_.change(file) != FileChange::kModified) continue;
+    const int64_t room = this->room();
+    resize(0);
+    resize(room);
+    fail(ErrorCode::kIo, "{}: the file was changed while in use", printable(reader_.path(file)));
   }
 }
 
-void CachedExperts::discard(int32_t at) {
-  settle(at);
-  memory_.discard(static_cast<uint64_t>(at) * slot_bytes_, slot_bytes_);
+// ---- Slots that change hands ----
+
+// A slot for the unit that nobody writes to.
+int32_t CachedExperts::take_slot(CacheUnit unit) {
+  for (;;) {
+    const int32_t slot = policy_.admit(unit.layer, unit.expert).slot;
+    if (slot != kNoSlot) {
+      if (vacate(slot)) return slot;
+      policy_.drop(unit.layer, unit.expert);
+      hold(slot);
+      continue;
+    }
+    if (held_.empty()) {
+      fail(ErrorCode::kOutOfMemory, "expert {}/{}: no room beside the others that are needed",
+           unit.layer, unit.expert);
+    }
+    wait_for_device();
+    if (give_back()) continue;
+    fail(ErrorCode::kIo, "expert {}/{}: no room, the device does not finish {} earlier reads",
+         unit.layer, unit.expert, held_.size());
+  }
+}
+
+// Gives up what is being read into the slot. True if nothing will be written there any more; does
+// not wait for that.
+bool CachedExperts::vacate(int32_t at) {
+  bool vacant = true;
+  for (Part& p : slots_[static_cast<size_t>(at)].parts) {
+    if (p.state == PartState::kReading) {
+      reader_.cancel(p.ticket);
+      if (reader_.ready(p.ticket)) {
+        static_cast<void>(reader_.await(p.ticket));
+        p.state = PartState::kFailed;
+      }
+    }
+    if (p.state == PartState::kReading || !reader_.drained(p.ticket)) {
+      vacant = false;
+    } else {
+      p = Part{};
+    }
+  }
+  return vacant;
+}
+
+// The slot is free: it takes no memory, now or when the device is done with it.
+void CachedExperts::empty(int32_t slot) {
+  if (vacate(slot)) {
+    memory_.discard(static_cast<uint64_t>(slot) * slot_bytes_, slot_bytes_);
+  } else {
+    hold(slot);
+  }
+}
+
+void CachedExperts::hold(int32_t slot) {
+  policy_.hold(slot);
+  held_.push_back(slot);
+}
+
+// Of the slots held, those that can be used again; true if there were any.
+bool CachedExperts::give_back() {
+  const auto given = std::erase_if(held_, [&](int32_t slot) {
+    if (!vacate(slot)) return false;
+    memory_.discard(static_cast<uint64_t>(slot) * slot_bytes_, slot_bytes_);
+    policy_.give_back(slot);
+    return true;
+  });
+  return given > 0;
+}
+
+// Until what was given up has come to an end, at most about a second after that.
+void CachedExperts::wait_for_device() {
+  for (const int32_t slot : held_) {
+    for (Part& p : slots_[static_cast<size_t>(slot)].parts) {
+      if (p.state != PartState::kReading) continue;
+      static_cast<void>(reader_.await(p.ticket));
+      p.state = PartState::kFailed;
+    }
+  }
 }
 
 void CachedExperts::resize(int64_t experts) {
   const int64_t room = std::clamp<int64_t>(experts, 0, most());
-  for (const Admission& gone : policy_.resize(room)) discard(gone.slot);
+  for (const Admission& gone : policy_.resize(room)) empty(gone.slot);
+  wait_for_device();
+  give_back();
 }
 
 void CachedExperts::warm(std::span<const float> rates) {

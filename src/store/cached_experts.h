@@ -2,14 +2,20 @@
 // time as a budget allows. Which of them stay is CachePolicy's business, reading is AsyncReader's;
 // this brings the two together.
 //
-// Memory is cut into slots, one for an expert with its three matrices. prefetch() gives each missing
-// expert a slot and submits its reads, gates first; the device reads while attention computes. The
-// thread that first awaits a matrix brings it into the layout of the kernels, in place. So results
-// have the same bits as with ResidentExperts, whatever the budget.
+// Memory is cut into slots, one for an expert with its three matrices. prefetch() gives each
+// missing expert a slot and submits its reads, gates first; the device reads while attention
+// computes. The thread that first awaits a matrix brings it into the layout of the kernels, in
+// place. So results have the same bits as with ResidentExperts, whatever the budget.
+//
+// What could not be read is forgotten, and read again when it is next asked for. A slot that the
+// device may still write to, because a read was given up, is held back until it cannot: nothing
+// ever waits for a device longer than a read may take, or about a second once it was given up.
 #pragma once
 
+#include <atomic>
 #include <deque>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -31,7 +37,7 @@ class CachedExperts final : public ExpertStore {
  public:
   // The stacks of `layers` must be in files (MatrixStack::source), `used` experts are chosen by a
   // token, `reader` outlives the store. Begins with no room: see resize(). Throws
-  // Error(kUnsupported) for what has no file.
+  // Error(kUnsupported) for what has no file, Error(kIo) if another file has its name now.
   CachedExperts(std::vector<ExpertLayer> layers, int64_t used, AsyncReader& reader);
   ~CachedExperts() override;
 
@@ -55,6 +61,15 @@ class CachedExperts final : public ExpertStore {
   Matrix await(int64_t layer, int32_t expert, ExpertPart part) override;
   void release(int64_t layer) override;
 
+  // From any thread: whatever is being read is given up, and what needs it, now or later, fails
+  // with kCancelled, until resume().
+  void cancel();
+  void resume() { cancelled_ = false; }
+
+  // Throws Error(kIo) if a file was written to since it was opened: then nothing read is sure, and
+  // all is forgotten. Not between prefetch() and release().
+  void check_files();
+
   CachedExpertsStats stats() const;
 
  private:
@@ -62,7 +77,9 @@ class CachedExperts final : public ExpertStore {
   struct Part {
     PartState state = PartState::kAbsent;
     Ticket ticket;
-    uint64_t shift = 0;  // where its bytes begin in the part's room
+    uint64_t shift = 0;          // where its bytes begin in the part's room
+    uint64_t asked_at = 0;       // prefetch() that had it read
+    std::optional<Error> error;  // why it failed, for all who ask
   };
   struct Slot {
     std::mutex mutex;
@@ -71,18 +88,26 @@ class CachedExperts final : public ExpertStore {
 
   std::byte* room_of(int32_t slot, ExpertPart part) const;
   void read(CacheUnit unit, int32_t slot, ExpertPart part);
-  void settle(int32_t slot);
-  void discard(int32_t slot);
+  int32_t take_slot(CacheUnit unit);
+  bool vacate(int32_t slot);
+  void empty(int32_t slot);
+  void hold(int32_t slot);
+  bool give_back();
+  void wait_for_device();
 
   const int64_t used_;
   AsyncReader& reader_;
+  std::vector<FileId> opened_;
   std::vector<std::vector<FileId>> files_;  // (layers, parts)
   uint64_t part_at_[kExpertParts] = {};     // of a slot
   uint64_t slot_bytes_ = 0;
   std::deque<Slot> slots_;  // (layers * experts)
   CachePolicy policy_;
-  MemoryRegion memory_;  // addresses for all slots; those in use take memory
+  MemoryRegion memory_;           // addresses for all slots; those in use take memory
   std::vector<CacheUnit> asked_;  // of the current layer
+  std::vector<int32_t> held_;     // slots without a unit that may still be written to
+  uint64_t prefetches_ = 0;
+  std::atomic<bool> cancelled_ = false;
   CachedExpertsStats stats_;
 };
 

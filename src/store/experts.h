@@ -53,7 +53,8 @@ class ExpertStore {
   const ExpertLayer& layer(int64_t l) const { return layers_[static_cast<size_t>(l)]; }
 
   // `layer` is going to need these experts. Returns at once. Throws Error(kOutOfMemory) where there
-  // is no room for so many.
+  // is no room for so many, Error(kIo) where the device that should read them does not answer;
+  // release(layer) must follow all the same.
   virtual void prefetch(int64_t layer, const ExpertDemand& demand) = 0;
 
   // Whether await() of any part of a prefetched expert would return at once.

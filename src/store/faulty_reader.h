@@ -22,6 +22,12 @@
 
 namespace st::testkit {
 
+// False in many sandboxes, and in builds without liburing.
+inline bool has_uring() {
+  std::string reason;
+  return make_uring_backend(1, reason) != nullptr;
+}
+
 enum class Fault {
   kNone,
   kError,        // EIO, the buffer full of rubbish
@@ -63,6 +69,7 @@ class FaultyBackend final : public ReadBackend {
 
   std::string_view name() const override { return "faulty"; }
   void register_file(int fd) override { inner_->register_file(fd); }
+  void register_memory(std::span<std::byte> m) override { inner_->register_memory(m); }
   void wake() override { inner_->wake(); }
 
   // Pieces that were to get no answer get one now: rubbish, and EIO.

@@ -21,7 +21,8 @@ DiskSpeed probe_disk(const std::string& path, const DiskProbe& probe) {
   }
   const uint64_t room = reader.room(file, probe.piece_bytes);
   const auto slots = static_cast<size_t>(probe.depth);
-  const MemoryRegion memory(room * slots);
+  MemoryRegion memory(room * slots);
+  memory.prefer_huge_pages();
   std::fill_n(memory.data(), memory.size(), std::byte{0});  // its pages exist from here on
 
   std::mt19937_64 random(1);

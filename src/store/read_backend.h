@@ -52,8 +52,9 @@ class ReadBackend {
   // No more pieces will come: gives up those in flight as far as possible. They are still reported.
   virtual void shutdown() = 0;
 
-  // A hint: reads from this file / into this memory will be many.
+  // Hints: many reads will be from this file, into this memory. Both outlive the backend's reads.
   virtual void register_file(int) {}
+  virtual void register_memory(std::span<std::byte>) {}
 };
 
 // Threads that call pread(): works everywhere, and is what other backends are compared with.

@@ -26,7 +26,9 @@ using Clock = std::chrono::steady_clock;
 
 constexpr uint64_t kWake = UINT64_MAX;  // user data of what only interrupts a wait()
 constexpr unsigned kFileSlots = 64;     // more files are read unregistered
-constexpr unsigned kKernelThreads = 8;  // for reads through the page cache
+constexpr unsigned kMemorySlots = 64;
+constexpr size_t kMemoryPart = size_t{1} << 30;  // the kernel takes no more at a time
+constexpr unsigned kKernelThreads = 8;           // for reads through the page cache
 constexpr std::chrono::milliseconds kPause{1};
 constexpr int kAttempts = 100;
 
@@ -58,13 +60,35 @@ class UringBackend final : public ReadBackend {
     if (::io_uring_register_files_update(&ring_, slot, &fd, 1) == 1) slots_.push_back(fd);
   }
 
+  void register_memory(std::span<std::byte> memory) override {
+    if (memory_.empty() && ::io_uring_register_buffers_sparse(&ring_, kMemorySlots) != 0) return;
+    while (!memory.empty() && memory_.size() < kMemorySlots) {
+      const std::span<std::byte> part = memory.first(std::min(memory.size(), kMemoryPart));
+      memory = memory.subspan(part.size());
+      const iovec range{part.data(), part.size()};
+      const auto slot = static_cast<unsigned>(memory_.size());
+      // Refused for lack of memory that may be locked, for instance.
+      if (::io_uring_register_buffers_update_tag(&ring_, slot, &range, nullptr, 1) != 1) return;
+      memory_.push_back(part);
+    }
+  }
+
   void start(std::span<const ReadPiece> pieces) override {
     for (const ReadPiece& piece : pieces) {
       io_uring_sqe* entry = ::io_uring_get_sqe(&ring_);
       const auto slot = std::find(slots_.begin(), slots_.end(), piece.fd);
       const bool registered = slot != slots_.end();
       const int file = registered ? static_cast<int>(slot - slots_.begin()) : piece.fd;
-      ::io_uring_prep_read(entry, file, piece.data, piece.bytes, piece.offset);
+      const auto part = std::find_if(memory_.begin(), memory_.end(), [&](const auto& memory) {
+        return piece.data >= memory.data() &&
+               piece.data + piece.bytes <= memory.data() + memory.size();
+      });
+      if (part == memory_.end()) {
+        ::io_uring_prep_read(entry, file, piece.data, piece.bytes, piece.offset);
+      } else {
+        ::io_uring_prep_read_fixed(entry, file, piece.data, piece.bytes, piece.offset,
+                                   static_cast<int>(part - memory_.begin()));
+      }
       // What goes through the page cache may be copied on the spot, by the thread that submits:
       // let a thread of the kernel do that.
       entry->flags = static_cast<uint8_t>((registered ? IOSQE_FIXED_FILE : 0) |
@@ -136,8 +160,9 @@ class UringBackend final : public ReadBackend {
   bool open_ = false;
   int error_ = 0;
   bool has_slots_ = false;
-  std::vector<int> slots_;          // registered descriptors, by slot
-  std::atomic<bool> woken_{false};  // a wake is on its way
+  std::vector<int> slots_;                     // registered descriptors, by slot
+  std::vector<std::span<std::byte> > memory_;  // registered, by slot
+  std::atomic<bool> woken_{false};             // a wake is on its way
 };
 
 }  // namespace

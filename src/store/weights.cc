@@ -5,13 +5,12 @@
 #include <algorithm>
 #include <atomic>
 #include <cstring>
-#include <mutex>
-#include <optional>
 #include <utility>
 
 #include "base/aligned.h"
 #include "base/checksum.h"
 #include "base/error.h"
+#include "base/first_error.h"
 #include "quant/quantize.h"
 #include "tensor/layout.h"
 
@@ -38,8 +37,10 @@ bool same_shape(const GgufTensor& tensor, const std::vector<uint64_t>& want) {
 
 }  // namespace
 
-bool intact(const MatrixStack& stack, int64_t i, std::span<const std::byte> bytes) {
-  return stack.checksums.empty() || checksum(bytes) == stack.checksums[static_cast<size_t>(i)];
+std::optional<Error> damage(const MatrixStack& stack, int64_t i, std::span<const std::byte> bytes) {
+  const auto& sums = stack.checksums;
+  if (sums.empty() || checksum(bytes) == sums[static_cast<size_t>(i)]) return std::nullopt;
+  return Error(ErrorCode::kInvalidData, "damaged: its checksum differs");
 }
 
 void arrange(const MatrixStack& stack, const std::byte* bytes, std::byte* out) {
@@ -211,9 +212,9 @@ void WeightStore::read(const Piece& piece, std::vector<std::byte>& scratch) cons
   if (s.arranged || !is_split(type)) {
     const std::span<std::byte> bytes(out + piece.begin, piece.bytes);
     s.source->read_at(at, bytes);
-    if (s.arranged && !intact(s, piece.matrix, bytes)) {
-      fail(ErrorCode::kInvalidData, "expert {}: damaged: its checksum differs", m);
-    }
+    if (!s.arranged) return;
+    const auto error = damage(s, piece.matrix, bytes);
+    if (error) throw error->within(fmt::format("expert {}", m));
     return;
   }
   scratch.resize(std::max<size_t>(scratch.size(), piece.bytes));
@@ -229,27 +230,19 @@ void WeightStore::read_all(ThreadPool& pool, const Progress& progress) {
   const uint64_t all = bytes_ - streamed_bytes();
   std::atomic<size_t> next{0};
   std::atomic<uint64_t> done{0};
-  std::mutex mutex;
-  std::optional<Error> error;  // the first one; the others stop at their next chunk
-  const auto stop_with = [&](const Error& e) {
-    const std::lock_guard lock(mutex);
-    if (!error) error = e;
-    next = pieces.size();
-  };
+  FirstError error;  // the others stop at their next piece
   pool.run([&](int thread, int) {
     std::vector<std::byte> scratch;
     for (size_t i = next++; i < pieces.size(); i = next++) {
       const Piece& piece = pieces[i];
-      try {
-        read(piece, scratch);
+      error.guard([&] {
+        with_context(piece.place->name, [&] { read(piece, scratch); });
         done += piece.bytes;
         if (thread == 0 && progress) progress("load", done, all);
-      } catch (const Error& e) {
-        return stop_with(e.within(piece.place->name));
-      }
+      });
     }
   });
-  if (error) throw Error(*error);
+  error.rethrow();
   if (progress) progress("load", all, all);
 }
 

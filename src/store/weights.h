@@ -9,11 +9,13 @@
 
 #include <deque>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "base/error.h"
 #include "base/memory.h"
 #include "base/progress.h"
 #include "base/thread_pool.h"
@@ -45,8 +47,8 @@ struct MatrixStack {
   }
 };
 
-// Matrix i as it was read, `bytes` (file_bytes): whether its checksum agrees, if it has one.
-bool intact(const MatrixStack& stack, int64_t i, std::span<const std::byte> bytes);
+// What is wrong with matrix i as it was read, `bytes` (file_bytes): its checksum, if it has one.
+std::optional<Error> damage(const MatrixStack& stack, int64_t i, std::span<const std::byte> bytes);
 // From there to the layout of memory. out: (step). REQUIRES: !arranged.
 void arrange(const MatrixStack& stack, const std::byte* bytes, std::byte* out);
 

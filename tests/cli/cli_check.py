@@ -8,6 +8,7 @@ import json
 import os
 import pathlib
 import pickle
+import re
 import resource
 import shutil
 import signal
@@ -221,7 +222,55 @@ def verify(st, gguf, models):
     check(len(lines) == 34 and len({line.split()[-1] for line in lines[1:-1]}) == 1, "one line per combination, one hash")
     text = st("verify", "-m", gguf, "-f", models / "valid.txt", "-p", 60, "-t", "1,2", "-ub", "7,64", "--cpu", "scalar")
     check(text.returncode == 0 and "scalar kernels: 10 combinations" in text.stdout, f"verify -f: {text.stdout[-300:]}")
-    check(text.stdout.split()[7] != result.stdout.split()[7], "another text, other logits")
+    check(text.stdout.split()[9] != result.stdout.split()[9], "another text, other logits")
+    tight = st("verify", "-m", gguf, "-p", 40, "-t", "2", "-ub", "7", "--memory", "64MiB,1GiB")
+    check(tight.returncode == 0 and "9 combinations" in tight.stdout, f"verify --memory: {tight.stdout[-300:]}")
+    # The case without a budget has been told by then.
+    little = st("verify", "-m", gguf, "-t", "1", "-ub", "1", "--memory", "1MiB")
+    check(little.returncode == 2 and "is the smallest that works" in little.stderr,
+          f"verify in too little memory: {little.stderr!r}")
+
+
+def memory_faults(st, gguf, folder):
+    """A model file that is cut or overwritten while experts are read from it."""
+    refusal = st("run", "-m", gguf, "-c", 2048, "-p", PROMPT, "--memory", "1MiB").stderr
+    match = re.search(r": (\d+) MiB is the smallest", refusal)
+    check(match, f"smallest budget: {refusal}")
+    memory = f"{int(match.group(1)) + 2}MiB"
+    copy = folder / "victim.gguf"
+    arguments = ["run", "-m", copy, "-c", 2048, "-p", PROMPT, "--memory", memory, "--temp", 0, "--ignore-eos", "-n", 1500]
+
+    def damage(how):
+        shutil.copyfile(gguf, copy)
+        process = subprocess.Popen([st.binary, *map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        begin = process.stdout.read(40)
+        how()
+        rest, stderr = process.communicate(timeout=60)
+        return process.returncode, begin + rest, stderr.decode()
+
+    def cut():
+        os.truncate(copy, gguf.stat().st_size // 2)
+
+    def overwrite():
+        with copy.open("r+b") as file:
+            file.seek(gguf.stat().st_size // 4)
+            file.write(b"x" * (gguf.stat().st_size // 2))
+
+    def replace():
+        other = folder / "other.gguf"
+        other.write_bytes(b"nothing")
+        other.rename(copy)
+
+    code, want, stderr = damage(lambda: None)
+    check(code == 0 and len(want) > 1500, f"generating: {stderr}")
+    code, text, stderr = damage(replace)
+    check(code == 0 and text == want, f"replaced while generating: {stderr}")
+    for what in cut, overwrite:
+        code, text, stderr = damage(what)
+        errors = [line for line in stderr.splitlines() if not line.startswith("note: ")]
+        check(code == 1 and len(errors) == 1 and errors[0].startswith("error: ") and copy.name in errors[0],
+              f"{what.__name__} while generating: exit {code}, {stderr!r}")
+        check(len(text) < len(want) and want.startswith(text.rstrip(b"\n")), f"{what.__name__}: another text")
 
 
 def read_trace(file):
@@ -519,6 +568,7 @@ def main():
         other_tools(st, gguf, args.models, folder)
         bench(st, gguf)
         verify(st, gguf, args.models)
+        memory_faults(st, gguf, folder)
         cache_sim(st, gguf, args.models, folder)
         bundles(st, gguf, args.models, folder)
         interruptions(st, gguf)

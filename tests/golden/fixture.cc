@@ -2,43 +2,30 @@
 
 #include <algorithm>
 #include <cmath>
-#include <filesystem>
 #include <fstream>
 #include <map>
 
+#include "base/testing.h"
 #include "convert/convert.h"
 
 namespace st::golden {
-namespace {
-
-// Removed when the program ends.
-class Workspace {
- public:
-  Workspace() {
-    std::string pattern = (std::filesystem::temp_directory_path() / "st-golden-XXXXXX").string();
-    path = ::mkdtemp(pattern.data());
-  }
-  ~Workspace() { std::filesystem::remove_all(path); }
-  std::string path;
-};
-
-}  // namespace
-
 std::string shipped(const std::string& path) {
   return std::string(ST_SOURCE_DIR) + "/models/tiny-smallthinker/" + path;
 }
 
-nlohmann::json read_golden(const std::string& path) {
-  std::ifstream file(shipped(path));
-  return nlohmann::json::parse(file);
+const nlohmann::json& read_golden(const std::string& path) {
+  static std::map<std::string, nlohmann::json> files;
+  const auto [file, first] = files.try_emplace(path);
+  if (first) file->second = nlohmann::json::parse(std::ifstream(shipped(path)));
+  return file->second;
 }
 
 std::string converted(const std::string& folder, DType type, bool transpose_down) {
-  static const Workspace workspace;
+  static const TemporaryFolder workspace;  // removed when the program ends
   static std::map<std::string, std::string> made;
   std::string key = folder + std::string(dtype_name(type)) + (transpose_down ? "-t" : "");
   std::ranges::replace(key, '/', '-');
-  auto [entry, is_new] = made.try_emplace(key, workspace.path + "/" + key + ".gguf");
+  auto [entry, is_new] = made.try_emplace(key, workspace / (key + ".gguf"));
   if (is_new) {
     convert_hf({.folder = shipped(folder),
                 .outfile = entry->second,

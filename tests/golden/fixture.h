@@ -17,8 +17,9 @@ inline const std::vector<std::string> kVariants = {
 // A GGUF of that folder in `type`, made on first use.
 std::string converted(const std::string& folder, DType type, bool transpose_down);
 
-nlohmann::json read_golden(const std::string& path);  // relative to models/tiny-smallthinker
-std::string shipped(const std::string& path);         // the same as an absolute path
+// Relative to models/tiny-smallthinker. A reference, so that a loop over a part of it is safe.
+const nlohmann::json& read_golden(const std::string& path);
+std::string shipped(const std::string& path);  // the same as an absolute path
 
 // Logits after the last token of `ids`.
 std::vector<float> logits_after(Engine& engine, const std::vector<Token>& ids);

@@ -9,6 +9,8 @@ namespace st::golden {
 namespace {
 
 constexpr double kLogitBar = 2e-3;
+constexpr double kI16Bar = 1e-3;
+constexpr double kI8Bar = 0.2;
 constexpr double kMarginBar = 5e-3;  // below this the reference itself is close to a tie
 constexpr double kLayerBar = 1e-3;
 
@@ -48,6 +50,24 @@ TEST(Golden, LogitsAndGreedyTextOfTheTinyModel) {
   }
   EXPECT_EQ(golden["prompts"].size(), 21u);
   RecordProperty("largest_logit_difference", std::to_string(largest));
+}
+
+// Integers in the cache, everything else in F32: what rounding keys and values costs.
+TEST(Golden, CacheTypesOfTheTinyModel) {
+  const std::pair<KvType, double> bars[] = {{KvType::kI16, kI16Bar}, {KvType::kI8, kI8Bar}};
+  for (const auto& [type, bar] : bars) {
+    Engine engine(converted(kTiny, DType::kF32, true), {.cache_type = type});
+    EXPECT_EQ(engine.cache_type(), type);
+    double largest = 0;
+    for (const auto& prompt : read_golden("golden/prompts.json")["prompts"]) {
+      const TopDifference d =
+          compare_top10(logits_after(engine, effective_ids(prompt)), prompt["top10"]);
+      EXPECT_TRUE(d.same_best || prompt["top1_top2_margin"].get<double>() <= 2 * bar);
+      largest = std::max(largest, d.largest);
+    }
+    EXPECT_GT(largest, 0) << kv_type_name(type);
+    EXPECT_LE(largest, bar) << kv_type_name(type);
+  }
 }
 
 TEST(Golden, EveryLayerOfTheTinyModel) {

@@ -2,14 +2,19 @@
 #include <gtest/gtest.h>
 
 #include <cstring>
+#include <string>
 
+#include "format/testing.h"
 #include "golden/fixture.h"
 #include "kernels/kernels.h"
 
 namespace st::golden {
 namespace {
 
-constexpr int kTokens = 170;  // beyond the sliding window of 128
+using testkit::error_of;
+
+constexpr int kTokens = 170;      // beyond the sliding window of 128
+constexpr int kLongTokens = 450;  // and where tiles of its ring are used again
 
 std::vector<Token> some_tokens(int n = kTokens) {
   std::vector<Token> ids;
@@ -18,14 +23,13 @@ std::vector<Token> some_tokens(int n = kTokens) {
 }
 
 // Logits of every tenth token: each depends on all tokens before it.
-std::vector<float> logits_of(const std::string& path, EngineOptions options,
-                             const std::vector<int64_t>& splits) {
-  Engine engine(path, std::move(options));
-  const auto ids = some_tokens();
+std::vector<float> logits_of(Engine& engine, const std::vector<int64_t>& splits,
+                             int tokens = kTokens) {
+  const auto ids = some_tokens(tokens);
   std::vector<float> out;
   int64_t done = 0;
-  for (size_t i = 0; done < kTokens; ++i) {
-    const int64_t n = std::min<int64_t>(splits[i % splits.size()], kTokens - done);
+  for (size_t i = 0; done < tokens; ++i) {
+    const int64_t n = std::min<int64_t>(splits[i % splits.size()], tokens - done);
     const auto part = std::span(ids).subspan(static_cast<size_t>(done), static_cast<size_t>(n));
     std::vector<BatchItem> batch = make_batch(part, done, true);
     for (BatchItem& item : batch) item.logits = item.position % 10 == 9;
@@ -34,6 +38,12 @@ std::vector<float> logits_of(const std::string& path, EngineOptions options,
     done += n;
   }
   return out;
+}
+
+std::vector<float> logits_of(const std::string& path, EngineOptions options,
+                             const std::vector<int64_t>& splits, int tokens = kTokens) {
+  Engine engine(path, std::move(options));
+  return logits_of(engine, splits, tokens);
 }
 
 bool same_bits(const std::vector<float>& a, const std::vector<float>& b) {
@@ -58,6 +68,77 @@ TEST(Invariance, ThreadsBatchesAndSplits) {
       }
     }
   }
+}
+
+// A window that has long moved on, tiles of the cache that are used again, more threads than heads.
+TEST(Invariance, EveryCacheType) {
+  const std::string path = converted(kTiny, DType::kQ4_0, true);
+  for (const KernelTable* table : usable_kernels()) {
+    const std::string kernels(table->name);
+    for (const KvType type : {KvType::kF32, KvType::kI16, KvType::kI8}) {
+      const auto options = [&](int threads, int64_t micro_batch) {
+        return EngineOptions{
+            .threads = threads, .micro_batch = micro_batch, .cache_type = type, .kernels = kernels};
+      };
+      const auto want = logits_of(path, options(1, 512), {512}, kLongTokens);
+      const std::string what = kernels + " " + std::string(kv_type_name(type));
+      EXPECT_TRUE(same_bits(want, logits_of(path, options(8, 1), {1}, kLongTokens))) << what;
+      EXPECT_TRUE(same_bits(want, logits_of(path, options(3, 37), {100, 1, 2}, kLongTokens)))
+          << what;
+    }
+  }
+}
+
+// The budget that has room for just so many experts beside a full context.
+uint64_t budget_for(const MemoryPlan& plan, int64_t experts) {
+  return plan.fixed(plan.tokens) + plan.kv_full + static_cast<uint64_t>(experts) * plan.expert;
+}
+
+// Experts that come from the file, few or many at a time, make the same logits.
+TEST(Invariance, Memory) {
+  std::vector<std::string> folders{kTiny};
+  folders.insert(folders.end(), kVariants.begin(), kVariants.end());
+  for (const std::string& folder : folders) {
+    for (const DType type : {DType::kQ4_0, DType::kQ8_0, DType::kF16}) {
+      for (const bool transpose : {false, true}) {
+        const std::string path = converted(folder, type, transpose);
+        EngineOptions options{.threads = 1, .context = kTokens + 6};
+        const auto want = logits_of(path, options, {kTokens});
+        options.memory = uint64_t{1} << 30;
+        const std::pair<int, int64_t> ways[] = {{1, 1}, {2, 7}, {1, 64}, {2, 64}};
+        for (const auto& [threads, micro_batch] : ways) {
+          options.threads = threads;
+          options.micro_batch = micro_batch;
+          Engine engine(path, options);
+          const MemoryPlan plan = engine.memory()->plan;
+          // Just what one token needs in a layer; half; more than everything.
+          for (const int64_t experts : {plan.fewest, plan.experts / 2, plan.experts + 9}) {
+            engine.set_memory(budget_for(plan, experts));
+            EXPECT_TRUE(same_bits(want, logits_of(engine, {kTokens})))
+                << folder << " " << dtype_name(type) << (transpose ? " transposed" : "")
+                << ", room for " << experts << " experts, -ub " << micro_batch << " -t " << threads;
+          }
+          EXPECT_TRUE(testkit::contains(
+              error_of([&] { engine.set_memory(budget_for(plan, plan.fewest) - 1); }),
+              "is too small"));
+        }
+      }
+    }
+  }
+}
+
+// The budget that the message names works, and the logits are the same in it.
+TEST(Invariance, SmallestMemory) {
+  const std::string path = converted(kTiny, DType::kQ4_0, true);
+  EngineOptions options{.threads = 2, .context = 256};
+  const auto want = logits_of(path, options, {kTokens});
+  options.memory = 1 << 20;
+  const std::string message = error_of([&] { const Engine engine(path, options); });
+  const std::string before = "is too small: ";
+  ASSERT_NE(message.find(before), std::string::npos) << message;
+  // A MiB more: what the process had before counts as well, and it may have grown since.
+  options.memory = (std::stoull(message.substr(message.find(before) + before.size())) + 1) << 20;
+  EXPECT_TRUE(same_bits(want, logits_of(path, options, {kTokens})));
 }
 
 // Two conversations in one batch, token by token, compute what each computes alone.

@@ -9,8 +9,9 @@
 namespace st::golden {
 namespace {
 
-PerplexityResult measure(DType type, bool transpose, int64_t window) {
-  Engine engine(converted(kTiny, type, transpose), {});
+PerplexityResult measure(DType type, bool transpose, int64_t window,
+                         std::optional<KvType> cache_type = {}) {
+  Engine engine(converted(kTiny, type, transpose), {.cache_type = cache_type});
   const auto tokens = engine.tokenizer().encode(read_text_file(shipped("valid.txt")), false);
   EXPECT_EQ(tokens.size(), read_golden("golden/perplexity.json")["n_tokens"].get<size_t>());
   return perplexity(engine, tokens, window, {});
@@ -30,6 +31,12 @@ TEST(Perplexity, F32) {
   expect_near(measure(DType::kF32, true, 512), golden["ctx512"], 0.0005);
   expect_near(measure(DType::kF32, true, 128), golden["ctx128"], 0.0005);
   expect_near(measure(DType::kF32, true, 1024), golden["ctx1024"], 0.0005);
+}
+
+TEST(Perplexity, CacheTypes) {
+  const auto golden = read_golden("golden/perplexity.json");
+  expect_near(measure(DType::kF32, true, 1024, KvType::kI16), golden["ctx1024"], 0.0005);
+  expect_near(measure(DType::kF32, true, 1024, KvType::kI8), golden["ctx1024"], 0.001);
 }
 
 // The reference rounds the weights as llama.cpp lays them out (blocks along F) and nothing else.

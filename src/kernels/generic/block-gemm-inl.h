@@ -1,18 +1,20 @@
 // y = W x for many tokens and weights in blocks of 32: the kernel that reads prompts.
 //
-// Tokens are the lanes. A tile holds kLanes tokens, four values of each per vector; weights are
-// unpacked to bytes once for all tiles and broadcast four at a time, so a block of one row costs
-// eight dot products and one multiply-add for kLanes tokens. The accumulators are those of
-// block-gemv-inl.h: block b of a row goes to chain b % kChains. Chains are worked on one after the
-// other, which keeps what a chain needs in the first-level cache.
+// Tokens are the lanes. A tile holds kLanes tokens, kTileRun values of each side by side; weights
+// are unpacked to bytes once for all tiles and multiplied as dot_tiles() does it: four at a time
+// are broadcast, say, so a block of one row costs eight dot products and one multiply-add for
+// kLanes tokens. The accumulators are those of block-gemv-inl.h: block b of a row goes to chain b %
+// kChains. Chains are worked on one after the other, which keeps what a chain needs in the
+// first-level cache.
 
 #include "kernels/generic/blocks-inl.h"
 
 namespace st {
 namespace {
 
-constexpr int kQuads = kBlock / 4;  // of four values
-constexpr int kGemmTileRows = 4;    // rows whose accumulators are in registers
+constexpr int kTileVecs = kBlock / 4;  // vectors of a block of a tile: kLanes * 32 bytes
+constexpr int kRuns = kBlock / kTileRun;
+constexpr int kGemmTileRows = 4;  // rows whose accumulators are in registers
 
 // Block b of `blocks` comes this far in arrays that are ordered by chain.
 ST_INLINE int64_t chain_length(int64_t blocks) { return (blocks + kChains - 1) / kChains; }
@@ -31,10 +33,11 @@ void pack_tiles(const Q8Rows& x, const int32_t* index, int64_t tokens, int64_t c
       const int64_t t = !used ? 0 : index == nullptr ? t0 + lane : index[t0 + lane];
       for (int64_t b = 0; b < blocks; ++b) {
         const int64_t place = tile * places + chain_place(b, blocks);
-        int32_t quads[kQuads] = {};
-        if (used) __builtin_memcpy(quads, x.q + (t * blocks + b) * kBlock, kBlock);
-        for (int i = 0; i < kQuads; ++i) {
-          __builtin_memcpy(out.q + ((place * kQuads + i) * kLanes + lane) * 4, &quads[i], 4);
+        int8_t values[kRuns][kTileRun] = {};
+        if (used) __builtin_memcpy(values, x.q + (t * blocks + b) * kBlock, kBlock);
+        for (int i = 0; i < kRuns; ++i) {
+          __builtin_memcpy(out.q + ((place * kRuns + i) * kLanes + lane) * kTileRun, values[i],
+                           kTileRun);
         }
         out.d[place * kLanes + lane] = used ? x.d[t * blocks + b] : 0.0f;
         out.sum[place * kLanes + lane] = used ? x.sum[t * blocks + b] : 0;
@@ -66,28 +69,31 @@ ST_INLINE void gemm_chain(const uint8_t* u, const float* wd, int64_t length, int
     for (int v = 0; v < V; ++v) sums[r][v] = VecF{};
   }
   for (int64_t i = 0; i < count; ++i, ++place) {
-    Bytes xs[V][kQuads];
+    Bytes xs[V][kTileVecs];
     VecF d[V];
     VecI start[V];
     for (int v = 0; v < V; ++v) {
       const int64_t at = place + v * tile_places;
-      for (int k = 0; k < kQuads; ++k) {
-        xs[v][k] = load_bytes(x.q + (at * kQuads + k) * kBytes, kBytes);
+      for (int k = 0; k < kTileVecs; ++k) {
+        xs[v][k] = load_bytes(x.q + (at * kTileVecs + k) * kBytes, kBytes);
       }
       d[v] = load(x.d + at * kLanes);
       start[v] = load(x.sum + at * kLanes) * -W::kOffset;
     }
-    for (int r = 0; r < R; ++r) {
-      const uint8_t* q = u + (r * length + i) * kBlock;
-      VecI dots[V];
-      for (int v = 0; v < V; ++v) dots[v] = start[v];
-      for (int k = 0; k < kQuads; ++k) {
-        const Bytes ws = splat_quad(q + 4 * k);
-        for (int v = 0; v < V; ++v) dots[v] = W::dot(dots[v], ws, xs[v][k]);
+    for (int r0 = 0; r0 < R; r0 += kDotRows) {
+      const uint8_t* rows[kDotRows];
+      VecI dots[kDotRows][V];
+      for (int k = 0; k < kDotRows; ++k) {  // the last row once more where there is no other
+        const int r = r0 + k < R ? r0 + k : r0;
+        rows[k] = u + (r * length + i) * kBlock;
+        for (int v = 0; v < V; ++v) dots[k][v] = start[v];
       }
-      const VecF scale = splat(wd[r * length + i]);
-      for (int v = 0; v < V; ++v) {
-        sums[r][v] = fma(to_float(dots[v]), scale * d[v], sums[r][v]);
+      W::dot_tiles(rows, xs, dots);
+      for (int k = 0; k < kDotRows && r0 + k < R; ++k) {
+        const VecF scale = splat(wd[(r0 + k) * length + i]);
+        for (int v = 0; v < V; ++v) {
+          sums[r0 + k][v] = fma(to_float(dots[k][v]), scale * d[v], sums[r0 + k][v]);
+        }
       }
     }
   }

@@ -1,10 +1,11 @@
 // y = W x for few tokens and weights in blocks of 32: the kernel that writes text.
 //
-// One step takes kChains blocks of four rows. A row's piece is one vector of quants (two for Q8_0);
-// the integer products of a block end up in the four lanes of one 128-bit part, sum_quads() adds
-// them up for four rows at once, and one multiply-add scales 4 * kChains block sums. So every row
-// has kChains float accumulators, block b going to number b % kChains; block-gemm-inl.h keeps the
-// same ones, which makes the bits equal whatever the number of tokens.
+// One vector takes kChains blocks of four rows. A row's piece is one vector of quants (two for
+// Q8_0); the integer products of a block end up in the four lanes of one 128-bit part, sum_quads()
+// adds them up for four rows at once, and one multiply-add scales 4 * kChains block sums. A step is
+// kStepVecs vectors, whose scales are loaded together. So every row has kChains float accumulators,
+// block b going to number b % kChains; block-gemm-inl.h keeps the same ones, which makes the bits
+// equal whatever the number of tokens.
 
 #include "kernels/generic/blocks-inl.h"
 #include "kernels/generic/fetch-inl.h"
@@ -12,23 +13,20 @@
 namespace st {
 namespace {
 
-constexpr int kGroup = 4;         // rows whose block sums share a vector
+constexpr int kGroup = 4;  // rows whose block sums share a vector
+constexpr int kStepBlocks = kStepVecs * kChains;
 constexpr int kLinesAhead = 128;  // how far memory runs ahead of arithmetic
 
-// The activations of one step, n <= kChains blocks from block b on.
+// The activations of one step, n <= kStepBlocks blocks from block i on.
 struct StepInput {
-  Bytes low, high;  // values 0..15 and 16..31 of each block
-  VecI start;       // -kOffset * sum / 4 in each lane, for weights stored with an offset
-  VecF d;
+  VecI start[kStepVecs];  // -kOffset * sum / 4 in each lane, for weights stored with an offset
+  VecF d[kStepVecs];
 
   template <typename W>
   ST_INLINE static StepInput load(const Q8Rows& x, int64_t i, int n) {
     StepInput in;
-    const int8_t* q = x.q + i * kBlock;
-    split_halves(load_bytes(q, n * kBlock), load_bytes(q + sizeof(Bytes), n * kBlock - kBytes),
-                 in.low, in.high);
-    in.start = -(spread(x.sum + i, n) * (W::kOffset / 4));
-    in.d = spread(x.d + i, n);
+    spread_negative(x.sum + i, n, W::kOffset / 4, in.start);
+    spread(x.d + i, n, in.d);
     return in;
   }
 };
@@ -65,10 +63,14 @@ struct BlockTile {
   ST_INLINE void run(const int64_t* rows, Fetch<GemvRows<W>>& fetch, int64_t t0, float* y,
                      int64_t y_stride, int count) const {
     const int64_t blocks = cols / kBlock;
+    const uint8_t* starts[G * kGroup];
+    for (int i = 0; i < G * kGroup; ++i) starts[i] = w.q + W::offset(rows[i], 0, cols);
     VecF sums[G][T] = {};
     int64_t b = 0;
-    for (; b + kChains <= blocks; b += kChains) step(rows, fetch, t0, b, kChains, sums);
-    if (b < blocks) step(rows, fetch, t0, b, static_cast<int>(blocks - b), sums);
+    for (; b + kStepBlocks <= blocks; b += kStepBlocks) {
+      step(rows, starts, fetch, t0, b, kStepBlocks, sums);
+    }
+    if (b < blocks) step(rows, starts, fetch, t0, b, static_cast<int>(blocks - b), sums);
     for (int t = 0; t < T; ++t) {
       for (int g = 0; g < G; ++g) {
         store_rows(y + (t0 + t) * y_stride + g * kGroup, sum_chains(sums[g][t]),
@@ -77,30 +79,61 @@ struct BlockTile {
     }
   }
 
-  ST_INLINE void step(const int64_t* rows, Fetch<GemvRows<W>>& fetch, int64_t t0, int64_t b, int n,
-                      VecF (&sums)[G][T]) const {
+  ST_INLINE void step(const int64_t* rows, const uint8_t* const* starts, Fetch<GemvRows<W>>& fetch,
+                      int64_t t0, int64_t b, int n, VecF (&sums)[G][T]) const {
     const int64_t blocks = cols / kBlock;
-    if (t0 == 0) fetch.advance(G * W::kSumVecs * kGroup * kBytes / 64);
+    if (t0 == 0) fetch.advance(G * W::kSumVecs * kGroup * kStepVecs * kBytes / 64);
     StepInput in[T];
     for (int t = 0; t < T; ++t) {
       in[t] = StepInput::template load<W>(x, (t0 + t) * blocks + b, n);
     }
-    for (int g = 0; g < G; ++g) {
+    VecF scale[G][kStepVecs];
+    if (kStepVecs > 1) load_scales(rows, b, n, 0, G, scale);
+    for (int s = 0; s < kStepVecs && s * kChains < n; ++s) {
+      step_vector(rows, starts, t0, b, n, s, in, scale, sums);
+    }
+  }
+
+  // Of groups [begin, end).
+  ST_INLINE void load_scales(const int64_t* rows, int64_t b, int n, int begin, int end,
+                             VecF (&scale)[G][kStepVecs]) const {
+    const int64_t blocks = cols / kBlock;
+    const uint16_t* d = w.d + b;
+    for (int g = begin; g < end; ++g) {
       const int64_t* r = rows + g * kGroup;
+      scales(d + r[0] * blocks, d + r[1] * blocks, d + r[2] * blocks, d + r[3] * blocks, n,
+             scale[g]);
+    }
+  }
+
+  // Vector s of a step.
+  ST_INLINE void step_vector(const int64_t* rows, const uint8_t* const* starts, int64_t t0,
+                             int64_t b, int n, int s, const StepInput (&in)[T],
+                             VecF (&scale)[G][kStepVecs], VecF (&sums)[G][T]) const {
+    const int64_t at = b + s * kChains;
+    const int left = kStepVecs == 1 ? n : kChains;
+    Bytes low[T], high[T];  // values 0..15 and 16..31 of each block
+    for (int t = 0; t < T; ++t) {
+      const int8_t* q = x.q + (t0 + t) * cols + at * kBlock;
+      split_halves(load_bytes(q, left * kBlock),
+                   load_bytes(q + sizeof(Bytes), left * kBlock - kBytes), low[t], high[t]);
+    }
+    for (int g = 0; g < G; ++g) {
       W ws[kGroup];
       for (int i = 0; i < kGroup; ++i) {
-        ws[i] = W::load(w.q + W::offset(r[i], b, cols), n);
+        // Either way the same address; which is faster depends on how many registers there are.
+        const uint8_t* q = kRowPointers ? starts[g * kGroup + i] + at * W::kBlockBytes
+                                        : w.q + W::offset(rows[g * kGroup + i], at, cols);
+        ws[i] = W::load(q, left);
       }
-      const uint16_t* d = w.d + b;
-      const VecF scale =
-          scales(d + r[0] * blocks, d + r[1] * blocks, d + r[2] * blocks, d + r[3] * blocks, n);
+      if (kStepVecs == 1) load_scales(rows, b, n, g, g + 1, scale);  // behind the quants
       for (int t = 0; t < T; ++t) {
         VecI quads[kGroup];
         for (int i = 0; i < kGroup; ++i) {
-          quads[i] = ws[i].dot_high(ws[i].dot_low(in[t].start, in[t].low), in[t].high);
+          quads[i] = W::dot_block(in[t].start[s], ws[i].low, ws[i].high, low[t], high[t]);
         }
         const VecI total = sum_quads(quads[0], quads[1], quads[2], quads[3]);
-        sums[g][t] = fma(to_float(total), scale * in[t].d, sums[g][t]);
+        sums[g][t] = fma(to_float(total), scale[g][s] * in[t].d[s], sums[g][t]);
       }
     }
   }

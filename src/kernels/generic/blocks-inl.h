@@ -12,7 +12,7 @@ namespace {
 // Float accumulators of an output: block b of a row is added to number b % kChains.
 constexpr int kChains = kLanes / 4;
 
-struct Q4_0 {
+struct Q4_0 : NibbleDots {
   static constexpr int kOffset = 8;
   static constexpr int kBlockBytes = 16;
   static constexpr int kSumVecs = 1;
@@ -21,35 +21,35 @@ struct Q4_0 {
   static int64_t offset(int64_t row, int64_t b, int64_t cols) { return row * (cols / 2) + b * 16; }
   ST_INLINE static Q4_0 load(const uint8_t* q, int n) {
     const Bytes pairs = load_bytes(q, n * kBlockBytes);
-    return {low_nibbles(pairs), high_nibbles(pairs)};
+    return {{}, low_nibbles(pairs), high_nibbles(pairs)};
   }
-  ST_INLINE static VecI dot(VecI v, Bytes w, Bytes x) { return dot4(v, w, x); }
-  ST_INLINE VecI dot_low(VecI v, Bytes x) const { return dot4(v, low, x); }
-  ST_INLINE VecI dot_high(VecI v, Bytes x) const { return dot4(v, high, x); }
   ST_INLINE static void unpack(const uint8_t* q, uint8_t* u) {
-    const __m128i pairs = load16(q), mask = _mm_set1_epi8(15);
-    store16(u, _mm_and_si128(pairs, mask));
-    store16(u + 16, _mm_and_si128(_mm_srli_epi16(pairs, 4), mask));
+    using Pairs = uint8_t __attribute__((vector_size(16)));
+    Pairs pairs;
+    __builtin_memcpy(&pairs, q, sizeof pairs);
+    const Pairs first = pairs & 15, second = pairs >> 4;
+    __builtin_memcpy(u, &first, sizeof first);
+    __builtin_memcpy(u + sizeof first, &second, sizeof second);
   }
 
   ST_INLINE static VecI spread_products(const int32_t* p, int) { return spread(p, kChains); }
   ST_INLINE static void add_products(Bytes pairs, VecI h, VecI l, VecI* high, VecI* low) {
     const Bytes first = low_nibbles(pairs), second = high_nibbles(pairs);
-    high[0] = dot4(high[0], first, (Bytes)h);
-    low[0] = dot4(low[0], first, (Bytes)l);
-    high[4] = dot4(high[4], second, (Bytes)h);
-    low[4] = dot4(low[4], second, (Bytes)l);
+    high[0] = dot(high[0], first, (Bytes)h);
+    low[0] = dot(low[0], first, (Bytes)l);
+    high[4] = dot(high[4], second, (Bytes)h);
+    low[4] = dot(low[4], second, (Bytes)l);
   }
   ST_INLINE static void add_product(Bytes pairs, Bytes h, VecI* sums) {
-    sums[0] = dot4(sums[0], low_nibbles(pairs), h);
-    sums[4] = dot4(sums[4], high_nibbles(pairs), h);
+    sums[0] = dot(sums[0], low_nibbles(pairs), h);
+    sums[4] = dot(sums[4], high_nibbles(pairs), h);
   }
   // Column of the first of four lanes; where a regrouped matrix has the slot's scales.
   static int slot_column(int slot, int quad) { return quad * 32 + slot / 4 * 16 + slot % 4 * 4; }
   static int scale_place(int part, int slot) { return slot * 16 + part * kLanes; }
 };
 
-struct Q8_0 {
+struct Q8_0 : ByteDots {
   static constexpr int kOffset = kQ8Offset;
   static constexpr int kBlockBytes = 32;
   static constexpr int kSumVecs = 2;
@@ -64,9 +64,6 @@ struct Q8_0 {
     w.high = q8_weights(w.high);
     return w;
   }
-  ST_INLINE static VecI dot(VecI v, Bytes w, Bytes x) { return dot_q8(v, w, x); }
-  ST_INLINE VecI dot_low(VecI v, Bytes x) const { return dot_q8(v, low, x); }
-  ST_INLINE VecI dot_high(VecI v, Bytes x) const { return dot_q8(v, high, x); }
   ST_INLINE static void unpack(const uint8_t* q, uint8_t* u) {
     for (int i = 0; i < kBlock; ++i) u[i] = static_cast<uint8_t>(q[i] ^ kQ8Offset);
   }
@@ -76,11 +73,11 @@ struct Q8_0 {
   }
   ST_INLINE static void add_products(Bytes q, VecI h, VecI l, VecI* high, VecI* low) {
     const Bytes w = q8_weights(q);
-    high[0] = dot_q8(high[0], w, (Bytes)h);
-    low[0] = dot_q8(low[0], w, (Bytes)l);
+    high[0] = dot(high[0], w, (Bytes)h);
+    low[0] = dot(low[0], w, (Bytes)l);
   }
   ST_INLINE static void add_product(Bytes q, Bytes h, VecI* sums) {
-    sums[0] = dot_q8(sums[0], q8_weights(q), h);
+    sums[0] = dot(sums[0], q8_weights(q), h);
   }
   static int slot_column(int slot, int quad) {
     return slot / 4 * kBytes + quad * 16 + slot % 4 * 4;

@@ -21,19 +21,35 @@ struct Fetch {
   int64_t left = 0;  // bytes of the current row
 
   ST_INLINE void advance(int lines) {
+    if (kFetchBursts) {  // fewest instructions; memory must not mind
+      if (left <= 0 && !next_row()) return;
+      if (left >= lines * 64) {
+        for (int k = 0; k < lines; ++k) ask(line + k * 64);
+        line += lines * 64;
+        left -= lines * 64;
+        return;
+      }
+    }
     for (; lines > 0; --lines) {
-      if (left <= 0) {
-        if (i >= end) return;
-        line = rows.quants(i++);
-        left = bytes;
-      }
-      if (near) {
-        __builtin_prefetch(line);
-      } else {
-        fetch_line(line);
-      }
+      if (left <= 0 && !next_row()) return;
+      ask(line);
       line += 64;
       left -= 64;
+    }
+  }
+
+ private:
+  ST_INLINE bool next_row() {
+    if (i >= end) return false;
+    line = rows.quants(i++);
+    left = bytes;
+    return true;
+  }
+  ST_INLINE void ask(const uint8_t* p) const {
+    if (near) {
+      __builtin_prefetch(p);
+    } else {
+      fetch_line(p);
     }
   }
 };

@@ -1,4 +1,4 @@
-// Operations on a row of floats: quantising activations, half precision, normalisation, softmax.
+// Operations on a row of floats: quantising activations, normalisation; and what exp is made of.
 
 #include <cfloat>
 #include <cmath>
@@ -11,10 +11,11 @@ namespace {
 VecF max(VecF a, VecF b) { return a > b ? a : b; }
 VecI max(VecI a, VecI b) { return a > b ? a : b; }
 
+// Of the bits as integers, negative ones turned round so that they order like the numbers.
 float max_lane(VecF v) {
-  float m = v[0];
-  for (int i = 1; i < kLanes; ++i) m = v[i] > m ? v[i] : m;
-  return m;
+  const VecI bits = (VecI)v;
+  const int32_t m = max_lane(bits ^ ((bits >> 31) & INT32_MAX));
+  return __builtin_bit_cast(float, m ^ ((m >> 31) & INT32_MAX));
 }
 
 // Nearest integer, halves away from zero. Adding the float just below 0.5 keeps 0.49999997 at 0.
@@ -43,12 +44,6 @@ void quantize_q8(const float* x, int64_t n, int8_t* q, float* d, int32_t* sums) 
     }
     sums[b] = sum(total);
   }
-}
-
-void f32_to_f16(const float* x, int64_t n, uint16_t* y) {
-  int64_t i = 0;
-  for (; i + kLanes <= n; i += kLanes) store_f16(y + i, load(x + i), kLanes);
-  if (i < n) store_f16(y + i, load(x + i, n - i), n - i);
 }
 
 void rms_norm(const float* x, const float* weight, float eps, int64_t n, float* y) {
@@ -81,25 +76,6 @@ VecF exp_nonpositive(VecF x) {
   p = fma(p, r, splat(1.0f));
   const VecF power = (VecF)(((VecI)shifted + 127) << 23);
   return x < splat(-0x1.5d58ap+6f) ? VecF{} : p * power;  // below -126 ln 2
-}
-
-void softmax(float* x, int64_t n) {
-  const int64_t whole = n / kLanes * kLanes;
-  const VecF lowest = splat(-HUGE_VALF);
-  VecF peak = load(x + whole, n - whole, lowest);
-  for (int64_t i = 0; i < whole; i += kLanes) peak = max(peak, load(x + i));
-  const VecF top = splat(max_lane(peak));
-
-  const VecF rest = exp_nonpositive(load(x + whole, n - whole, lowest) - top);
-  VecF total = rest;
-  for (int64_t i = 0; i < whole; i += kLanes) {
-    const VecF e = exp_nonpositive(load(x + i) - top);
-    store(x + i, e);
-    total = total + e;
-  }
-  const VecF scale = splat(1.0f / sum(total));
-  for (int64_t i = 0; i < whole; i += kLanes) store(x + i, load(x + i) * scale);
-  store(x + whole, rest * scale, n - whole);
 }
 
 }  // namespace

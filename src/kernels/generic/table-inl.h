@@ -11,6 +11,9 @@
 // Uses the slots of sum-rows-inl.h:
 #include "kernels/generic/sum-columns-inl.h"
 
+// Uses the row operations and fetches:
+#include "kernels/generic/attention-inl.h"
+
 namespace st {
 namespace {
 
@@ -37,9 +40,9 @@ constexpr KernelTable make_table(std::string_view name, uint64_t needs) {
           .axpy_f16 = axpy_float<F16>,
           .axpy_bf16 = axpy_float<BF16>,
           .quantize_q8 = quantize_q8,
-          .f32_to_f16 = f32_to_f16,
           .rms_norm = rms_norm,
-          .softmax = softmax,
+          .store_kv = store_kv,
+          .attend = attend,
           .peak_int8 = peak_int8,
           .read_all = read_all};
 }

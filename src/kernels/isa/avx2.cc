@@ -6,6 +6,9 @@
 namespace st {
 namespace {
 
+// Products of pairs of 16-bit integers, added to the lanes of v.
+ST_INLINE VecI dot2(VecI v, Bytes a, Bytes b) { return v + (VecI)_mm256_madd_epi16(a, b); }
+
 // Products of u and s in groups of four bytes, added to the lanes of v. No pair of products may
 // exceed 32767, which holds for nibbles.
 ST_INLINE VecI dot4(VecI v, Bytes u, Bytes s) {
@@ -22,6 +25,9 @@ ST_INLINE VecI dot_q8(VecI v, Bytes w, Bytes x) {
 }  // namespace
 }  // namespace st
 
+#include "kernels/generic/dots-by-four-inl.h"
+
+// Needs the above:
 #include "kernels/generic/table-inl.h"
 
 namespace st {

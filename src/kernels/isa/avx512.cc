@@ -18,7 +18,12 @@ constexpr int kBytes = 64;
 constexpr int kFloatTileRows = 4;
 constexpr int kFloatTileTokens = 4;
 constexpr int kGemvGroups = 2;
+constexpr int kStepVecs = 1;
+constexpr bool kRowPointers = false;
+constexpr bool kFetchBursts = false;
 constexpr int kProbeSums = 16;
+constexpr int kAttendQueries = 6;
+constexpr int kAttendVecs = 4;
 
 // The first n lanes, n <= kLanes.
 __mmask16 first(int64_t n) { return static_cast<__mmask16>((1u << n) - 1); }
@@ -39,10 +44,8 @@ void store(float* p, VecF v, int64_t n = kLanes) {
 __m256i load_halves(const uint16_t* p, int64_t n) {
   return n == kLanes ? load32(p) : _mm256_maskz_loadu_epi16(first(n), p);
 }
-void store_f16(uint16_t* p, VecF v, int64_t n) {
-  _mm256_mask_storeu_epi16(p, first(n), _mm512_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT));
-}
 void store_i8(int8_t* p, VecI v) { store16(p, _mm512_cvtepi32_epi8((__m512i)v)); }
+void store_i16(int16_t* p, VecI v) { store32(p, _mm512_cvtepi32_epi16((__m512i)v)); }
 
 VecF fma(VecF a, VecF b, VecF c) { return _mm512_fmadd_ps(a, b, c); }
 VecF to_float(VecI v) { return _mm512_cvtepi32_ps((__m512i)v); }
@@ -87,6 +90,11 @@ ST_INLINE VecI spread(const int32_t* p, int n) {
 ST_INLINE VecF spread(const float* p, int n) {
   return (VecF)spread(reinterpret_cast<const int32_t*>(p), n);
 }
+// The same for a step; integers times -factor.
+ST_INLINE void spread_negative(const int32_t* p, int n, int32_t factor, VecI (&out)[1]) {
+  out[0] = -(spread(p, n) * factor);
+}
+ST_INLINE void spread(const float* p, int n, VecF (&out)[1]) { out[0] = spread(p, n); }
 
 // First and second half of each of four blocks of bytes.
 ST_INLINE void split_halves(Bytes a, Bytes b, Bytes& low, Bytes& high) {
@@ -104,15 +112,16 @@ ST_INLINE VecI sum_quads(VecI a, VecI b, VecI c, VecI d) {
 }
 
 // Lane 4 p + r: scale p < n of row r; zero for p >= n.
-ST_INLINE VecF scales(const uint16_t* a, const uint16_t* b, const uint16_t* c, const uint16_t* d,
-                      int n) {
+ST_INLINE void scales(const uint16_t* a, const uint16_t* b, const uint16_t* c, const uint16_t* d,
+                      int n, VecF (&out)[1]) {
   const auto four = [n](const uint16_t* p) {
     return n >= 4 ? _mm_loadl_epi64(reinterpret_cast<const __m128i*>(p))
                   : _mm_maskz_loadu_epi16(first_of_8(n), p);
   };
   const __m128i ab = _mm_unpacklo_epi16(four(a), four(b));
   const __m128i cd = _mm_unpacklo_epi16(four(c), four(d));
-  return _mm512_cvtph_ps(_mm256_set_m128i(_mm_unpackhi_epi32(ab, cd), _mm_unpacklo_epi32(ab, cd)));
+  out[0] =
+      _mm512_cvtph_ps(_mm256_set_m128i(_mm_unpackhi_epi32(ab, cd), _mm_unpacklo_epi32(ab, cd)));
 }
 
 // Sum of the 128-bit parts.
@@ -171,6 +180,13 @@ ST_INLINE void interleave(Bytes (&q)[4]) {
   q[3] = _mm512_unpackhi_epi16(ab_high, cd_high);
 }
 
+// Half a vector of bytes at p as 16-bit integers.
+ST_INLINE Bytes widen_i8(const void* p) { return _mm512_cvtepi8_epi16(load32(p)); }
+// Products of pairs of 16-bit integers, added to the lanes of v.
+ST_INLINE VecI dot2(VecI v, Bytes a, Bytes b) {
+  return (VecI)_mm512_dpwssd_epi32((__m512i)v, a, b);
+}
+
 // Products of u and s in groups of four bytes, added to the lanes of v.
 ST_INLINE VecI dot4(VecI v, Bytes u, Bytes s) {
   return (VecI)_mm512_dpbusd_epi32((__m512i)v, u, s);
@@ -193,6 +209,9 @@ ST_INLINE VecI spread_pair(const int32_t* p) {
 }  // namespace
 }  // namespace st
 
+#include "kernels/generic/dots-by-four-inl.h"
+
+// Needs the above:
 #include "kernels/generic/table-inl.h"
 
 namespace st {

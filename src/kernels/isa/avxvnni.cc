@@ -6,6 +6,11 @@
 namespace st {
 namespace {
 
+// Products of pairs of 16-bit integers, added to the lanes of v.
+ST_INLINE VecI dot2(VecI v, Bytes a, Bytes b) {
+  return (VecI)_mm256_dpwssd_avx_epi32((__m256i)v, a, b);
+}
+
 // Products of u and s in groups of four bytes, added to the lanes of v.
 ST_INLINE VecI dot4(VecI v, Bytes u, Bytes s) {
   return (VecI)_mm256_dpbusd_avx_epi32((__m256i)v, u, s);
@@ -19,6 +24,9 @@ ST_INLINE VecI dot_q8(VecI v, Bytes w, Bytes x) { return dot4(v, w, x); }
 }  // namespace
 }  // namespace st
 
+#include "kernels/generic/dots-by-four-inl.h"
+
+// Needs the above:
 #include "kernels/generic/table-inl.h"
 
 namespace st {

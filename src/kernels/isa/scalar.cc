@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "kernels/generic/find-nonzero-inl.h"
+#include "kernels/isa/scalar-attention-inl.h"
 #include "kernels/isa/tables.h"
 #include "tensor/blocks.h"
 #include "tensor/float16.h"
@@ -104,26 +105,11 @@ void quantize_q8(const float* x, int64_t n, int8_t* q, float* d, int32_t* sums) 
   }
 }
 
-void convert_to_f16(const float* x, int64_t n, uint16_t* y) {
-  for (int64_t i = 0; i < n; ++i) y[i] = f32_to_f16(x[i]);
-}
-
 void rms_norm(const float* x, const float* weight, float eps, int64_t n, float* y) {
   double squares = 0;
   for (int64_t i = 0; i < n; ++i) squares += double{x[i]} * x[i];
   const double scale = 1 / std::sqrt(squares / static_cast<double>(n) + eps);
   for (int64_t i = 0; i < n; ++i) y[i] = weight[i] * static_cast<float>(x[i] * scale);
-}
-
-void softmax(float* x, int64_t n) {
-  float peak = x[0];
-  for (int64_t i = 1; i < n; ++i) peak = x[i] > peak ? x[i] : peak;
-  double total = 0;
-  for (int64_t i = 0; i < n; ++i) {
-    x[i] = static_cast<float>(std::exp(double{x[i]} - peak));
-    total += x[i];
-  }
-  for (int64_t i = 0; i < n; ++i) x[i] = static_cast<float>(x[i] / total);
 }
 
 // One block again and again; the empty statement keeps the compiler from doing it once.
@@ -177,9 +163,9 @@ const KernelTable kScalar = {.name = "scalar",
                              .axpy_f16 = axpy_float<f16_to_f32, uint16_t>,
                              .axpy_bf16 = axpy_float<bf16_to_f32, uint16_t>,
                              .quantize_q8 = quantize_q8,
-                             .f32_to_f16 = convert_to_f16,
                              .rms_norm = rms_norm,
-                             .softmax = softmax,
+                             .store_kv = store_kv,
+                             .attend = attend,
                              .peak_int8 = peak_int8,
                              .read_all = read_all};
 

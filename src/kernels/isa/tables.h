@@ -10,6 +10,10 @@ extern const KernelTable kScalar;
 extern const KernelTable kAvx2;
 extern const KernelTable kAvxVnni;
 extern const KernelTable kAvx512;
+#elif defined(__aarch64__)
+extern const KernelTable kNeon;
+extern const KernelTable kDotprod;
+extern const KernelTable kI8mm;
 #endif
 
 }  // namespace st

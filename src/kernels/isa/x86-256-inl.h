@@ -18,7 +18,12 @@ constexpr int kBytes = 32;
 constexpr int kFloatTileRows = 4;
 constexpr int kFloatTileTokens = 3;
 constexpr int kGemvGroups = 1;
+constexpr int kStepVecs = 1;
+constexpr bool kRowPointers = false;
+constexpr bool kFetchBursts = false;
 constexpr int kProbeSums = 8;
+constexpr int kAttendQueries = 6;
+constexpr int kAttendVecs = 2;
 
 VecF splat(float v) { return _mm256_set1_ps(v); }
 VecI splat(int32_t v) { return (VecI)_mm256_set1_epi32(v); }
@@ -41,17 +46,13 @@ __m128i load_halves(const uint16_t* p, int64_t n) {
   for (int64_t i = 0; i < n; ++i) lanes[i] = p[i];
   return load16(lanes);
 }
-void store_f16(uint16_t* p, VecF v, int64_t n) {
-  const __m128i halves = _mm256_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT);
-  if (n == kLanes) return store16(p, halves);
-  uint16_t lanes[kLanes];
-  store16(lanes, halves);
-  for (int64_t i = 0; i < n; ++i) p[i] = lanes[i];
-}
-void store_i8(int8_t* p, VecI v) {
+__m128i narrow_i16(VecI v) {
   const __m256i wide = (__m256i)v;
-  const __m128i words =
-      _mm_packs_epi32(_mm256_castsi256_si128(wide), _mm256_extracti128_si256(wide, 1));
+  return _mm_packs_epi32(_mm256_castsi256_si128(wide), _mm256_extracti128_si256(wide, 1));
+}
+void store_i16(int16_t* p, VecI v) { store16(p, narrow_i16(v)); }
+void store_i8(int8_t* p, VecI v) {
+  const __m128i words = narrow_i16(v);
   _mm_storeu_si64(p, _mm_packs_epi16(words, words));
 }
 
@@ -95,6 +96,8 @@ ST_INLINE Bytes load_bytes(const void* p, int n) {
   if (n > 0) __builtin_memcpy(bytes, p, static_cast<size_t>(n));
   return load32(bytes);
 }
+// Half a vector of bytes at p as 16-bit integers.
+ST_INLINE Bytes widen_i8(const void* p) { return _mm256_cvtepi8_epi16(load16(p)); }
 ST_INLINE Bytes splat_quad(const void* p) {
   int32_t quad;
   __builtin_memcpy(&quad, p, 4);
@@ -108,6 +111,11 @@ ST_INLINE VecI spread(const int32_t* p, int n) {
 ST_INLINE VecF spread(const float* p, int n) {
   return _mm256_set_m128(_mm_set1_ps(n >= 2 ? p[1] : 0.0f), _mm_set1_ps(p[0]));
 }
+// The same for a step; integers times -factor.
+ST_INLINE void spread_negative(const int32_t* p, int n, int32_t factor, VecI (&out)[1]) {
+  out[0] = -(spread(p, n) * factor);
+}
+ST_INLINE void spread(const float* p, int n, VecF (&out)[1]) { out[0] = spread(p, n); }
 ST_INLINE VecI spread_pair(const int32_t* p) { return splat(*p); }
 
 // First and second half of each of two blocks of bytes.
@@ -126,15 +134,15 @@ ST_INLINE VecI sum_quads(VecI a, VecI b, VecI c, VecI d) {
 }
 
 // Lane 4 p + r: scale p < n of row r; zero for p >= n.
-ST_INLINE VecF scales(const uint16_t* a, const uint16_t* b, const uint16_t* c, const uint16_t* d,
-                      int n) {
+ST_INLINE void scales(const uint16_t* a, const uint16_t* b, const uint16_t* c, const uint16_t* d,
+                      int n, VecF (&out)[1]) {
   const bool two = n >= 2;
   const __m128i lanes =
       _mm_set_epi16(static_cast<int16_t>(two ? d[1] : 0), static_cast<int16_t>(two ? c[1] : 0),
                     static_cast<int16_t>(two ? b[1] : 0), static_cast<int16_t>(two ? a[1] : 0),
                     static_cast<int16_t>(d[0]), static_cast<int16_t>(c[0]),
                     static_cast<int16_t>(b[0]), static_cast<int16_t>(a[0]));
-  return _mm256_cvtph_ps(lanes);
+  out[0] = _mm256_cvtph_ps(lanes);
 }
 
 // Sum of the 128-bit parts.

@@ -1,0 +1,79 @@
+// count_kernels TABLE KERNEL ROWS TOKENS COLS REPEATS: calls a kernel so often, and nothing else
+// that depends on REPEATS. For bench/count-arm, which counts the instructions of one call.
+#include <cstdio>
+#include <cstdlib>
+#include <numeric>
+#include <string_view>
+#include <vector>
+
+#include "base/error.h"
+#include "kernels/kernels.h"
+
+namespace {
+
+struct Shape {
+  int64_t rows, tokens, cols;
+};
+
+void call(const st::KernelTable& k, std::string_view kernel, const Shape& shape, int repeats) {
+  const auto [rows, tokens, cols] = shape;
+  const int64_t padded = (cols + 127) / 128 * 128, blocks = cols / 32;
+  const int64_t lanes = (tokens + 15) / 16 * 16 * padded;
+  const std::vector<uint8_t> quants(static_cast<size_t>(rows * cols), 0x5A);
+  const std::vector<uint16_t> scales(static_cast<size_t>(rows * padded), 0x2C00);
+  std::vector<int8_t> q(static_cast<size_t>(lanes), 3);
+  std::vector<float> d(static_cast<size_t>(lanes), 0.5f),
+      y(static_cast<size_t>(rows * tokens + cols));
+  std::vector<int32_t> sum(static_cast<size_t>(lanes), 96), index(static_cast<size_t>(rows));
+  std::iota(index.begin(), index.end(), 0);
+  const st::QuantRows w = {quants.data(), scales.data()};
+  const st::NeuronRows neurons = {quants.data(), scales.data()};
+  const st::Q8Rows x = {q.data(), d.data(), sum.data()};
+  const st::Q8Tiles tiles = {q.data(), d.data(), sum.data()};
+  std::vector<uint8_t> unpacked(static_cast<size_t>(st::kUnpackedRows * padded), 7);
+  std::vector<float> unpacked_d(static_cast<size_t>(st::kUnpackedRows * blocks + 4), 0.5f);
+  const st::UnpackedRows u = {unpacked.data(), unpacked_d.data()};
+  const std::vector<float> h(static_cast<size_t>(rows), 0.25f);
+
+  const bool q4 = kernel.ends_with("q4_0");
+  const auto gemv = q4 ? k.gemv_q4_0 : k.gemv_q8_0;
+  const auto gemm = q4 ? k.gemm_q4_0 : k.gemm_q8_0;
+  const auto unpack = q4 ? k.unpack_q4_0 : k.unpack_q8_0;
+  const auto sum_rows = q4 ? k.sum_rows_q4_0 : k.sum_rows_q8_0;
+  const auto sum_columns = q4 ? k.sum_columns_q4_0 : k.sum_columns_q8_0;
+  if (k.tile_tokens == 0 && (kernel.starts_with("gemm") || kernel.starts_with("unpack"))) {
+    st::fail(st::ErrorCode::kInvalidUsage, "{} has no such kernel", k.name);
+  }
+  for (int i = 0; i < repeats; ++i) {
+    if (kernel.starts_with("gemv")) {
+      gemv(w, nullptr, rows, x, tokens, cols, y.data(), rows);
+    } else if (kernel.starts_with("gemm")) {  // rows <= kUnpackedRows
+      gemm(u, rows, tiles, tokens, cols, y.data(), rows);
+    } else if (kernel.starts_with("unpack")) {
+      unpack(w, rows, cols, u);
+    } else if (kernel.starts_with("sum_rows")) {
+      sum_rows(w, index.data(), h.data(), rows, cols, 0, cols, y.data());
+    } else if (kernel.starts_with("sum_columns")) {
+      sum_columns(neurons, index.data(), rows, q.data(), d.data(), cols, 0, cols, y.data());
+    } else {
+      st::fail(st::ErrorCode::kInvalidUsage, "no kernel called {}", kernel);
+    }
+  }
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  if (argc != 7) {
+    std::fprintf(stderr, "usage: count_kernels TABLE KERNEL ROWS TOKENS COLS REPEATS\n");
+    return 2;
+  }
+  try {
+    call(st::pick_kernels(argv[1]), argv[2],
+         {std::atoll(argv[3]), std::atoll(argv[4]), std::atoll(argv[5])}, std::atoi(argv[6]));
+  } catch (const st::Error& e) {
+    std::fprintf(stderr, "error: %s\n", e.what());
+    return 1;
+  }
+  return 0;
+}

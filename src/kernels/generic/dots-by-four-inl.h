@@ -1,0 +1,44 @@
+// Dot products of blocks by dot4() and dot_q8() of the including file, which take four bytes a
+// lane. What a file has in place of this one:
+//
+//   kTileRun         bytes of a token side by side in a tile of block-gemm-inl.h
+//   kDotRows         rows that its GEMM multiplies at a time
+//   NibbleDots, ByteDots  with dot(), dot_block() and dot_tiles(), for weights of 0..15 and of
+//   -128..127
+#pragma once
+
+#include "tensor/blocks.h"
+
+namespace st {
+namespace {
+
+constexpr int kTileRun = 4;
+constexpr int kDotRows = 1;
+
+template <auto dot_four>
+struct DotsByFour {
+  // Products of w and x in groups of four bytes, added to the lanes of v.
+  ST_INLINE static VecI dot(VecI v, Bytes w, Bytes x) { return dot_four(v, w, x); }
+
+  // Products of both halves of blocks, added to lanes of v that belong to the same block.
+  ST_INLINE static VecI dot_block(VecI v, Bytes low, Bytes high, Bytes x_low, Bytes x_high) {
+    return dot(dot(v, low, x_low), high, x_high);
+  }
+
+  // Products of a block of each row of weights with V tiles of tokens, added to dots[row][tile],
+  // whose lanes are tokens. u: 32 bytes of each row; xs: as pack_tiles() lays them out.
+  template <int V>
+  ST_INLINE static void dot_tiles(const uint8_t* const (&u)[1], const Bytes (&xs)[V][kBlock / 4],
+                                  VecI (&dots)[1][V]) {
+    for (int k = 0; k < kBlock / 4; ++k) {
+      const Bytes ws = splat_quad(u[0] + 4 * k);
+      for (int v = 0; v < V; ++v) dots[0][v] = dot(dots[0][v], ws, xs[v][k]);
+    }
+  }
+};
+
+using NibbleDots = DotsByFour<dot4>;
+using ByteDots = DotsByFour<dot_q8>;
+
+}  // namespace
+}  // namespace st

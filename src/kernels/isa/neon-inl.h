@@ -1,0 +1,204 @@
+// 128-bit vectors of aarch64, for the files that differ in their dot products only.
+
+#include <arm_neon.h>
+
+#include <cstdint>
+
+#include "kernels/generic/find-nonzero-inl.h"
+
+#define ST_INLINE __attribute__((always_inline)) inline
+
+namespace st {
+namespace {
+
+using VecF = float32x4_t;
+using VecI = int32x4_t;
+constexpr int kLanes = 4;
+using Bytes = int8x16_t;
+constexpr int kBytes = 16;
+
+// Tiles as large as 32 registers allow.
+constexpr int kFloatTileRows = 4;
+constexpr int kFloatTileTokens = 4;
+constexpr int kGemvGroups = 2;
+constexpr int kStepVecs = 4;
+constexpr bool kRowPointers = true;
+constexpr bool kFetchBursts = true;
+constexpr int kProbeSums = 16;
+constexpr int kAttendQueries = 6;
+constexpr int kAttendVecs = 2;
+
+ST_INLINE VecF splat(float v) { return vdupq_n_f32(v); }
+ST_INLINE VecI splat(int32_t v) { return vdupq_n_s32(v); }
+
+ST_INLINE float half(uint16_t h) { return static_cast<float>(__builtin_bit_cast(__fp16, h)); }
+
+// The first n values at p; zero (or `rest`) beyond.
+ST_INLINE VecF load(const float* p, int64_t n = kLanes, VecF rest = VecF{}) {
+  if (n == kLanes) return vld1q_f32(p);
+  for (int64_t i = 0; i < n; ++i) rest[i] = p[i];
+  return rest;
+}
+ST_INLINE VecI load(const int32_t* p) { return vld1q_s32(p); }
+ST_INLINE void store(float* p, VecF v, int64_t n = kLanes) {
+  if (n == kLanes) return vst1q_f32(p, v);
+  for (int64_t i = 0; i < n; ++i) p[i] = v[i];
+}
+ST_INLINE uint16x4_t load_halves(const uint16_t* p, int64_t n) {
+  if (n == kLanes) return vld1_u16(p);
+  uint16x4_t v = {};
+  for (int64_t i = 0; i < n; ++i) v[i] = p[i];
+  return v;
+}
+ST_INLINE void store_i16(int16_t* p, VecI v) { vst1_s16(p, vmovn_s32(v)); }
+ST_INLINE void store_i8(int8_t* p, VecI v) {
+  const int16x4_t words = vmovn_s32(v);
+  const int32x2_t bytes = vreinterpret_s32_s8(vmovn_s16(vcombine_s16(words, words)));
+  const int32_t four = vget_lane_s32(bytes, 0);
+  __builtin_memcpy(p, &four, 4);
+}
+
+ST_INLINE VecF fma(VecF a, VecF b, VecF c) { return vfmaq_f32(c, a, b); }
+ST_INLINE VecF to_float(VecI v) { return vcvtq_f32_s32(v); }
+ST_INLINE VecI truncate(VecF v) { return vcvtq_s32_f32(v); }
+
+// The lanes are always added in the same order.
+ST_INLINE float sum(VecF v) { return vaddvq_f32(v); }
+ST_INLINE int32_t sum(VecI v) { return vaddvq_s32(v); }
+ST_INLINE int32_t max_lane(VecI v) { return vmaxvq_s32(v); }
+
+struct F32 {
+  using Value = float;
+  ST_INLINE static VecF load(const float* p, int64_t n) { return st::load(p, n); }
+};
+struct F16 {
+  using Value = uint16_t;
+  ST_INLINE static VecF load(const uint16_t* p, int64_t n) {
+    return vcvt_f32_f16(vreinterpret_f16_u16(load_halves(p, n)));
+  }
+};
+struct BF16 {
+  using Value = uint16_t;
+  ST_INLINE static VecF load(const uint16_t* p, int64_t n) {
+    return vreinterpretq_f32_u32(vshll_n_u16(load_halves(p, n), 16));
+  }
+};
+
+ST_INLINE Bytes load16(const void* p) { return vld1q_s8(static_cast<const int8_t*>(p)); }
+// Half a vector of bytes at p as 16-bit integers.
+ST_INLINE Bytes widen_i8(const void* p) {
+  return vreinterpretq_s8_s16(vmovl_s8(vld1_s8(static_cast<const int8_t*>(p))));
+}
+// Products of pairs of 16-bit integers, added to the lanes of v.
+ST_INLINE VecI dot2(VecI v, Bytes a, Bytes b) {
+  const int16x8_t x = vreinterpretq_s16_s8(a), y = vreinterpretq_s16_s8(b);
+  const int32x4_t low = vmull_s16(vget_low_s16(x), vget_low_s16(y));
+  return vaddq_s32(v, vpaddq_s32(low, vmull_high_s16(x, y)));
+}
+
+// The first n bytes at p; zero beyond. n is a multiple of 16 and may be negative.
+ST_INLINE Bytes load_bytes(const void* p, int n) { return n > 0 ? load16(p) : Bytes{}; }
+ST_INLINE Bytes splat_quad(const void* p) {
+  int32_t quad;
+  __builtin_memcpy(&quad, p, 4);
+  return vreinterpretq_s8_s32(vdupq_n_s32(quad));
+}
+
+// A vector is one block, or half of one.
+ST_INLINE VecI spread(const int32_t* p, int) { return vld1q_dup_s32(p); }
+ST_INLINE VecI spread_pair(const int32_t* p) { return vld1q_dup_s32(p); }
+ST_INLINE void split_halves(Bytes a, Bytes b, Bytes& low, Bytes& high) {
+  low = a;
+  high = b;
+}
+
+// out[s]: value s < n at p, times -factor, in all lanes; zero for s >= n.
+ST_INLINE void spread_negative(const int32_t* p, int n, int32_t factor, VecI (&out)[kStepVecs]) {
+  VecI four = {};
+  if (n >= 4) {
+    four = load(p);
+  } else {
+    for (int i = 0; i < n; ++i) four[i] = p[i];
+  }
+  four = -(four * factor);
+  for (int s = 0; s < kStepVecs; ++s) out[s] = splat(four[s]);
+}
+ST_INLINE void spread(const float* p, int n, VecF (&out)[kStepVecs]) {
+  const VecF four = load(p, n);
+  for (int s = 0; s < kStepVecs; ++s) out[s] = splat(four[s]);
+}
+
+// Lane r: sum of the lanes of row r.
+ST_INLINE VecI sum_quads(VecI a, VecI b, VecI c, VecI d) {
+  return vpaddq_s32(vpaddq_s32(a, b), vpaddq_s32(c, d));
+}
+
+// out[s], lane r: scale s < n of row r; zero for s >= n.
+ST_INLINE void scales(const uint16_t* a, const uint16_t* b, const uint16_t* c, const uint16_t* d,
+                      int n, VecF (&out)[kStepVecs]) {
+  const auto row = [n](const uint16_t* p) { return vcombine_u16(load_halves(p, n), uint16x4_t{}); };
+  const uint32x4_t ab = vreinterpretq_u32_u16(vzip1q_u16(row(a), row(b)));
+  const uint32x4_t cd = vreinterpretq_u32_u16(vzip1q_u16(row(c), row(d)));
+  const float16x8_t first = vreinterpretq_f16_u32(vzip1q_u32(ab, cd));
+  const float16x8_t second = vreinterpretq_f16_u32(vzip2q_u32(ab, cd));
+  out[0] = vcvt_f32_f16(vget_low_f16(first));
+  out[1] = vcvt_high_f32_f16(first);
+  out[2] = vcvt_f32_f16(vget_low_f16(second));
+  out[3] = vcvt_high_f32_f16(second);
+}
+
+ST_INLINE VecF sum_chains(VecF v) { return v; }
+
+// The first n lanes, n <= 4.
+ST_INLINE void store_rows(float* y, VecF v, int n) { store(y, v, n < kLanes ? n : kLanes); }
+
+// v: rows at steps of `stride` vectors, lanes are tokens; y[t * y_stride + r], t < tokens.
+void store_transposed(const VecF* v, int64_t stride, int64_t rows, int64_t tokens, float* y,
+                      int64_t y_stride) {
+  int64_t r = 0;
+  for (; r + 4 <= rows; r += 4) {
+    const VecF* p = v + r * stride;
+    const float64x2_t a = vreinterpretq_f64_f32(vzip1q_f32(p[0], p[stride]));
+    const float64x2_t b = vreinterpretq_f64_f32(vzip2q_f32(p[0], p[stride]));
+    const float64x2_t c = vreinterpretq_f64_f32(vzip1q_f32(p[2 * stride], p[3 * stride]));
+    const float64x2_t d = vreinterpretq_f64_f32(vzip2q_f32(p[2 * stride], p[3 * stride]));
+    const float64x2_t lanes[kLanes] = {vzip1q_f64(a, c), vzip2q_f64(a, c), vzip1q_f64(b, d),
+                                       vzip2q_f64(b, d)};
+    for (int64_t t = 0; t < tokens; ++t) {
+      vst1q_f32(y + t * y_stride + r, vreinterpretq_f32_f64(lanes[t]));
+    }
+  }
+  for (; r < rows; ++r) {
+    for (int64_t t = 0; t < tokens; ++t) y[t * y_stride + r] = v[r * stride][t];
+  }
+}
+
+// Four rows of bytes: q[k] becomes the dwords of bytes 4 k .. 4 k + 3, a byte of each row.
+ST_INLINE void interleave(Bytes (&q)[4]) {
+  const int16x8_t ab_low = vreinterpretq_s16_s8(vzip1q_s8(q[0], q[1]));
+  const int16x8_t ab_high = vreinterpretq_s16_s8(vzip2q_s8(q[0], q[1]));
+  const int16x8_t cd_low = vreinterpretq_s16_s8(vzip1q_s8(q[2], q[3]));
+  const int16x8_t cd_high = vreinterpretq_s16_s8(vzip2q_s8(q[2], q[3]));
+  q[0] = vreinterpretq_s8_s16(vzip1q_s16(ab_low, cd_low));
+  q[1] = vreinterpretq_s8_s16(vzip2q_s16(ab_low, cd_low));
+  q[2] = vreinterpretq_s8_s16(vzip1q_s16(ab_high, cd_high));
+  q[3] = vreinterpretq_s8_s16(vzip2q_s16(ab_high, cd_high));
+}
+
+ST_INLINE Bytes low_nibbles(Bytes v) { return vandq_s8(v, vdupq_n_s8(15)); }
+ST_INLINE Bytes high_nibbles(Bytes v) {
+  return vreinterpretq_s8_u8(vshrq_n_u8(vreinterpretq_u8_s8(v), 4));
+}
+
+// All products are of signed bytes: Q8_0 weights need no offset.
+constexpr int kQ8Offset = 0;
+ST_INLINE Bytes q8_weights(Bytes v) { return v; }
+
+// Makes v opaque to the optimiser.
+template <typename V>
+ST_INLINE void hide(V& v) {
+  asm volatile("" : "+w"(v));
+}
+
+}  // namespace
+}  // namespace st

@@ -1,0 +1,226 @@
+// An engine with a budget whose file, sandbox or budget changes while it runs: the same tokens, or
+// one clear error and then the same tokens.
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <functional>
+#include <random>
+
+#include "base/testing.h"
+#include "format/testing.h"
+#include "golden/fixture.h"
+#include "store/faulty_reader.h"
+#include "store/sandbox.h"
+
+namespace st::golden {
+namespace {
+
+using namespace testkit;
+
+constexpr int kTokens = 60;
+
+std::vector<Token> some_tokens() {
+  std::vector<Token> ids;
+  for (int i = 0; i < kTokens; ++i) ids.push_back(static_cast<Token>((i * 7919 + 13) % 4077));
+  return ids;
+}
+
+EngineOptions with_budget() { return {.threads = 2, .context = 256, .memory = uint64_t{1} << 30}; }
+
+// Room for so many experts from now on.
+void set_room(Engine& engine, int64_t experts) {
+  const MemoryPlan plan = engine.memory()->plan;
+  engine.set_memory(plan.fixed(plan.tokens) + plan.kv_full +
+                    static_cast<uint64_t>(experts) * plan.expert);
+}
+
+std::vector<float> step(Engine& engine, int i) {
+  const Token token = some_tokens()[static_cast<size_t>(i)];
+  const auto logits = engine.evaluate(make_batch(std::span(&token, 1), i, false));
+  return {logits.begin(), logits.end()};
+}
+
+// Logits after each token, one pass each, from an engine that holds everything: (tokens)(V).
+const std::vector<std::vector<float>>& expected() {
+  static const std::vector<std::vector<float>> rows = [] {
+    Engine engine(converted(kTiny, DType::kQ4_0, true), {.threads = 1, .context = 256});
+    std::vector<std::vector<float>> all;
+    for (int i = 0; i < kTokens; ++i) all.push_back(step(engine, i));
+    return all;
+  }();
+  return rows;
+}
+
+bool right(const std::vector<float>& row, int i) {
+  const auto& want = expected()[static_cast<size_t>(i)];
+  return row.size() == want.size() &&
+         std::memcmp(row.data(), want.data(), row.size() * sizeof(float)) == 0;
+}
+
+// A copy of the model that a test may spoil, and make whole again as if nothing had been.
+class Victim {
+ public:
+  explicit Victim(const std::string& folder = "") {
+    path_ = folder.empty() ? folder_ / "model.gguf" : folder + "/st-memory-test.gguf";
+    std::filesystem::copy_file(source(), path_, std::filesystem::copy_options::overwrite_existing);
+    ::stat(path_.c_str(), &whole_);
+  }
+  ~Victim() { std::filesystem::remove(path_); }
+
+  const std::string& path() const { return path_; }
+  uint64_t size() const { return static_cast<uint64_t>(whole_.st_size); }
+  std::string beside() const { return path_ + ".new"; }
+  void restore() const {
+    std::ifstream in(source(), std::ios::binary);
+    std::ofstream(path_, std::ios::binary) << in.rdbuf();
+    const timespec times[] = {whole_.st_atim, whole_.st_mtim};
+    ASSERT_EQ(::utimensat(AT_FDCWD, path_.c_str(), times, 0), 0);
+  }
+
+ private:
+  static std::string source() { return converted(kTiny, DType::kQ4_0, true); }
+  TemporaryFolder folder_;
+  std::string path_;
+  struct stat whole_{};
+};
+
+struct Damage {
+  const char* name;
+  std::function<void(const Victim&)> body;
+};
+
+const std::vector<Damage>& damages() {
+  static const std::vector<Damage> all = {
+      {"cut to half",
+       [](const Victim& v) { std::filesystem::resize_file(v.path(), v.size() / 2); }},
+      {"emptied", [](const Victim& v) { std::filesystem::resize_file(v.path(), 0); }},
+      {"overwritten", [](const Victim& v) {
+         std::fstream file(v.path(), std::ios::in | std::ios::out | std::ios::binary);
+         file.seekp(static_cast<std::streamoff>(v.size() / 2));
+         file << std::string(v.size() / 4, 'x');
+       }}};
+  return all;
+}
+
+// Between two tokens, and in the middle of a pass.
+TEST(Memory, ADamagedFileIsAnErrorAndNeverAWrongToken) {
+  for (const Damage& damage : damages()) {
+    for (const bool within_a_pass : {false, true}) {
+      SCOPED_TRACE(std::string(damage.name) + (within_a_pass ? " within a pass" : ""));
+      const Victim victim;
+      Engine engine(victim.path(), with_budget());
+      set_room(engine, engine.memory()->plan.fewest);
+      for (int i = 0; i < 20; ++i) ASSERT_TRUE(right(step(engine, i), i)) << i;
+      if (within_a_pass) {
+        engine.observe_routing([&](int64_t layer, std::span<const int32_t>) {
+          if (layer == 1) damage.body(victim);
+        });
+      } else {
+        damage.body(victim);
+      }
+      for (int attempt = 0; attempt < 2; ++attempt) {
+        try {
+          step(engine, 20);
+          FAIL() << "evaluated";
+        } catch (const Error& e) {
+          EXPECT_EQ(e.code(), ErrorCode::kIo) << e.what();
+          EXPECT_TRUE(contains(e.what(), "while in use") || contains(e.what(), "truncated") ||
+                      contains(e.what(), "end of file"))
+              << e.what();
+          EXPECT_EQ(std::string(e.what()).find('\n'), std::string::npos);
+        }
+      }
+      engine.observe_routing({});
+      victim.restore();
+      for (int i = 20; i < kTokens; ++i) ASSERT_TRUE(right(step(engine, i), i)) << i;
+    }
+  }
+}
+
+TEST(Memory, AReplacedFileIsReadAsItWas) {
+  const Victim victim;
+  Engine engine(victim.path(), with_budget());
+  set_room(engine, engine.memory()->plan.fewest);
+  for (int i = 0; i < kTokens; ++i) {
+    if (i == 20) {
+      std::ofstream(victim.beside()) << "something else";
+      std::filesystem::rename(victim.beside(), victim.path());
+    }
+    ASSERT_TRUE(right(step(engine, i), i)) << i;
+  }
+}
+
+TEST(Memory, TheSameWithoutIoUringAndWithoutDirectReads) {
+  for (const std::string folder : {"", "/dev/shm"}) {
+    for (const bool uring : {true, false}) {
+      const Victim victim(folder);
+      in_own_thread([&] {
+        if (!uring) forbid(SYS_io_uring_setup, EPERM);
+        Engine engine(victim.path(), with_budget());
+        set_room(engine, engine.memory()->plan.fewest);
+        const bool noted = std::ranges::any_of(engine.notices(), [](const std::string& notice) {
+          return contains(notice, "no io_uring");
+        });
+        EXPECT_TRUE(uring || noted);
+        for (int i = 0; i < kTokens; ++i) ASSERT_TRUE(right(step(engine, i), i)) << i;
+      });
+    }
+  }
+}
+
+TEST(Memory, MayChangeBetweenAnyTwoTokens) {
+  const Victim victim;
+  // Few tokens at a time, so that no scratch is freed that other experts may take.
+  EngineOptions options = with_budget();
+  options.micro_batch = 8;
+  Engine engine(victim.path(), options);
+  const MemoryPlan plan = engine.memory()->plan;
+  std::mt19937 random(1);
+  for (int i = 0; i < kTokens; ++i) {
+    ASSERT_TRUE(right(step(engine, i), i)) << i;
+    const auto more = static_cast<int64_t>(random()) % (plan.experts - plan.fewest + 10);
+    set_room(engine, plan.fewest + more);
+    ASSERT_LE(engine.memory()->room, plan.experts);
+  }
+  set_room(engine, plan.experts);
+  engine.evaluate(make_batch(some_tokens(), 0, false));
+  const uint64_t large = resident_memory();
+  set_room(engine, plan.fewest);
+  const uint64_t small = resident_memory();
+  ASSERT_EQ(engine.memory()->room, plan.fewest);
+  const auto gone = static_cast<uint64_t>(plan.experts - plan.fewest) * plan.expert;
+  EXPECT_GE(large, small + gone / 2) << large << " " << small;
+  for (int i = 0; i < 20; ++i) ASSERT_TRUE(right(step(engine, i), i)) << i;
+  EXPECT_LT(resident_memory(), small + plan.expert * 16 + (4 << 20));
+}
+
+// Keys that a ring no longer has must not be taken for those that were asked for.
+TEST(Memory, GoingBackBeyondTheSlidingWindowIsRefused) {
+  const std::string path = converted("variants/micro-21b-style-softmax", DType::kF16, false);
+  Engine engine(path, {.threads = 1, .context = 256, .micro_batch = 8});
+  const std::vector<Token> ids = some_tokens();
+  const auto part = [&](size_t from, size_t n) {
+    const auto batch =
+        make_batch(std::span(ids).subspan(from, n), static_cast<int64_t>(from), false);
+    const auto logits = engine.evaluate(batch);
+    return std::vector<float>(logits.begin(), logits.end());
+  };
+  part(0, 40);
+  const auto want = part(40, 1);
+  EXPECT_EQ(part(40, 8).size(), want.size());  // as far ahead as a micro-batch
+  EXPECT_EQ(part(40, 1), want);
+  part(48, 4);
+  EXPECT_EQ(error_of([&] { part(40, 1); }), "position 40: what came before it is gone, begin at 0");
+  part(0, 40);
+  EXPECT_EQ(part(40, 1), want);
+}
+
+}  // namespace
+}  // namespace st::golden
