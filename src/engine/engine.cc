@@ -70,6 +70,8 @@ struct Engine::Impl {
                       config.context));
     }
     options.head.always = tokenizer.vocab().end_of_generation;
+    file.forget_entries();  // all that matters is in config, tokenizer and weights
+    tokenizer.forget_texts();
     store.read_all(pool, options.progress);
     if (options.memory > 0) {
       limit_memory();
@@ -116,6 +118,7 @@ struct Engine::Impl {
 
   void limit_memory() {
     file.expect_scattered_reads();
+    if (store.expert_file() != nullptr) store.expert_file()->expect_scattered_reads();
     ::malloc_trim(0);  // what parsing left behind
     reader.emplace(
         AsyncReader::Options{.log = [this](std::string_view line) { notices.emplace_back(line); }});

@@ -91,6 +91,9 @@ struct GgufTensor {
   uint64_t dim(size_t i) const { return i < ne.size() ? ne[i] : 1; }
 };
 
+// Whether it begins like one.
+bool is_gguf(const ByteSource& source);
+
 class GgufFile {
  public:
   // Parses the directory of `source`, which must outlive this object.
@@ -113,6 +116,9 @@ class GgufFile {
   // An array whose elements are strings / integers.
   const GgufArray* find_strings(std::string_view key) const;
   const GgufArray* find_integers(std::string_view key) const;
+
+  // From now on there are no entries; what they took, a vocabulary's megabytes, is free.
+  void forget_entries();
 
  private:
   std::shared_ptr<const ByteSource> source_;

@@ -32,7 +32,8 @@ class GgufModel {
 
   uint64_t file_bytes() const;
 
-  // See File.
+  // See GgufFile and File.
+  void forget_entries();
   void expect_scattered_reads() const;
 
  private:
