@@ -169,7 +169,6 @@ TEST(Units, SizesAsPeopleWriteThem) {
   }
 }
 
-// The values are in files: they must never change, and be the same on every CPU.
 TEST(Checksum, PiecesMakeTheWhole) {
   std::vector<std::byte> bytes(100'000);
   for (size_t i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<std::byte>(i * i >> 5);
@@ -183,6 +182,7 @@ TEST(Checksum, PiecesMakeTheWhole) {
   }
 }
 
+// The values are in files: they must never change, and be the same on every CPU.
 TEST(Checksum, IsXxh3) {
   EXPECT_EQ(checksum({}), 0x2D06800538D394C2u);
   std::vector<std::byte> bytes(70'001);

@@ -26,10 +26,10 @@ void check_model_file(const std::string& path) {
   GgufModel{path};
 }
 
-Engine load_engine(const ModelArgs& args, bool tell) {
+Engine load_engine(const ModelArgs& given, bool tell) {
+  const ModelArgs args = with_reference_bundle(given, tell);
+  const auto matrices = reference_cached_matrices(args, tell);
   refuse_folder(args.model);
-  const std::string expert_bundle =
-      args.expert_bundle.empty() ? reference_expert_bundle(tell) : args.expert_bundle;
   Engine engine = [&] {
     const EngineOptions options{.threads = args.threads,
                                 .context = args.context,
@@ -40,8 +40,8 @@ Engine load_engine(const ModelArgs& args, bool tell) {
                                          .floor = args.lm_head_floor},
                                 .gating = args.gating,
                                 .kernels = args.kernels,
-                                .memory = args.memory,
-                                .expert_bundle = expert_bundle,
+                                .memory = matrices ? UINT64_MAX : args.memory,
+                                .expert_bundle = args.expert_bundle,
                                 .hot_set = args.hot_set,
                                 .progress = make_progress_bar(args.progress)};
     try {
@@ -60,6 +60,7 @@ Engine load_engine(const ModelArgs& args, bool tell) {
          "{}: has no lm-head predictor; convert with --lm-head-predictor, or use --lm-head dense",
          printable(args.model));
   }
+  if (matrices) keep_to_matrices(engine, *matrices, tell);
   if (!tell) return engine;
   for (const std::string& notice : engine.notices()) fmt::print(stderr, "note: {}\n", notice);
   if (args.verbose) {

@@ -279,6 +279,7 @@ CLI::App* add_inspect(CLI::App& app, InspectArgs& args) {
   inspect->add_flag("--plan", args.plan,
                     "how --memory SIZE would be divided, and how fast that might be");
   add_memory(*inspect, args.settings);
+  add_expert_bundle(*inspect, args.settings);
   inspect->add_flag("--tensors", args.tensors, "list every tensor");
   inspect->add_flag("--json", args.json, "machine-readable");
   inspect->callback([&args, model] {

@@ -28,8 +28,9 @@ CLI::Option* add_checked(CLI::App& app, const std::string& names, const std::str
       ->type_name("NAME");
 }
 
-// --memory.
+// --memory, --expert-bundle.
 void add_memory(CLI::App& app, ModelArgs& args);
+void add_expert_bundle(CLI::App& app, ModelArgs& args);
 // -m and how to run it, but for the numbers below. -m is required.
 CLI::Option* add_model_settings(CLI::App& app, ModelArgs& args);
 // How logits are computed, for commands that only sample from them.

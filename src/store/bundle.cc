@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <bit>
-#include <cstring>
 
 #include "base/error.h"
 #include "tensor/layout.h"
@@ -167,9 +166,7 @@ std::vector<ExpertLayer> load_bundle(WeightStore& store, const ExpertDims& dims)
 std::vector<ExpertLayer> load_headerless_bundle(WeightStore& store, const ExpertDims& dims) {
   const File& file = *store.expert_file();
   return with_context(printable(file.path()), [&] {
-    char magic[4] = {};
-    if (file.size() >= sizeof magic) file.read_at(0, std::as_writable_bytes(std::span(magic)));
-    if (std::memcmp(magic, "GGUF", sizeof magic) == 0) {
+    if (is_gguf(file)) {
       fail(ErrorCode::kInvalidData,
            "is a GGUF file, not a headerless bundle: a model with its experts, run it with -m");
     }

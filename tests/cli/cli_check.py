@@ -5,6 +5,7 @@ import argparse
 import csv
 import io
 import json
+import math
 import os
 import pathlib
 import pickle
@@ -402,6 +403,21 @@ def bundles(st, gguf, models, folder):
     check(made.returncode == 0 and "dropped 24 tensors" in made.stderr, f"strip: {made.stderr}")
     st.refuses("strip twice", "strip", stripped, "-o", folder / "x", contains="no expert tensors")
     st.refuses("stripped alone", "run", "-m", stripped, "-p", "x", contains="say where they are with --expert-bundle")
+
+    # What looks at a model sees its experts, wherever they are.
+    def facts(model):
+        row, = json.loads(st("bench", "-m", model, "--no-probe", "-p", 4, "-n", 0, "-r", 1, "-o", "json",
+                             "--record-routing", folder / f"{model.name}.trace").stdout)
+        return (row["model_type"], row["model_n_params"], row["model_size"],
+                read_trace(folder / f"{model.name}.trace")[0][:3])
+
+    check(facts(bundle) == facts(gguf), f"bench of a bundle: {facts(bundle)}, want {facts(gguf)}")
+    smallest = re.search(r"budget that works is ([\d.]+) MiB", st("inspect", "--plan", bundle, "--memory", "1GiB").stdout)
+    plan = st("inspect", "--plan", bundle, "--memory", f"{math.ceil(float(smallest[1]))}MiB").stdout
+    # Three parts of an expert of 34,816 bytes, padded to 36,864; 8 layers of 4 experts; hits rounded to percents.
+    told = re.search(r"uniform.*: (\d+) % .* ([\d.]+) (\w+) read per token", plan)
+    read = float(told[2]) * {"B": 1, "KiB": 2**10, "MiB": 2**20}[told[3]] if told else 0
+    check(0 < read and abs(read - (1 - int(told[1]) / 100) * 32 * 3 * 36864) < 1e5, f"inspect --plan: {plan}")
     check(not list(folder.glob("x*")), "nothing is left of what failed")
 
     # The reference engine's way, from its environment.
@@ -421,15 +437,37 @@ def bundles(st, gguf, models, folder):
     experts.write_bytes(blocks)
     result = st("run", "-m", stripped, "--expert-bundle", experts, "--memory", "64MiB", *ask)
     check(result.stdout == want and want, f"--expert-bundle: {result.stderr}")
-    result = st("run", "-m", stripped, *ask, env={"EXPERT_BUNDLE_PATH": str(experts), "MAX_N_CACHED": "768"})
-    notes = [line for line in result.stderr.splitlines() if line.startswith("note: ")]
-    check(result.stdout == want and "--expert-bundle" in notes[0] and "--memory" in notes[1], f"environment: {result}")
+
+    def notes(result):
+        return [line for line in result.stderr.splitlines() if line.startswith("note: ")]
+
+    reference = {"EXPERT_BUNDLE_PATH": str(experts), "MAX_N_CACHED": "96"}
+    result = st("run", "-m", stripped, *ask, env=reference)
+    check(result.stdout == want and notes(result)[0] == f"note: EXPERT_BUNDLE_PATH is --expert-bundle {experts}" and
+          re.fullmatch(r"note: MAX_N_CACHED=96 is a budget of \d+ MiB here: 32 of 128 experts, and all else",
+                       notes(result)[1]) and
+          int(re.search(r"room for (\d+) of 128", result.stderr)[1]) >= 32, f"environment: {result}")
+    result = st("run", "-m", stripped, *ask, "--memory", "1GiB", env=reference)
+    check(result.stdout == want and notes(result)[1] == "note: MAX_N_CACHED=96 has no effect beside --memory" and
+          "1.0 GiB" in result.stderr, f"--memory wins: {result}")
+    result = st("inspect", "--plan", stripped, "--memory", "1GiB", "--expert-bundle", experts)
+    check(result.returncode == 0 and "128 of 128" in result.stdout, f"inspect --plan --expert-bundle: {result}")
+    for value in ("many", "-1", "0", "96x", "99999999999999999999"):
+        result = st("run", "-m", stripped, *ask, "--expert-bundle", experts, env={"MAX_N_CACHED": value})
+        check(result.returncode == 2 and result.stderr == f"error: MAX_N_CACHED={value}: want a number of matrices\n",
+              f"MAX_N_CACHED={value}: {result}")
     result = st("run", "-m", stripped, *ask, "--expert-bundle", experts, env={"EXPERT_BUNDLE_PATH": "/none"})
     check(result.stdout == want, "a flag wins over the environment")
     result = st("run", "-m", q4, *ask, env={"GENERATE_EXPERT_BUNDLE": str(bundle)})
     check(result.returncode == 0 and not result.stdout and f"smallthinker bundle {q4} -o {bundle}" in result.stderr,
           f"GENERATE_EXPERT_BUNDLE: {result}")
     check(st("run", "-m", bundle, *ask).stdout == want, "a bundle made by GENERATE_EXPERT_BUNDLE")
+    result = st("run", "-m", stripped, *ask, env={"EXPERT_BUNDLE_PATH": str(bundle)})
+    check(result.stdout == want and notes(result) == [f"note: EXPERT_BUNDLE_PATH is a whole model: -m {bundle}"],
+          f"EXPERT_BUNDLE_PATH of ours: {result}")
+    result = st("run", "-m", stripped, *ask, env={"EXPERT_BUNDLE_PATH": "/none"})
+    check(result.returncode == 1 and result.stderr == "error: /none: cannot open: No such file or directory\n",
+          f"EXPERT_BUNDLE_PATH of nothing: {result}")
     again = folder / "again.gguf"
     st("bundle", stripped, "--expert-bundle", experts, "-o", again)
     check(st("run", "-m", again, *ask).stdout == want, "bundle of a stripped model and its experts")
