@@ -76,8 +76,7 @@ class BundleWriter {
 
     out_.begin(options_.output);
     for (const auto& tensor : dense_) {
-      with_context(fmt::format("{}: tensor '{}'", name_, printable(tensor.info->name)),
-                   [&] { copy_bytes(tensor, [&](auto bytes) { put(bytes); }); });
+      copy_bytes(tensor, options_.input, [&](auto bytes) { put(bytes); });
     }
     for (size_t l = 0; l < experts_.size(); ++l) {
       for (int64_t e = 0; e < config_.experts; ++e) write_expert(l, e);
@@ -111,8 +110,8 @@ class BundleWriter {
     set(bundle::kVersionKey, GgufValue::u32(bundle::kVersion));
     set(bundle::kTypesKey, GgufValue::array(GgufArray::of(types)));
     set(bundle::kLayoutsKey, GgufValue::array(GgufArray::of(layouts)));
-    set(bundle::kSourceKey,
-        GgufValue::string(fmt::format("{:016x}", hash_of(sources, options_.progress))));
+    const uint64_t hash = with_context(name_, [&] { return hash_of(sources, options_.progress); });
+    set(bundle::kSourceKey, GgufValue::string(fmt::format("{:016x}", hash)));
   }
 
   void write_expert(size_t l, int64_t e) {
@@ -162,11 +161,7 @@ StripResult strip_file(const std::string& input, const std::string& output,
   const GgufModel in(input);
   GgufWriter out;
   StripResult result;
-  for (const GgufEntry& entry : in.metadata().entries()) {
-    const bool keep = !entry.key.starts_with("split.") && entry.key != "general.alignment" &&
-                      !entry.key.starts_with(bundle::kPrefix);
-    if (keep) out.set(entry.key, entry.value);
-  }
+  copy_entries(in.metadata(), out);
   std::vector<GgufModel::Tensor> kept;
   for (const auto& tensor : in.tensors()) {
     if (is_expert_tensor(*tensor.info)) {
@@ -184,14 +179,11 @@ StripResult strip_file(const std::string& input, const std::string& output,
   out.begin(output);
   uint64_t done = 0;
   for (const auto& tensor : kept) {
-    with_context(fmt::format("{}: tensor '{}'", printable(input), printable(tensor.info->name)),
-                 [&] {
-                   copy_bytes(tensor, [&](std::span<const std::byte> bytes) {
-                     out.write(bytes);
-                     done += bytes.size();
-                     if (progress) progress("strip", done, result.file_bytes);
-                   });
-                 });
+    copy_bytes(tensor, input, [&](std::span<const std::byte> bytes) {
+      out.write(bytes);
+      done += bytes.size();
+      if (progress) progress("strip", done, result.file_bytes);
+    });
   }
   out.finish();
   return result;

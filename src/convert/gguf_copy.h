@@ -3,16 +3,18 @@
 
 #include <functional>
 #include <span>
+#include <string_view>
 
 #include "format/gguf_model.h"
 
 namespace st {
 
-// Everything but what belongs to the split or the alignment of the input.
+// Everything but what belongs to the split, the alignment or the bundle that the input is.
 void copy_entries(const GgufFile& in, GgufWriter& out);
 
-// The tensor's bytes as they are, piece by piece.
-void copy_bytes(const GgufModel::Tensor& tensor,
+// The tensor's bytes as they are, piece by piece. `file` has it: an error of reading names both,
+// one of the sink is left alone.
+void copy_bytes(const GgufModel::Tensor& tensor, std::string_view file,
                 const std::function<void(std::span<const std::byte>)>& sink);
 
 // By the rule of the reference's script: expert weights, in our bundles too.

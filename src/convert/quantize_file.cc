@@ -43,17 +43,13 @@ uint64_t row_length(const GgufTensor& tensor) {
   return tensor.ne[0] % kBlock == 0 ? kBlock : 1;
 }
 
-// The tensor's bytes as `type`; what that lost.
-EncodeError write_tensor(const GgufTensor& tensor, const ByteSource& source, DType type,
-                         ThreadPool& pool, const ByteSink& sink) {
+// The tensor's bytes as another type; what that lost.
+EncodeError encode_tensor(const GgufTensor& tensor, const ByteSource& source, DType type,
+                          ThreadPool& pool, const ByteSink& sink) {
+  const uint64_t cols = row_length(tensor);
+  const uint64_t rows = tensor.bytes / row_bytes(tensor.type, cols);
   EncodeError error;
-  if (type != tensor.type) {
-    const uint64_t cols = row_length(tensor);
-    const uint64_t rows = tensor.bytes / row_bytes(tensor.type, cols);
-    encode_rows({source, tensor.offset, tensor.type, rows, cols}, type, false, pool, sink, &error);
-    return error;
-  }
-  copy_bytes({&tensor, &source}, sink);
+  encode_rows({source, tensor.offset, tensor.type, rows, cols}, type, false, pool, sink, &error);
   return error;
 }
 
@@ -93,8 +89,12 @@ QuantizeResult quantize_file(const QuantizeOptions& options) {
     const auto& [info, source] = tensors[i];
     const DType type = out.tensors()[i].type;
     EncodeError error;
-    with_context(fmt::format("{}: tensor '{}'", printable(options.input), printable(info->name)),
-                 [&] { error = write_tensor(*info, *source, type, pool, sink); });
+    if (type == info->type) {
+      copy_bytes(tensors[i], options.input, sink);
+    } else {
+      with_context(fmt::format("{}: tensor '{}'", printable(options.input), printable(info->name)),
+                   [&] { error = encode_tensor(*info, *source, type, pool, sink); });
+    }
     result.error.add(error);
     if (options.on_tensor) options.on_tensor(*info, type, error);
   }

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include "base/checksum.h"
 #include "base/error.h"
 #include "bundle/bundle_fixture.h"
 #include "format/testing.h"
@@ -46,45 +47,93 @@ TEST(Bundle, HasTheBitsOfItsModel) {
   }
 }
 
-// docs/format-bundle.md, computed here once more from the model's blocks.
-TEST(Bundle, HasTheDocumentedBytes) {
+// docs/format-bundle.md, computed here once more from the model's blocks: bytes that depend on
+// nothing else, so they are the same on every machine that passes.
+template <typename Block>
+struct Documented;
+
+template <>
+struct Documented<BlockQ8_0> {
+  static constexpr DType kType = DType::kQ8_0;
+  static int quant(const BlockQ8_0& block, size_t i) { return block.qs[i]; }
+  // Of output c in a row of the regrouped quants of a neuron.
+  static int regrouped(const std::string& row, size_t c) { return static_cast<int8_t>(row[c]); }
+  static size_t scale_place(size_t c) {
+    const size_t t = c % 128;
+    return c - t + 16 * (4 * (t / 64) + t % 16 / 4) + 4 * (t / 16 % 4) + c % 4;
+  }
+};
+
+template <>
+struct Documented<BlockQ4_0> {
+  static constexpr DType kType = DType::kQ4_0;
+  static int quant(const BlockQ4_0& block, size_t i) {
+    return i < 16 ? block.qs[i] & 15 : block.qs[i - 16] >> 4;
+  }
+  static int regrouped(const std::string& row, size_t c) {
+    const auto byte = static_cast<unsigned char>(row[c / 32 * 16 + c % 16]);
+    return c % 32 < 16 ? byte & 15 : byte >> 4;
+  }
+  static size_t scale_place(size_t c) {
+    const size_t t = c % 128;
+    return c - t + 16 * (t % 32 / 4) + 4 * (t / 32) + c % 4;
+  }
+};
+
+template <typename Block>
+class BundleBytes : public testing::Test {};
+using Blocks = testing::Types<BlockQ4_0, BlockQ8_0>;
+TYPED_TEST_SUITE(BundleBytes, Blocks);
+
+TYPED_TEST(BundleBytes, AreAsDocumented) {
+  using Block = TypeParam;
+  using Rules = Documented<Block>;
   const TemporaryFolder folder;
-  const std::string path = converted(kTiny, DType::kQ8_0, false);
+  const std::string path = converted(kTiny, Rules::kType, false);
   write_bundle({.input = path, .output = folder / "b", .expert_bundle = {}, .progress = {}});
   const GgufModel model(path), bundle(folder / "b");
-  const size_t D = 256, F = 128, E = 16;  // of the tiny model
-  const auto blocks_of = [&](std::string_view name, int64_t layer, size_t expert) {
-    const auto tensor = model.find(names::layer(layer, name));
-    std::vector<BlockQ8_0> blocks(D * F / 32);
-    tensor.source->read_at(tensor.info->offset + expert * blocks.size() * sizeof(BlockQ8_0),
+  const size_t D = 256, F = 128, E = 16, L = 8;  // of the tiny model
+  const auto blocks_of = [&](std::string_view name, size_t layer, size_t expert) {
+    const auto tensor = model.find(names::layer(static_cast<int64_t>(layer), name));
+    std::vector<Block> blocks(D * F / 32);
+    tensor.source->read_at(tensor.info->offset + expert * blocks.size() * sizeof(Block),
                            std::as_writable_bytes(std::span(blocks)));
     return blocks;
   };
-  const size_t quants = D * F, part = (quants + quants / 16 + 4095) / 4096 * 4096;
-  for (const auto& [layer, expert] : {std::pair<int64_t, size_t>{0, 0}, {3, 7}, {7, 15}}) {
-    const auto tensor = bundle.find(bundle::experts_tensor(layer));
+  const size_t block_quants = sizeof(Block::qs), quants = D * F / 32 * block_quants;
+  const size_t part = (D * F / 32 * sizeof(Block) + 4095) / 4096 * 4096;
+  const auto sums = bundle.find("exps.checksums");
+  ASSERT_EQ(sums.info->ne, (std::vector<uint64_t>{24, E, L}));
+  for (const auto& [layer, expert] : {std::pair<size_t, size_t>{0, 0}, {3, 7}, {7, 15}}) {
+    const auto tensor = bundle.find(fmt::format("blk.{}.exps", layer));
     ASSERT_EQ(tensor.info->ne, (std::vector<uint64_t>{3 * part, E}));
     EXPECT_EQ(tensor.info->offset % 4096, 0u);
     const std::string bytes =
         testkit::read_bytes(*tensor.source, tensor.info->offset + expert * 3 * part, 3 * part);
+    std::string want_sums;
+    for (size_t i = 0; i < 3; ++i) {
+      want_sums += testkit::le(checksum(std::as_bytes(std::span(bytes).subspan(i * part, part))));
+      const size_t end = D * F / 32 * sizeof(Block);
+      ASSERT_EQ(bytes.substr(i * part + end, part - end), std::string(part - end, '\0'));
+    }
+    EXPECT_EQ(testkit::read_bytes(*sums.source, sums.info->offset + (layer * E + expert) * 24, 24),
+              want_sums);
     for (const auto& [name, at] : {std::pair{names::kFfnGate, size_t{0}}, {names::kFfnUp, part}}) {
       const auto blocks = blocks_of(name, layer, expert);
       for (size_t b = 0; b < blocks.size(); ++b) {
-        ASSERT_EQ(bytes.substr(at + 32 * b, 32),
-                  std::string(reinterpret_cast<const char*>(blocks[b].qs), 32));
+        ASSERT_EQ(bytes.substr(at + block_quants * b, block_quants),
+                  std::string(reinterpret_cast<const char*>(blocks[b].qs), block_quants));
         ASSERT_EQ(bytes.substr(at + quants + 2 * b, 2), testkit::le(blocks[b].d));
       }
     }
     // Down came as (D, F) and is regrouped: neuron j, output c.
     const auto down = blocks_of(names::kFfnDown, layer, expert);
     for (size_t j = 0; j < F; ++j) {
+      const std::string row = bytes.substr(2 * part + j * quants / F, quants / F);
       for (size_t c = 0; c < D; ++c) {
-        const BlockQ8_0& block = down[c * (F / 32) + j / 32];
-        ASSERT_EQ(bytes[2 * part + j * D + c], static_cast<char>(block.qs[j % 32]));
-        const size_t in_tile = c % 128;
-        const size_t place =
-            c - in_tile + (in_tile / 64 * 4 + in_tile % 16 / 4) * 16 + in_tile / 16 % 4 * 4 + c % 4;
-        ASSERT_EQ(bytes.substr(2 * part + quants + (j / 32 * D + place) * 2, 2),
+        const Block& block = down[c * (F / 32) + j / 32];
+        ASSERT_EQ(Rules::regrouped(row, c), Rules::quant(block, j % 32));
+        ASSERT_EQ(bytes.substr(2 * part + quants + (j / 32 * D + Rules::scale_place(c)) * 2, 2),
                   testkit::le(block.d));
       }
     }
