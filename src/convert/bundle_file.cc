@@ -15,8 +15,6 @@
 namespace st {
 namespace {
 
-constexpr ExpertPart kParts[] = {ExpertPart::kGate, ExpertPart::kUp, ExpertPart::kDown};
-
 // Of whole files, one after the other.
 uint64_t hash_of(const std::vector<const ByteSource*>& sources, const Progress& progress) {
   constexpr uint64_t kPiece = uint64_t{4} << 20;
@@ -50,7 +48,7 @@ class BundleWriter {
             with_context(name_, [&]() -> auto& { return find_architecture(in_.metadata()); })),
         config_(with_context(
             name_, [&] { return architecture_.read_config(in_.metadata(), {}, notices_); })),
-        store_(in_, true, expert_file()),
+        store_(in_, true, options.expert_bundle),
         experts_(with_context(name_, [&] { return architecture_.load(store_, config_).experts; })) {
     if (is_bundle(in_.metadata())) {
       fail(ErrorCode::kInvalidUsage, "{}: is a bundle already", name_);
@@ -87,12 +85,6 @@ class BundleWriter {
   }
 
  private:
-  std::shared_ptr<const File> expert_file() const {
-    const std::string& path = options_.expert_bundle;
-    if (path.empty()) return nullptr;
-    return with_context(printable(path), [&] { return std::make_shared<const File>(path); });
-  }
-
   void describe() {
     copy_entries(in_.metadata(), out_);
     std::vector<int32_t> types, layouts;
@@ -115,7 +107,7 @@ class BundleWriter {
   }
 
   void write_expert(size_t l, int64_t e) {
-    for (const ExpertPart part : kParts) {
+    for (const ExpertPart part : kEachPart) {
       const MatrixStack& stack = experts_[l][part];
       blocks_.resize(stack.file_bytes);
       with_context(fmt::format("{}: layer {} expert {}", name_, l, e), [&] {

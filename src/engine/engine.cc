@@ -54,7 +54,7 @@ struct Engine::Impl {
         tokenizer(read_gguf_vocab(file.metadata())),
         kernels(pick_kernels(options.kernels)),
         pool(options.threads),
-        store(file, options.memory > 0, open_experts()),
+        store(file, options.memory > 0, options.expert_bundle),
         weights(architecture.load(store, config)),
         context(choose_context()),
         cache(config, cache_type(), options.sequences, context, micro_batch()),
@@ -81,12 +81,6 @@ struct Engine::Impl {
   }
 
   ~Impl() { save_hot_set(); }
-
-  std::shared_ptr<const File> open_experts() const {
-    const std::string& path = options.expert_bundle;
-    if (path.empty()) return nullptr;
-    return with_context(printable(path), [&] { return std::make_shared<const File>(path); });
-  }
 
   int64_t choose_context() const {
     if (options.context > 0) return options.context;

@@ -12,8 +12,6 @@ namespace {
 
 static_assert(std::endian::native == std::endian::little, "checksums are read as they are");
 
-constexpr std::string_view kNames[] = {"gate", "up", "down"};
-
 uint64_t pad(uint64_t bytes) {
   return (bytes + bundle::kAlignment - 1) / bundle::kAlignment * bundle::kAlignment;
 }
@@ -85,8 +83,6 @@ Matrix shape_of(ExpertPart part, DType type, DownLayout layout, const ExpertDims
                  : Matrix{type, dims.ffn, dims.hidden, nullptr};
 }
 
-constexpr ExpertPart kParts[] = {ExpertPart::kGate, ExpertPart::kUp, ExpertPart::kDown};
-
 MatrixStack& part_of(ExpertLayer& layer, ExpertPart part) {
   return part == ExpertPart::kGate ? layer.gate : part == ExpertPart::kUp ? layer.up : layer.down;
 }
@@ -98,7 +94,7 @@ std::string bundle::experts_tensor(int64_t layer) { return fmt::format("blk.{}.e
 bundle::Parts bundle::parts(const std::array<DType, kExpertParts>& types, DownLayout layout,
                             int64_t D, int64_t F) {
   Parts parts;
-  for (const ExpertPart part : kParts) {
+  for (const ExpertPart part : kEachPart) {
     const auto i = static_cast<size_t>(part);
     uint64_t bytes = 0;
     if (part == ExpertPart::kDown && layout == DownLayout::kRegrouped) {
@@ -140,14 +136,14 @@ std::vector<ExpertLayer> load_bundle(WeightStore& store, const ExpertDims& dims)
     const bundle::Parts parts = bundle::parts(three, layer.layout, dims.hidden, dims.ffn);
     const GgufModel::Tensor tensor = bytes_tensor(store, bundle::experts_tensor(l), parts.step,
                                                   static_cast<uint64_t>(dims.experts), 1);
-    for (const ExpertPart part : kParts) {
+    for (const ExpertPart part : kEachPart) {
       const auto i = static_cast<size_t>(part);
       std::vector<uint64_t> sums;
       for (int64_t e = 0; e < dims.experts; ++e) {
         sums.push_back(checksums[static_cast<size_t>(l * dims.experts + e) * kExpertParts + i]);
       }
       part_of(layer, part) = store.stack(
-          fmt::format("layer {} {}", l, kNames[i]),
+          fmt::format("layer {} {}", l, part_name(part)),
           {.first = shape_of(part, three[i], layer.layout, dims),
            .count = dims.experts,
            .step = parts.bytes[i],
@@ -182,18 +178,19 @@ std::vector<ExpertLayer> load_headerless_bundle(WeightStore& store, const Expert
     for (int64_t l = 0; l < dims.layers; ++l) {
       ExpertLayer& layer = layers.emplace_back();
       layer.layout = DownLayout::kNeurons;
-      for (const ExpertPart part : kParts) {
+      for (const ExpertPart part : kEachPart) {
         constexpr uint64_t kPlace[] = {1, 0, 2};  // gate, up, down
         const auto i = static_cast<size_t>(part);
         const uint64_t before = static_cast<uint64_t>(l * dims.experts) * kExpertParts + kPlace[i];
-        part_of(layer, part) = store.stack(fmt::format("expert bundle, layer {} {}", l, kNames[i]),
-                                           {.first = {DType::kQ4_0, dims.ffn, dims.hidden, nullptr},
-                                            .count = dims.experts,
-                                            .step = bytes,
-                                            .source = &file,
-                                            .file_offset = before * step,
-                                            .file_step = kExpertParts * step,
-                                            .file_bytes = bytes});
+        part_of(layer, part) =
+            store.stack(fmt::format("expert bundle, layer {} {}", l, part_name(part)),
+                        {.first = {DType::kQ4_0, dims.ffn, dims.hidden, nullptr},
+                         .count = dims.experts,
+                         .step = bytes,
+                         .source = &file,
+                         .file_offset = before * step,
+                         .file_step = kExpertParts * step,
+                         .file_bytes = bytes});
       }
     }
     return layers;

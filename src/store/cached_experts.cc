@@ -13,8 +13,6 @@
 namespace st {
 namespace {
 
-constexpr ExpertPart kParts[] = {ExpertPart::kGate, ExpertPart::kUp, ExpertPart::kDown};
-constexpr std::string_view kNames[] = {"gate", "up", "down"};
 constexpr uint64_t kPage = 4096;
 
 uint64_t page_up(uint64_t bytes) { return (bytes + kPage - 1) / kPage * kPage; }
@@ -60,7 +58,7 @@ CachedExperts::CachedExperts(std::vector<ExpertLayer> layers, int64_t used, Asyn
   uint64_t rooms[kExpertParts] = {};
   for (const ExpertLayer& layer : this->layers()) {
     std::vector<FileId>& files = files_.emplace_back();
-    for (const ExpertPart part : kParts) {
+    for (const ExpertPart part : kEachPart) {
       const MatrixStack& stack = layer[part];
       files.push_back(file_of(stack));
       uint64_t& room = rooms[number(part)];
@@ -153,8 +151,7 @@ Matrix CachedExperts::await(int64_t l, int32_t expert, ExpertPart part) {
       if (must_arrange(stack)) arrange_in_place(stack, result.bytes, room);
       p.state = PartState::kHere;
     } else {
-      p.error =
-          result.error->within(fmt::format("expert {}/{} {}", l, expert, kNames[number(part)]));
+      p.error = result.error->within(fmt::format("expert {}/{} {}", l, expert, part_name(part)));
       p.state = PartState::kFailed;
     }
   }
@@ -289,7 +286,7 @@ void CachedExperts::warm(std::span<const float> rates) {
     if (policy_.find(unit.layer, unit.expert) != kNoSlot) continue;
     const int32_t slot = policy_.admit(unit.layer, unit.expert).slot;
     if (slot == kNoSlot) return;
-    for (const ExpertPart part : kParts) read(unit, slot, part);
+    for (const ExpertPart part : kEachPart) read(unit, slot, part);
   }
 }
 

@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <span>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -25,6 +26,12 @@ enum class DownLayout {
 
 enum class ExpertPart : uint8_t { kGate, kUp, kDown };  // in the order of need
 inline constexpr size_t kExpertParts = 3;
+inline constexpr ExpertPart kEachPart[] = {ExpertPart::kGate, ExpertPart::kUp, ExpertPart::kDown};
+
+constexpr std::string_view part_name(ExpertPart part) {
+  constexpr std::string_view kNames[] = {"gate", "up", "down"};
+  return kNames[static_cast<size_t>(part)];
+}
 
 // The experts of one layer: `count` times gate (F, D), up (F, D) and down, its shape by layout.
 struct ExpertLayer {

@@ -25,6 +25,11 @@ uint64_t room_for_all(const GgufModel& model) {
   return 2 * bytes;  // addresses, not memory: a regrouped matrix of few columns is padded
 }
 
+std::unique_ptr<const File> open_unless_empty(const std::string& path) {
+  if (path.empty()) return nullptr;
+  return with_context(printable(path), [&] { return std::make_unique<const File>(path); });
+}
+
 std::string show(std::span<const uint64_t> ne) { return fmt::format("[{}]", fmt::join(ne, ",")); }
 
 // Trailing dimensions of 1 do not count: {D, V, 1} is {D, V}.
@@ -53,11 +58,10 @@ void arrange(const MatrixStack& stack, const std::byte* bytes, std::byte* out) {
   std::memcpy(out, bytes, m.bytes());
 }
 
-WeightStore::WeightStore(const GgufModel& model, bool stream,
-                         std::shared_ptr<const File> expert_file)
+WeightStore::WeightStore(const GgufModel& model, bool stream, const std::string& expert_file)
     : model_(model),
       stream_(stream),
-      expert_file_(std::move(expert_file)),
+      expert_file_(open_unless_empty(expert_file)),
       memory_(room_for_all(model) + (expert_file_ ? expert_file_->size() : 0)) {
   memory_.prefer_huge_pages();
 }

@@ -64,10 +64,10 @@ struct MatrixRows {
 
 class WeightStore {
  public:
-  // `stream`: stacks, which are experts, and rows() stay in the file. `expert_file`: has the
-  // experts of a model that comes without.
+  // `stream`: stacks, which are experts, and rows() stay in the file. `expert_file`: the path
+  // of a headerless bundle that has them; empty: they are in the model.
   explicit WeightStore(const GgufModel& model, bool stream = false,
-                       std::shared_ptr<const File> expert_file = nullptr);
+                       const std::string& expert_file = {});
 
   // Requests. The returned views point to memory that is valid as long as the store and holds the
   // weights after read_all(). Asking twice for a tensor gives the same place. Throws
@@ -118,7 +118,7 @@ class WeightStore {
 
   const GgufModel& model_;
   const bool stream_;
-  const std::shared_ptr<const File> expert_file_;
+  const std::unique_ptr<const File> expert_file_;
   MemoryRegion memory_;  // room for every tensor of the file; only requested ones are touched
   std::vector<Place> places_;
   std::deque<std::vector<uint64_t>> checksums_;  // a deque: spans stay valid
