@@ -5,7 +5,7 @@ namespace st {
 CLI::App* add_bundle(CLI::App& app, BundleArgs& args) {
   BundleOptions& o = args.options;
   CLI::App* bundle =
-      app.add_subcommand("bundle", "a model in the form that --memory reads fastest, as one file");
+      app.add_subcommand("bundle", "a model with each expert in one piece, checked on every read");
   bundle->add_option("input", o.input, "GGUF file")->required()->type_name("IN");
   bundle->add_option("-o,--outfile", o.output, "GGUF file to write")->required()->type_name("OUT");
   bundle

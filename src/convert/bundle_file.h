@@ -1,5 +1,5 @@
-// A model -> a bundle, the form that is read fastest under a memory budget; and a model without its
-// experts. docs/format-bundle.md
+// A model -> a bundle, whose experts are read in one piece each and checked; and a model without
+// its experts. docs/format-bundle.md
 #pragma once
 
 #include <string>
