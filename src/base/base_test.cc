@@ -169,6 +169,19 @@ TEST(Units, SizesAsPeopleWriteThem) {
   }
 }
 
+TEST(Checksum, PiecesMakeTheWhole) {
+  std::vector<std::byte> bytes(100'000);
+  for (size_t i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<std::byte>(i * i >> 5);
+  EXPECT_EQ(Checksum().value(), checksum({}));
+  for (const size_t step : {size_t{1}, size_t{7}, size_t{240}, size_t{4096}, bytes.size()}) {
+    Checksum sum;
+    for (size_t at = 0; at < bytes.size(); at += step) {
+      sum.add(std::span(bytes).subspan(at, std::min(step, bytes.size() - at)));
+    }
+    EXPECT_EQ(sum.value(), checksum(bytes)) << step;
+  }
+}
+
 // The values are in files: they must never change, and be the same on every CPU.
 TEST(Checksum, IsXxh3) {
   EXPECT_EQ(checksum({}), 0x2D06800538D394C2u);

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "cli/bench_table.h"
+#include "convert/bundle_file.h"
 #include "convert/convert.h"
 #include "convert/quantize_file.h"
 #include "convert/synth.h"
@@ -34,6 +35,7 @@ struct ModelArgs {
   int64_t lm_head_floor = 256;
   std::string kernels;
   uint64_t memory = 0;         // budget in bytes; 0: none
+  std::string expert_bundle;   // headerless file with the experts; empty: none
   std::string hot_set;         // file; empty: none
   std::string record_routing;  // file for a routing trace; empty: none
   bool verbose = false;
@@ -68,6 +70,16 @@ struct ConvertArgs {
 
 struct QuantizeArgs {
   QuantizeOptions options;
+  bool progress = true;
+};
+
+struct BundleArgs {
+  BundleOptions options;
+  bool progress = true;
+};
+
+struct StripArgs {
+  std::string input, output;
   bool progress = true;
 };
 
@@ -158,14 +170,16 @@ struct PrintArgs {  // version, help
   std::string text;
 };
 
-using Command = std::variant<RunArgs, ConvertArgs, QuantizeArgs, SynthArgs, TokenizeArgs,
-                             DetokenizeArgs, PerplexityArgs, InspectArgs, LogitsArgs, BenchArgs,
-                             VerifyArgs, CacheSimArgs, PrintArgs>;
+using Command = std::variant<RunArgs, ConvertArgs, QuantizeArgs, BundleArgs, StripArgs, SynthArgs,
+                             TokenizeArgs, DetokenizeArgs, PerplexityArgs, InspectArgs, LogitsArgs,
+                             BenchArgs, VerifyArgs, CacheSimArgs, PrintArgs>;
 
 // Each acts and returns the exit code. They throw Error.
 int execute(const RunArgs& args);
 int execute(const ConvertArgs& args);
 int execute(const QuantizeArgs& args);
+int execute(const BundleArgs& args);
+int execute(const StripArgs& args);
 int execute(const SynthArgs& args);
 int execute(const TokenizeArgs& args);
 int execute(const DetokenizeArgs& args);

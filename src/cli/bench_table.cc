@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
+#include "convert/gguf_copy.h"
 
 namespace st {
 namespace {
@@ -191,11 +192,22 @@ BenchModel describe_model(const Engine& engine, std::string filename) {
                    .name = engine.config().name,
                    .transposed = engine.config().down_transposed};
   std::map<DType, uint64_t> bytes;
+  const auto add = [&](DType dtype, uint64_t size) {
+    const DTypeInfo& type = dtype_info(dtype);
+    bytes[dtype] += size;
+    model.bytes += size;
+    model.parameters += size / type.block_bytes * type.block_values;
+  };
   for (const auto& [info, source] : engine.file().tensors()) {
-    const DTypeInfo& type = dtype_info(info->type);
-    bytes[info->type] += info->bytes;
-    model.bytes += info->bytes;
-    model.parameters += info->bytes / type.block_bytes * type.block_values;
+    if (!is_expert_tensor(*info)) add(info->type, info->bytes);
+  }
+  // A bundle has them in tensors that do not tell their types.
+  for (const ExpertLayer& layer : engine.experts()) {
+    for (const MatrixStack* stack : {&layer.gate, &layer.up, &layer.down}) {
+      const auto cols = static_cast<uint64_t>(stack->first.cols);
+      add(stack->first.type, static_cast<uint64_t>(stack->count * stack->first.rows) *
+                                 row_bytes(stack->first.type, cols));
+    }
   }
   const auto most = std::ranges::max_element(bytes, {}, [](const auto& kv) { return kv.second; });
   model.description = fmt::format("{} {} {}", engine.config().architecture,

@@ -89,7 +89,6 @@ class Bench {
     row_.cpu = read_topology().model;
     row_.version = ST_VERSION;
     row_.batch = args.options.batch;
-    row_.memory = args.model.memory;
   }
 
   int run() {
@@ -120,6 +119,7 @@ class Bench {
     recording_.attach(engine);
     row_.model = describe_model(engine, args_.model.model);
     row_.kernels = engine.kernels();
+    row_.memory = engine.memory() ? engine.memory()->plan.budget : 0;
     row_.threads = engine.threads();
     row_.cache_type = engine.cache_type();
     for (const int64_t depth : args_.depth) {

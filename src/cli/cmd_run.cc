@@ -6,6 +6,7 @@
 #include "cli/model_args.h"
 #include "cli/prompt.h"
 #include "cli/receipt.h"
+#include "cli/reference_env.h"
 #include "cli/report.h"
 #include "cli/routing_recording.h"
 
@@ -46,6 +47,7 @@ void print_timings(const Engine& engine, const GenerateResult& result, double lo
 }  // namespace
 
 int execute(const RunArgs& args) {
+  if (const auto bundle = reference_bundle_to_generate(args.model)) return execute(*bundle);
   const std::string prompt = read_text(args.text);
   const double start = seconds_since_start();
   Engine engine = load_engine(args.model);

@@ -61,14 +61,14 @@ class Verify {
     const std::vector<uint64_t> hashes = hash_logits(engine, tokens_, c.split);
     if (first) expected_ = hashes;
     const auto at = first_difference(expected_, hashes);
-    fmt::print("{:>7}  {:>11}  {:>9}  {:<14}  {:016x}{}\n", c.threads, c.micro_batch, budget_of(c),
-               split_name(c.split), hash_of(hashes),
+    fmt::print("{:>7}  {:>11}  {:>9}  {:<14}  {:016x}{}\n", c.threads, c.micro_batch,
+               budget_of(engine), split_name(c.split), hash_of(hashes),
                at ? fmt::format("  differs from position {} on", *at) : "");
     std::fflush(stdout);
     if (at && difference_.empty()) {
       difference_ = fmt::format(
           "{} kernels: logits differ at position {} with {} threads, micro-batch {}, memory {}, {}",
-          engine.kernels(), *at, c.threads, c.micro_batch, budget_of(c), split_name(c.split));
+          engine.kernels(), *at, c.threads, c.micro_batch, budget_of(engine), split_name(c.split));
     }
   }
 
@@ -82,8 +82,9 @@ class Verify {
     return tokens;
   }
 
-  static std::string budget_of(const VerifyCase& c) {
-    return c.memory > 0 ? format_bytes(c.memory) : "-";
+  static std::string budget_of(const Engine& engine) {
+    const auto memory = engine.memory();
+    return memory ? format_bytes(memory->plan.budget) : "-";
   }
 
   // One number for a whole run, to show.

@@ -61,7 +61,7 @@ int inspect_plan(const InspectArgs& args) {
   fmt::print("This machine reads {:.1f} GB/s from memory and {:.2f} GB/s from the model's disk.\n",
              memory / 1e9, disk.bytes_per_second() / 1e9);
   const auto& layer = engine.experts().front();
-  const auto part = [](const MatrixStack& stack) { return static_cast<double>(stack.file_step); };
+  const auto part = [](const MatrixStack& stack) { return static_cast<double>(stack.file_bytes); };
   const double expert = part(layer.gate) + part(layer.up) + part(layer.down);
   const auto uses = static_cast<double>(c.layers * c.experts_used);
   const double touched = static_cast<double>(engine.weight_bytes() - engine.streamed_bytes()) +
@@ -69,8 +69,8 @@ int inspect_plan(const InspectArgs& args) {
   const RoutingShape shape{.layers = c.layers,
                            .experts = c.experts,
                            .used = c.experts_used,
-                           .gate_bytes = layer.gate.file_step,
-                           .up_down_bytes = layer.up.file_step + layer.down.file_step};
+                           .gate_bytes = layer.gate.file_bytes,
+                           .up_down_bytes = layer.up.file_bytes + layer.down.file_bytes};
   for (const auto& [kind, name] : {std::pair{MadeUpKind::kPublished, "as published"},
                                    std::pair{MadeUpKind::kUniform, "uniform, the worst case"}}) {
     const double found = found_share(shape, kind, report.room);

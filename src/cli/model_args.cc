@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "cli/progress_bar.h"
+#include "cli/reference_env.h"
 #include "cli/report.h"
 
 namespace st {
@@ -25,7 +26,9 @@ void check_model_file(const std::string& path) {
   GgufModel{path};
 }
 
-Engine load_engine(const ModelArgs& args, bool tell) {
+Engine load_engine(const ModelArgs& given, bool tell) {
+  const ModelArgs args = with_reference_bundle(given, tell);
+  const auto matrices = reference_cached_matrices(args, tell);
   refuse_folder(args.model);
   Engine engine = [&] {
     const EngineOptions options{.threads = args.threads,
@@ -37,7 +40,8 @@ Engine load_engine(const ModelArgs& args, bool tell) {
                                          .floor = args.lm_head_floor},
                                 .gating = args.gating,
                                 .kernels = args.kernels,
-                                .memory = args.memory,
+                                .memory = matrices ? UINT64_MAX : args.memory,
+                                .expert_bundle = args.expert_bundle,
                                 .hot_set = args.hot_set,
                                 .progress = make_progress_bar(args.progress)};
     try {
@@ -56,6 +60,7 @@ Engine load_engine(const ModelArgs& args, bool tell) {
          "{}: has no lm-head predictor; convert with --lm-head-predictor, or use --lm-head dense",
          printable(args.model));
   }
+  if (matrices) keep_to_matrices(engine, *matrices, tell);
   if (!tell) return engine;
   for (const std::string& notice : engine.notices()) fmt::print(stderr, "note: {}\n", notice);
   if (args.verbose) {

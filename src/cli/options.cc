@@ -279,6 +279,7 @@ CLI::App* add_inspect(CLI::App& app, InspectArgs& args) {
   inspect->add_flag("--plan", args.plan,
                     "how --memory SIZE would be divided, and how fast that might be");
   add_memory(*inspect, args.settings);
+  add_expert_bundle(*inspect, args.settings);
   inspect->add_flag("--tensors", args.tensors, "list every tensor");
   inspect->add_flag("--json", args.json, "machine-readable");
   inspect->callback([&args, model] {
@@ -316,6 +317,8 @@ Command parse_command_line(std::vector<std::string> arguments) {
   RunArgs run;
   ConvertArgs convert;
   QuantizeArgs quantize;
+  BundleArgs bundle;
+  StripArgs strip;
   SynthArgs synth;
   TokenizeArgs tokenize;
   DetokenizeArgs detokenize;
@@ -328,6 +331,8 @@ Command parse_command_line(std::vector<std::string> arguments) {
   CLI::App* is_run = add_run(app, run);
   CLI::App* is_convert = add_convert(app, convert);
   CLI::App* is_quantize = add_quantize(app, quantize);
+  CLI::App* is_bundle = add_bundle(app, bundle);
+  CLI::App* is_strip = add_strip(app, strip);
   CLI::App* is_synth = add_synth(app, synth);
   CLI::App* is_tokenize = add_tokenize(app, tokenize);
   CLI::App* is_detokenize = add_detokenize(app, detokenize);
@@ -360,6 +365,8 @@ Command parse_command_line(std::vector<std::string> arguments) {
   if (*is_run) return run;
   if (*is_convert) return convert;
   if (*is_quantize) return quantize;
+  if (*is_bundle) return bundle;
+  if (*is_strip) return strip;
   if (*is_synth) return synth;
   if (*is_tokenize) return tokenize;
   if (*is_detokenize) return detokenize;

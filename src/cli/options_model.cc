@@ -61,6 +61,12 @@ void add_memory(CLI::App& app, ModelArgs& args) {
               [&args](const std::string& text) { return read_memory(text, args); });
 }
 
+void add_expert_bundle(CLI::App& app, ModelArgs& args) {
+  app.add_option("--expert-bundle", args.expert_bundle,
+                 "the reference engine's headerless bundle, with the experts of a stripped model")
+      ->type_name("FILE");
+}
+
 CLI::Option* add_model_settings(CLI::App& app, ModelArgs& args) {
   CLI::Option* model = app.add_option("-m,--model", args.model, "GGUF file")
                            ->required()
@@ -84,6 +90,7 @@ CLI::Option* add_model_settings(CLI::App& app, ModelArgs& args) {
   app.add_option("--hot-set", args.hot_set,
                  "with --memory: file that remembers between runs which experts are used most")
       ->type_name("FILE");
+  add_expert_bundle(app, args);
   app.add_flag("-v,--verbose", args.verbose, "tell more on standard error");
   app.add_flag("!--no-progress", args.progress, "no progress bars");
   return model;

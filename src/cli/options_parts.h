@@ -28,8 +28,9 @@ CLI::Option* add_checked(CLI::App& app, const std::string& names, const std::str
       ->type_name("NAME");
 }
 
-// --memory.
+// --memory, --expert-bundle.
 void add_memory(CLI::App& app, ModelArgs& args);
+void add_expert_bundle(CLI::App& app, ModelArgs& args);
 // -m and how to run it, but for the numbers below. -m is required.
 CLI::Option* add_model_settings(CLI::App& app, ModelArgs& args);
 // How logits are computed, for commands that only sample from them.
@@ -40,6 +41,8 @@ void add_model(CLI::App& app, ModelArgs& args);
 // --record-routing, for commands that run a model for long.
 void add_record_routing(CLI::App& app, ModelArgs& args);
 
+CLI::App* add_bundle(CLI::App& app, BundleArgs& args);
+CLI::App* add_strip(CLI::App& app, StripArgs& args);
 CLI::App* add_bench(CLI::App& app, BenchArgs& args);
 CLI::App* add_verify(CLI::App& app, VerifyArgs& args);
 CLI::App* add_cache_sim(CLI::App& app, CacheSimArgs& args);

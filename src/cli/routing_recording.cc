@@ -2,21 +2,16 @@
 
 #include <algorithm>
 
-#include "model/names.h"
-
 namespace st {
 namespace {
 
 RoutingShape routing_shape(const Engine& engine) {
   const ModelConfig& c = engine.config();
   RoutingShape shape{.layers = c.layers, .experts = c.experts, .used = c.experts_used};
-  const auto bytes = [&](int64_t l, std::string_view name) {
-    return engine.file().find(names::layer(l, name)).info->bytes / static_cast<uint64_t>(c.experts);
-  };
-  for (int64_t l = 0; l < c.layers; ++l) {  // slots are as large as the largest needs
-    shape.gate_bytes = std::max(shape.gate_bytes, bytes(l, names::kFfnGate));
+  for (const ExpertLayer& layer : engine.experts()) {  // slots are as large as the largest needs
+    shape.gate_bytes = std::max(shape.gate_bytes, layer.gate.file_bytes);
     shape.up_down_bytes =
-        std::max(shape.up_down_bytes, bytes(l, names::kFfnUp) + bytes(l, names::kFfnDown));
+        std::max(shape.up_down_bytes, layer.up.file_bytes + layer.down.file_bytes);
   }
   return shape;
 }

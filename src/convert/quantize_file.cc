@@ -4,8 +4,10 @@
 #include <vector>
 
 #include "base/error.h"
+#include "convert/gguf_copy.h"
 #include "convert/tensor_plan.h"
 #include "model/names.h"
+#include "store/bundle.h"
 #include "tensor/blocks.h"
 
 namespace st {
@@ -29,12 +31,8 @@ DType choose_type(const GgufTensor& tensor, const QuantizeOptions& options, bool
   return type_for_row(keep_precise ? DType::kQ8_0 : options.type, tensor.ne[0]);
 }
 
-// Everything but what belongs to the split or the alignment of the input.
 void copy_metadata(const GgufFile& in, const QuantizeOptions& options, GgufWriter& out) {
-  for (const GgufEntry& entry : in.entries()) {
-    if (entry.key.starts_with("split.") || entry.key == "general.alignment") continue;
-    out.set(entry.key, entry.value);
-  }
+  copy_entries(in, out);
   out.set("general.file_type", GgufValue::u32(gguf_file_type(options.type)));
   out.set("general.quantization_version", GgufValue::u32(2));
 }
@@ -45,23 +43,13 @@ uint64_t row_length(const GgufTensor& tensor) {
   return tensor.ne[0] % kBlock == 0 ? kBlock : 1;
 }
 
-// The tensor's bytes as `type`; what that lost.
-EncodeError write_tensor(const GgufTensor& tensor, const ByteSource& source, DType type,
-                         ThreadPool& pool, const ByteSink& sink) {
-  constexpr uint64_t kPiece = uint64_t{16} << 20;
+// The tensor's bytes as another type; what that lost.
+EncodeError encode_tensor(const GgufTensor& tensor, const ByteSource& source, DType type,
+                          ThreadPool& pool, const ByteSink& sink) {
+  const uint64_t cols = row_length(tensor);
+  const uint64_t rows = tensor.bytes / row_bytes(tensor.type, cols);
   EncodeError error;
-  if (type != tensor.type) {
-    const uint64_t cols = row_length(tensor);
-    const uint64_t rows = tensor.bytes / row_bytes(tensor.type, cols);
-    encode_rows({source, tensor.offset, tensor.type, rows, cols}, type, false, pool, sink, &error);
-    return error;
-  }
-  std::vector<std::byte> piece;
-  for (uint64_t at = 0; at < tensor.bytes; at += piece.size()) {
-    piece.resize(std::min(kPiece, tensor.bytes - at));
-    source.read_at(tensor.offset + at, piece);
-    sink(piece);
-  }
+  encode_rows({source, tensor.offset, tensor.type, rows, cols}, type, false, pool, sink, &error);
   return error;
 }
 
@@ -69,6 +57,10 @@ EncodeError write_tensor(const GgufTensor& tensor, const ByteSource& source, DTy
 
 QuantizeResult quantize_file(const QuantizeOptions& options) {
   const GgufModel in(options.input);
+  if (is_bundle(in.metadata())) {
+    fail(ErrorCode::kInvalidUsage, "{}: is a bundle; quantise what it was made from",
+         printable(options.input));
+  }
   const bool tied = !in.find(names::kOutput);
   GgufWriter out;
   copy_metadata(in.metadata(), options, out);
@@ -97,8 +89,12 @@ QuantizeResult quantize_file(const QuantizeOptions& options) {
     const auto& [info, source] = tensors[i];
     const DType type = out.tensors()[i].type;
     EncodeError error;
-    with_context(fmt::format("{}: tensor '{}'", printable(options.input), printable(info->name)),
-                 [&] { error = write_tensor(*info, *source, type, pool, sink); });
+    if (type == info->type) {
+      copy_bytes(tensors[i], options.input, sink);
+    } else {
+      with_context(fmt::format("{}: tensor '{}'", printable(options.input), printable(info->name)),
+                   [&] { error = encode_tensor(*info, *source, type, pool, sink); });
+    }
     result.error.add(error);
     if (options.on_tensor) options.on_tensor(*info, type, error);
   }

@@ -54,7 +54,7 @@ struct Engine::Impl {
         tokenizer(read_gguf_vocab(file.metadata())),
         kernels(pick_kernels(options.kernels)),
         pool(options.threads),
-        store(file, options.memory > 0),
+        store(file, options.memory > 0, options.expert_bundle),
         weights(architecture.load(store, config)),
         context(choose_context()),
         cache(config, cache_type(), options.sequences, context, micro_batch()),
@@ -70,6 +70,8 @@ struct Engine::Impl {
                       config.context));
     }
     options.head.always = tokenizer.vocab().end_of_generation;
+    file.forget_entries();  // all that matters is in config, tokenizer and weights
+    tokenizer.forget_texts();
     store.read_all(pool, options.progress);
     if (options.memory > 0) {
       limit_memory();
@@ -110,6 +112,7 @@ struct Engine::Impl {
 
   void limit_memory() {
     file.expect_scattered_reads();
+    if (store.expert_file() != nullptr) store.expert_file()->expect_scattered_reads();
     ::malloc_trim(0);  // what parsing left behind
     reader.emplace(
         AsyncReader::Options{.log = [this](std::string_view line) { notices.emplace_back(line); }});

@@ -38,6 +38,7 @@ struct EngineOptions {
   std::optional<Gating> gating;      // override of the file's gating function
   std::string kernels;               // force a kernel table by name; empty: the best
   uint64_t memory = 0;               // budget of the whole process in bytes; 0: none
+  std::string expert_bundle;         // headerless file with the experts; empty: the model has them
   std::string hot_set;               // file to begin with and to leave behind; empty: none
   Progress progress;                 // told while the weights are read
 };

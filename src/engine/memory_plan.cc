@@ -16,12 +16,8 @@ uint64_t mib_up(uint64_t bytes) { return (bytes + kMiB - 1) / kMiB; }
 
 }  // namespace
 
-uint64_t MemoryPlan::smallest() const {
-  return mib_up(fixed(tokens) + kv_full + static_cast<uint64_t>(fewest) * expert) * kMiB;
-}
-
-uint64_t MemoryPlan::largest() const {
-  return mib_up(fixed(tokens) + kv_full + static_cast<uint64_t>(experts) * expert) * kMiB;
+uint64_t MemoryPlan::holding(int64_t count) const {
+  return mib_up(fixed(tokens) + kv_full + static_cast<uint64_t>(count) * expert) * kMiB;
 }
 
 int64_t MemoryPlan::room(uint64_t kv, int64_t batch) const {

@@ -27,8 +27,9 @@ struct MemoryPlan {
   uint64_t fixed(int64_t batch) const {
     return resident + logits + static_cast<uint64_t>(batch) * per_token + kSpare;
   }
-  uint64_t smallest() const;  // budget that holds a full context
-  uint64_t largest() const;   // budget that holds everything; more is of no use
+  uint64_t holding(int64_t count) const;  // budget for so many experts beside a full context
+  uint64_t smallest() const { return holding(fewest); }
+  uint64_t largest() const { return holding(experts); }  // more is of no use
 
   // How many experts there is room for beside `kv` bytes of keys and values and scratch for `batch`
   // tokens; below `fewest` if the budget is too small.

@@ -311,6 +311,13 @@ GgufArray GgufArray::of(std::vector<std::string> values) {
   return {.type = GgufType::kString, .count = count, .packed = {}, .strings = std::move(values)};
 }
 
+bool is_gguf(const ByteSource& source) {
+  char magic[4] = {};
+  if (source.size() < sizeof magic) return false;
+  source.read_at(0, std::as_writable_bytes(std::span(magic)));
+  return std::memcmp(magic, "GGUF", sizeof magic) == 0;
+}
+
 GgufFile::GgufFile(std::shared_ptr<const ByteSource> source) : source_(std::move(source)) {
   Parser parser(*source_);
   uint64_t n_tensors = 0;
@@ -344,6 +351,11 @@ const GgufTensor* GgufFile::find_tensor(std::string_view name) const {
 const GgufValue* GgufFile::find(std::string_view key) const {
   const auto it = entry_index_.find(key);
   return it == entry_index_.end() ? nullptr : &entries_[it->second].value;
+}
+
+void GgufFile::forget_entries() {
+  entry_index_.clear();
+  entries_ = std::vector<GgufEntry>();
 }
 
 std::optional<uint32_t> GgufFile::find_u32(std::string_view key) const {

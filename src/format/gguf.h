@@ -91,6 +91,9 @@ struct GgufTensor {
   uint64_t dim(size_t i) const { return i < ne.size() ? ne[i] : 1; }
 };
 
+// Whether it begins like one.
+bool is_gguf(const ByteSource& source);
+
 class GgufFile {
  public:
   // Parses the directory of `source`, which must outlive this object.
@@ -114,6 +117,9 @@ class GgufFile {
   const GgufArray* find_strings(std::string_view key) const;
   const GgufArray* find_integers(std::string_view key) const;
 
+  // From now on there are no entries; what they took, a vocabulary's megabytes, is free.
+  void forget_entries();
+
  private:
   std::shared_ptr<const ByteSource> source_;
   uint32_t version_ = 0;
@@ -122,10 +128,16 @@ class GgufFile {
   std::unordered_map<std::string_view, size_t> entry_index_, tensor_index_;  // views into the above
 };
 
+inline constexpr uint32_t kGgufAlignment = 32;
+
 // Writes a GGUF v3 file: collect entries and tensor shapes, begin(), then each tensor's bytes in
 // the order of add_tensor(). The file appears under its name only after finish().
 class GgufWriter {
  public:
+  // Tensors begin at multiples of `alignment`, a power of two; another than the usual one is said
+  // in the file.
+  explicit GgufWriter(uint32_t alignment = kGgufAlignment);
+
   void set(std::string key, GgufValue value);  // replaces an entry of the same key
   void add_tensor(std::string name, DType type, std::vector<uint64_t> ne);
 
@@ -139,8 +151,10 @@ class GgufWriter {
   const std::vector<GgufTensor>& tensors() const { return tensors_; }
 
  private:
+  uint64_t align(uint64_t offset) const;
   std::vector<std::byte> header() const;
 
+  uint64_t alignment_;
   std::vector<GgufEntry> entries_;
   std::vector<GgufTensor> tensors_;  // offset: relative to the data section
   uint64_t data_bytes_ = 0;
@@ -148,7 +162,5 @@ class GgufWriter {
   size_t current_ = 0;    // tensor being written
   uint64_t written_ = 0;  // its bytes so far
 };
-
-inline constexpr uint32_t kGgufAlignment = 32;
 
 }  // namespace st

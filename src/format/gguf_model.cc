@@ -76,6 +76,10 @@ uint64_t GgufModel::file_bytes() const {
   return bytes;
 }
 
+void GgufModel::forget_entries() {
+  for (const auto& part : parts_) part->forget_entries();
+}
+
 void GgufModel::expect_scattered_reads() const {
   for (const auto& part : parts_) {
     if (const auto* file = dynamic_cast<const File*>(&part->source())) {

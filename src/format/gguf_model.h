@@ -20,6 +20,8 @@ class GgufModel {
   // Hyperparameters and vocabulary; they live in the first part.
   const GgufFile& metadata() const { return *parts_.front(); }
 
+  const std::vector<std::unique_ptr<GgufFile>>& parts() const { return parts_; }
+
   struct Tensor {
     const GgufTensor* info = nullptr;
     const ByteSource* source = nullptr;
@@ -30,7 +32,8 @@ class GgufModel {
 
   uint64_t file_bytes() const;
 
-  // See File.
+  // See GgufFile and File.
+  void forget_entries();
   void expect_scattered_reads() const;
 
  private:

@@ -6,10 +6,6 @@
 namespace st {
 namespace {
 
-uint64_t align(uint64_t offset) {
-  return (offset + kGgufAlignment - 1) / kGgufAlignment * kGgufAlignment;
-}
-
 class Sink {
  public:
   template <typename T>
@@ -65,6 +61,14 @@ class Sink {
 };
 
 }  // namespace
+
+GgufWriter::GgufWriter(uint32_t alignment) : alignment_(alignment) {
+  if (alignment != kGgufAlignment) set("general.alignment", GgufValue::u32(alignment));
+}
+
+uint64_t GgufWriter::align(uint64_t offset) const {
+  return (offset + alignment_ - 1) / alignment_ * alignment_;
+}
 
 void GgufWriter::set(std::string key, GgufValue value) {
   const auto it = std::ranges::find(entries_, key, &GgufEntry::key);

@@ -9,6 +9,7 @@
 #include "model/architecture.h"
 #include "model/forward.h"
 #include "model/names.h"
+#include "store/bundle.h"
 #include "tensor/layout.h"
 
 namespace st {
@@ -148,6 +149,41 @@ MatrixStack load_down(WeightStore& store, const ModelConfig& c, DownLayout layou
   return {};
 }
 
+// What a file says of its experts must agree with a headerless bundle, which says nothing.
+void check_replaced(const WeightStore& store, const ModelConfig& c) {
+  for (int64_t l = 0; l < c.layers; ++l) {
+    for (const auto part : {names::kFfnGate, names::kFfnUp, names::kFfnDown}) {
+      const GgufTensor* info = store.info(names::layer(l, part));
+      if (info == nullptr || info->type == DType::kQ4_0) continue;
+      fail(ErrorCode::kUnsupported, "tensor '{}': type {}, but a headerless bundle is Q4_0",
+           info->name, dtype_name(info->type));
+    }
+  }
+}
+
+std::vector<ExpertLayer> load_experts(WeightStore& store, const ModelConfig& c) {
+  const ExpertDims dims{c.layers, c.experts, c.hidden, c.ffn};
+  if (store.expert_file() != nullptr) {
+    check_replaced(store, c);
+    return load_headerless_bundle(store, dims);
+  }
+  if (is_bundle(store.model().metadata())) return load_bundle(store, dims);
+  using names::layer;
+  if (!store.has(layer(0, names::kFfnGate)) && !store.has(layer(0, names::kFfnDown))) {
+    fail(ErrorCode::kInvalidData,
+         "has no experts, it was stripped of them: say where they are with --expert-bundle");
+  }
+  std::vector<ExpertLayer> layers;
+  for (int64_t l = 0; l < c.layers; ++l) {
+    const DownLayout down = down_layout(store, c, c.down_transposed, l);
+    layers.push_back({.gate = store.stack(layer(l, names::kFfnGate), c.experts, c.ffn, c.hidden),
+                      .up = store.stack(layer(l, names::kFfnUp), c.experts, c.ffn, c.hidden),
+                      .down = load_down(store, c, down, l),
+                      .layout = down});
+  }
+  return layers;
+}
+
 Weights load(WeightStore& store, const ModelConfig& c) {
   using names::layer;
   Weights w;
@@ -161,12 +197,8 @@ Weights load(WeightStore& store, const ModelConfig& c) {
     weights.wo = store.matrix(layer(l, names::kAttnOutput), c.hidden, c.q_width());
     weights.ffn_norm = store.vector(layer(l, names::kFfnNorm), c.hidden);
     weights.router = store.matrix(layer(l, names::kRouter), c.experts, c.hidden);
-    const DownLayout down = down_layout(store, c, c.down_transposed, l);
-    w.experts.push_back({.gate = store.stack(layer(l, names::kFfnGate), c.experts, c.ffn, c.hidden),
-                         .up = store.stack(layer(l, names::kFfnUp), c.experts, c.ffn, c.hidden),
-                         .down = load_down(store, c, down, l),
-                         .layout = down});
   }
+  w.experts = load_experts(store, c);
   w.output_norm = store.vector(names::kOutputNorm, c.hidden);
   const bool tied = !store.has(names::kOutput);
   w.output = store.matrix(tied ? names::kEmbedding : names::kOutput, c.vocab, c.hidden);

@@ -16,6 +16,7 @@ int high_nibble(uint8_t byte) { return byte >> 4; }
 float times(float d, int q) { return d * static_cast<float>(q); }
 
 void decode(const float& value, float* y) { *y = value; }
+void decode(const int8_t& value, float* y) { *y = value; }
 
 struct Half {
   uint16_t bits;
@@ -139,6 +140,8 @@ void dequantize_row(DType type, const std::byte* in, int64_t n, float* y) {
       return decode_row<Half>(values, in, n, y);
     case DType::kBF16:
       return decode_row<BFloat>(values, in, n, y);
+    case DType::kI8:
+      return decode_row<int8_t>(values, in, n, y);
     case DType::kQ4_0:
       return decode_row<BlockQ4_0>(values, in, n, y);
     case DType::kQ4_1:

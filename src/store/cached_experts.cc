@@ -4,17 +4,15 @@
 
 #include <algorithm>
 #include <map>
+#include <span>
 #include <string_view>
 #include <utility>
 
 #include "base/error.h"
-#include "tensor/layout.h"
 
 namespace st {
 namespace {
 
-constexpr ExpertPart kParts[] = {ExpertPart::kGate, ExpertPart::kUp, ExpertPart::kDown};
-constexpr std::string_view kNames[] = {"gate", "up", "down"};
 constexpr uint64_t kPage = 4096;
 
 uint64_t page_up(uint64_t bytes) { return (bytes + kPage - 1) / kPage * kPage; }
@@ -24,6 +22,17 @@ CacheOptions cache_options(const std::vector<ExpertLayer>& layers, int64_t used)
   return {.layers = static_cast<int64_t>(layers.size()),
           .experts = layers.front().gate.count,
           .used = used};
+}
+
+// Whether the bytes of the file are not yet what kernels read.
+bool must_arrange(const MatrixStack& stack) {
+  return !stack.arranged && is_split(stack.first.type);
+}
+
+void arrange_in_place(const MatrixStack& stack, std::span<const std::byte> bytes, std::byte* room) {
+  thread_local std::vector<std::byte> blocks;
+  blocks.assign(bytes.begin(), bytes.end());
+  arrange(stack, blocks.data(), room);
 }
 
 }  // namespace
@@ -49,11 +58,11 @@ CachedExperts::CachedExperts(std::vector<ExpertLayer> layers, int64_t used, Asyn
   uint64_t rooms[kExpertParts] = {};
   for (const ExpertLayer& layer : this->layers()) {
     std::vector<FileId>& files = files_.emplace_back();
-    for (const ExpertPart part : kParts) {
+    for (const ExpertPart part : kEachPart) {
       const MatrixStack& stack = layer[part];
       files.push_back(file_of(stack));
       uint64_t& room = rooms[number(part)];
-      room = std::max({room, reader_.room(files.back(), stack.file_step), page_up(stack.step)});
+      room = std::max({room, reader_.room(files.back(), stack.file_bytes), page_up(stack.step)});
     }
   }
   for (size_t i = 0; i < kExpertParts; ++i) {
@@ -83,18 +92,7 @@ void CachedExperts::read(CacheUnit unit, int32_t slot, ExpertPart part) {
   p.state = PartState::kReading;
   p.shift = offset % reader_.alignment(file);
   p.asked_at = prefetches_;
-  p.ticket = reader_.submit({file, offset, stack.file_step, room_of(slot, part)});
-}
-
-// From the bytes of the file to what kernels read, within the part's room.
-void CachedExperts::arrange(const MatrixStack& stack, std::byte* room, uint64_t shift) const {
-  const Matrix& m = stack.first;
-  if (!is_split(m.type)) return;
-  thread_local std::vector<std::byte> blocks;
-  blocks.assign(room + shift, room + shift + stack.file_step);
-  if (stack.regrouped) return regroup_by_neuron(m.type, blocks.data(), m.cols, m.rows, room);
-  const uint64_t count = stack.file_step / dtype_info(m.type).block_bytes;
-  split_blocks(m.type, blocks.data(), 0, static_cast<int64_t>(count), m.rows, m.cols, room);
+  p.ticket = reader_.submit({file, offset, stack.file_bytes, room_of(slot, part)});
 }
 
 void CachedExperts::prefetch(int64_t l, const ExpertDemand& demand) {
@@ -148,18 +146,18 @@ Matrix CachedExperts::await(int64_t l, int32_t expert, ExpertPart part) {
       read({static_cast<int32_t>(l), expert}, at, part);
       result = reader_.await(p.ticket);
     }
+    if (result.ok()) result.error = damage(stack, expert, result.bytes);
     if (result.ok()) {
-      arrange(stack, room, p.shift);
+      if (must_arrange(stack)) arrange_in_place(stack, result.bytes, room);
       p.state = PartState::kHere;
     } else {
-      p.error =
-          result.error->within(fmt::format("expert {}/{} {}", l, expert, kNames[number(part)]));
+      p.error = result.error->within(fmt::format("expert {}/{} {}", l, expert, part_name(part)));
       p.state = PartState::kFailed;
     }
   }
   if (p.error) throw Error(*p.error);
   Matrix m = stack.first;
-  m.data = is_split(m.type) ? room : room + p.shift;
+  m.data = must_arrange(stack) ? room : room + p.shift;
   return m;
 }
 
@@ -288,7 +286,7 @@ void CachedExperts::warm(std::span<const float> rates) {
     if (policy_.find(unit.layer, unit.expert) != kNoSlot) continue;
     const int32_t slot = policy_.admit(unit.layer, unit.expert).slot;
     if (slot == kNoSlot) return;
-    for (const ExpertPart part : kParts) read(unit, slot, part);
+    for (const ExpertPart part : kEachPart) read(unit, slot, part);
   }
 }
 

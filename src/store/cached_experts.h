@@ -88,7 +88,6 @@ class CachedExperts final : public ExpertStore {
 
   std::byte* room_of(int32_t slot, ExpertPart part) const;
   void read(CacheUnit unit, int32_t slot, ExpertPart part);
-  void arrange(const MatrixStack& stack, std::byte* room, uint64_t shift) const;
   int32_t take_slot(CacheUnit unit);
   bool vacate(int32_t slot);
   void empty(int32_t slot);

@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <span>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -16,6 +17,7 @@
 
 namespace st {
 
+// The numbers are part of a file format: never change them.
 enum class DownLayout {
   kOutputs,    // (D, F): a row for each output, as llama.cpp has it
   kNeurons,    // (F, D): row j is what neuron j adds to the output
@@ -24,6 +26,12 @@ enum class DownLayout {
 
 enum class ExpertPart : uint8_t { kGate, kUp, kDown };  // in the order of need
 inline constexpr size_t kExpertParts = 3;
+inline constexpr ExpertPart kEachPart[] = {ExpertPart::kGate, ExpertPart::kUp, ExpertPart::kDown};
+
+constexpr std::string_view part_name(ExpertPart part) {
+  constexpr std::string_view kNames[] = {"gate", "up", "down"};
+  return kNames[static_cast<size_t>(part)];
+}
 
 // The experts of one layer: `count` times gate (F, D), up (F, D) and down, its shape by layout.
 struct ExpertLayer {

@@ -4,9 +4,11 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cstring>
 #include <utility>
 
 #include "base/aligned.h"
+#include "base/checksum.h"
 #include "base/error.h"
 #include "base/first_error.h"
 #include "quant/quantize.h"
@@ -23,6 +25,11 @@ uint64_t room_for_all(const GgufModel& model) {
   return 2 * bytes;  // addresses, not memory: a regrouped matrix of few columns is padded
 }
 
+std::unique_ptr<const File> open_unless_empty(const std::string& path) {
+  if (path.empty()) return nullptr;
+  return with_context(printable(path), [&] { return std::make_unique<const File>(path); });
+}
+
 std::string show(std::span<const uint64_t> ne) { return fmt::format("[{}]", fmt::join(ne, ",")); }
 
 // Trailing dimensions of 1 do not count: {D, V, 1} is {D, V}.
@@ -35,8 +42,27 @@ bool same_shape(const GgufTensor& tensor, const std::vector<uint64_t>& want) {
 
 }  // namespace
 
-WeightStore::WeightStore(const GgufModel& model, bool stream)
-    : model_(model), stream_(stream), memory_(room_for_all(model)) {
+std::optional<Error> damage(const MatrixStack& stack, int64_t i, std::span<const std::byte> bytes) {
+  const auto& sums = stack.checksums;
+  if (sums.empty() || checksum(bytes) == sums[static_cast<size_t>(i)]) return std::nullopt;
+  return Error(ErrorCode::kInvalidData, "damaged: its checksum differs");
+}
+
+void arrange(const MatrixStack& stack, const std::byte* bytes, std::byte* out) {
+  const Matrix& m = stack.first;
+  if (stack.regrouped) return regroup_by_neuron(m.type, bytes, m.cols, m.rows, out);
+  if (is_split(m.type)) {
+    const uint64_t blocks = m.bytes() / dtype_info(m.type).block_bytes;
+    return split_blocks(m.type, bytes, 0, static_cast<int64_t>(blocks), m.rows, m.cols, out);
+  }
+  std::memcpy(out, bytes, m.bytes());
+}
+
+WeightStore::WeightStore(const GgufModel& model, bool stream, const std::string& expert_file)
+    : model_(model),
+      stream_(stream),
+      expert_file_(open_unless_empty(expert_file)),
+      memory_(room_for_all(model) + (expert_file_ ? expert_file_->size() : 0)) {
   memory_.prefer_huge_pages();
 }
 
@@ -49,31 +75,45 @@ WeightStore::Place& WeightStore::place(std::string_view name, const std::vector<
     fail(ErrorCode::kInvalidData, "tensor '{}': shape {}, want {}", name, show(tensor.info->ne),
          show(ne));
   }
-  const auto known = std::ranges::find_if(places_, [&](const Place& p) {
-    return p.tensor.info == tensor.info && p.first_byte == first_byte;
-  });
-  if (known != places_.end()) return *known;
   const DType type = tensor.info->type;
   const uint64_t bytes = static_cast<uint64_t>(rows) * row_bytes(type, static_cast<uint64_t>(cols));
-  const uint64_t step = regroup ? align(neuron_rows_bytes(type, rows, cols)) : bytes;
-  places_.push_back({tensor, first_byte, count, rows, cols, regroup, kNowhere, step});
-  bytes_ += static_cast<uint64_t>(count) * bytes;
+  if (regroup) std::swap(rows, cols);
+  return place(fmt::format("tensor '{}'", name),
+               {.first = {type, rows, cols, nullptr},
+                .count = count,
+                .step = regroup ? align(neuron_rows_bytes(type, cols, rows)) : bytes,
+                .source = tensor.source,
+                .file_offset = tensor.info->offset + first_byte,
+                .file_step = bytes,
+                .file_bytes = bytes,
+                .regrouped = regroup});
+}
+
+WeightStore::Place& WeightStore::place(std::string name, const MatrixStack& stack) {
+  const auto known = std::ranges::find_if(places_, [&](const Place& p) {
+    return p.stack.source == stack.source && p.stack.file_offset == stack.file_offset;
+  });
+  if (known != places_.end()) return *known;
+  places_.push_back({std::move(name), stack, kNowhere});
+  bytes_ += static_cast<uint64_t>(stack.count) * stack.file_bytes;
   return places_.back();
 }
 
 // What is needed in memory, it alone takes room there.
-Matrix WeightStore::view(Place& p, bool in_memory) {
+MatrixStack WeightStore::view(Place& p, bool in_memory) {
   if (in_memory && p.offset == kNowhere) {
     p.offset = used_;
-    used_ += align(static_cast<uint64_t>(p.count) * p.step);
+    used_ += align(static_cast<uint64_t>(p.stack.count) * p.stack.step);
   }
-  const std::byte* data = p.offset == kNowhere ? nullptr : memory_.data() + p.offset;
-  return {p.tensor.info->type, p.rows, p.cols, data};
+  MatrixStack stack = p.stack;
+  if (p.offset != kNowhere) stack.first.data = memory_.data() + p.offset;
+  return stack;
 }
 
 Matrix WeightStore::matrix(std::string_view name, int64_t rows, int64_t cols) {
-  return view(
-      place(name, {static_cast<uint64_t>(cols), static_cast<uint64_t>(rows)}, 0, 1, rows, cols));
+  return view(place(name, {static_cast<uint64_t>(cols), static_cast<uint64_t>(rows)}, 0, 1, rows,
+                    cols))
+      .first;
 }
 
 Matrix WeightStore::part(std::string_view name, int64_t n, int64_t first, int64_t rows,
@@ -81,40 +121,36 @@ Matrix WeightStore::part(std::string_view name, int64_t n, int64_t first, int64_
   const GgufTensor* tensor = info(name);
   const uint64_t byte =
       tensor == nullptr ? 0 : row_bytes(tensor->type, static_cast<uint64_t>(first));
-  return view(place(name, {static_cast<uint64_t>(n)}, byte, 1, rows, cols));
-}
-
-MatrixStack WeightStore::stack_at(Place& p) {
-  const uint64_t bytes =
-      static_cast<uint64_t>(p.rows) * row_bytes(p.tensor.info->type, static_cast<uint64_t>(p.cols));
-  return {.first = view(p, !stream_),
-          .count = p.count,
-          .step = p.step,
-          .source = p.tensor.source,
-          .file_offset = p.tensor.info->offset + p.first_byte,
-          .file_step = bytes,
-          .regrouped = p.regroup};
+  return view(place(name, {static_cast<uint64_t>(n)}, byte, 1, rows, cols)).first;
 }
 
 MatrixStack WeightStore::stack(std::string_view name, int64_t count, int64_t rows, int64_t cols) {
-  return stack_at(place(
-      name,
-      {static_cast<uint64_t>(cols), static_cast<uint64_t>(rows), static_cast<uint64_t>(count)}, 0,
-      count, rows, cols));
+  return view(place(name,
+                    {static_cast<uint64_t>(cols), static_cast<uint64_t>(rows),
+                     static_cast<uint64_t>(count)},
+                    0, count, rows, cols),
+              !stream_);
 }
 
 MatrixStack WeightStore::neurons(std::string_view name, int64_t count, int64_t D, int64_t F) {
-  MatrixStack stack = stack_at(place(
-      name, {static_cast<uint64_t>(F), static_cast<uint64_t>(D), static_cast<uint64_t>(count)}, 0,
-      count, D, F, true));
-  std::swap(stack.first.rows, stack.first.cols);
-  return stack;
+  return view(
+      place(name,
+            {static_cast<uint64_t>(F), static_cast<uint64_t>(D), static_cast<uint64_t>(count)}, 0,
+            count, D, F, true),
+      !stream_);
+}
+
+MatrixStack WeightStore::stack(std::string name, const MatrixStack& wanted,
+                               std::vector<uint64_t> checksums) {
+  Place& p = place(std::move(name), wanted);
+  if (!checksums.empty()) p.stack.checksums = checksums_.emplace_back(std::move(checksums));
+  return view(p, !stream_);
 }
 
 MatrixRows WeightStore::rows(std::string_view name, int64_t rows, int64_t cols) {
   Place& p =
       place(name, {static_cast<uint64_t>(cols), static_cast<uint64_t>(rows)}, 0, 1, rows, cols);
-  return {view(p, !stream_), p.tensor.source, p.tensor.info->offset};
+  return {view(p, !stream_).first, p.stack.source, p.stack.file_offset};
 }
 
 void MatrixRows::read(int64_t row, float* out) const {
@@ -127,22 +163,20 @@ void MatrixRows::read(int64_t row, float* out) const {
 uint64_t WeightStore::streamed_bytes() const {
   uint64_t bytes = 0;
   for (const Place& p : places_) {
-    if (p.offset == kNowhere)
-      bytes += static_cast<uint64_t>(p.count * p.rows) *
-               row_bytes(p.tensor.info->type, static_cast<uint64_t>(p.cols));
+    if (p.offset == kNowhere) bytes += static_cast<uint64_t>(p.stack.count) * p.stack.file_bytes;
   }
   return bytes;
 }
 
 const float* WeightStore::vector(std::string_view name, int64_t n) {
-  const Matrix m = view(place(name, {static_cast<uint64_t>(n)}, 0, 1, 1, n));
+  const Matrix m = view(place(name, {static_cast<uint64_t>(n)}, 0, 1, 1, n)).first;
   if (m.type != DType::kF32) {
     fail(ErrorCode::kUnsupported, "tensor '{}': type {}, want F32", name, dtype_name(m.type));
   }
   return reinterpret_cast<const float*>(m.data);
 }
 
-// What one thread reads at a time: a run of bytes, of whole blocks, or a whole matrix to regroup.
+// What one thread reads at a time: a run of bytes, of whole blocks, or a whole matrix.
 struct WeightStore::Piece {
   const Place* place;
   int64_t matrix;
@@ -155,16 +189,15 @@ std::vector<WeightStore::Piece> WeightStore::pieces() const {
   std::vector<Piece> pieces;
   for (const Place& p : places_) {
     if (p.offset == kNowhere) continue;
-    const DType type = p.tensor.info->type;
-    const uint64_t bytes =
-        static_cast<uint64_t>(p.rows) * row_bytes(type, static_cast<uint64_t>(p.cols));
+    const MatrixStack& s = p.stack;
     // Matrices that are not rearranged may be read across their borders.
-    const bool plain = !is_split(type);
-    const int64_t matrices = plain ? 1 : p.count;
-    const uint64_t size = plain ? bytes * static_cast<uint64_t>(p.count) : bytes;
-    const uint64_t chunk = p.regroup ? size
-                           : plain   ? kPlain
-                                     : kSplitBlocks * dtype_info(type).block_bytes;
+    const bool whole = s.regrouped || s.arranged;
+    const bool plain = !whole && !is_split(s.first.type);
+    const int64_t matrices = plain ? 1 : s.count;
+    const uint64_t size = plain ? s.file_bytes * static_cast<uint64_t>(s.count) : s.file_bytes;
+    const uint64_t chunk = whole   ? size
+                           : plain ? kPlain
+                                   : kSplitBlocks * dtype_info(s.first.type).block_bytes;
     for (int64_t m = 0; m < matrices; ++m) {
       for (uint64_t begin = 0; begin < size; begin += chunk) {
         pieces.push_back({&p, m, begin, std::min(chunk, size - begin)});
@@ -175,20 +208,25 @@ std::vector<WeightStore::Piece> WeightStore::pieces() const {
 }
 
 void WeightStore::read(const Piece& piece, std::vector<std::byte>& scratch) const {
-  const Place& p = *piece.place;
-  const DType type = p.tensor.info->type;
+  const MatrixStack& s = piece.place->stack;
+  const DType type = s.first.type;
   const auto m = static_cast<uint64_t>(piece.matrix);
-  const uint64_t matrix_bytes =
-      static_cast<uint64_t>(p.rows) * row_bytes(type, static_cast<uint64_t>(p.cols));
-  const uint64_t at = p.tensor.info->offset + p.first_byte + m * matrix_bytes + piece.begin;
-  std::byte* out = memory_.data() + p.offset + m * p.step;
-  if (!is_split(type)) return p.tensor.source->read_at(at, {out + piece.begin, piece.bytes});
+  const uint64_t at = s.file_offset + m * s.file_step + piece.begin;
+  std::byte* out = memory_.data() + piece.place->offset + m * s.step;
+  if (s.arranged || !is_split(type)) {
+    const std::span<std::byte> bytes(out + piece.begin, piece.bytes);
+    s.source->read_at(at, bytes);
+    if (!s.arranged) return;
+    const auto error = damage(s, piece.matrix, bytes);
+    if (error) throw error->within(fmt::format("expert {}", m));
+    return;
+  }
   scratch.resize(std::max<size_t>(scratch.size(), piece.bytes));
-  p.tensor.source->read_at(at, {scratch.data(), piece.bytes});
-  if (p.regroup) return regroup_by_neuron(type, scratch.data(), p.rows, p.cols, out);
+  s.source->read_at(at, {scratch.data(), piece.bytes});
+  if (s.regrouped) return arrange(s, scratch.data(), out);
   const uint64_t block = dtype_info(type).block_bytes;
   split_blocks(type, scratch.data(), static_cast<int64_t>(piece.begin / block),
-               static_cast<int64_t>(piece.bytes / block), p.rows, p.cols, out);
+               static_cast<int64_t>(piece.bytes / block), s.first.rows, s.first.cols, out);
 }
 
 void WeightStore::read_all(ThreadPool& pool, const Progress& progress) {
@@ -201,9 +239,8 @@ void WeightStore::read_all(ThreadPool& pool, const Progress& progress) {
     std::vector<std::byte> scratch;
     for (size_t i = next++; i < pieces.size(); i = next++) {
       const Piece& piece = pieces[i];
-      const std::string& name = piece.place->tensor.info->name;
       error.guard([&] {
-        with_context(fmt::format("tensor '{}'", printable(name)), [&] { read(piece, scratch); });
+        with_context(piece.place->name, [&] { read(piece, scratch); });
         done += piece.bytes;
         if (thread == 0 && progress) progress("load", done, all);
       });

@@ -7,9 +7,15 @@
 // anything large is read.
 #pragma once
 
+#include <deque>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
 #include <string_view>
 #include <vector>
 
+#include "base/error.h"
 #include "base/memory.h"
 #include "base/progress.h"
 #include "base/thread_pool.h"
@@ -24,11 +30,14 @@ struct MatrixStack {
   int64_t count = 0;
   uint64_t step = 0;
 
-  // Where the matrices are in the model's file, which may be the only place: back to back.
+  // Where the matrices are in a file, which may be the only place.
   const ByteSource* source = nullptr;
   uint64_t file_offset = 0;
-  uint64_t file_step = 0;  // bytes of one
-  bool regrouped = false;  // in memory, by neuron
+  uint64_t file_step = 0;               // bytes from one to the next
+  uint64_t file_bytes = 0;              // of one
+  bool regrouped = false;               // in memory, by neuron
+  bool arranged = false;                // the file has the layout of memory
+  std::span<const uint64_t> checksums;  // (count) of the bytes of each; empty: none
 
   explicit operator bool() const { return static_cast<bool>(first); }
   Matrix operator[](int64_t i) const {
@@ -37,6 +46,11 @@ struct MatrixStack {
     return m;
   }
 };
+
+// What is wrong with matrix i as it was read, `bytes` (file_bytes): its checksum, if it has one.
+std::optional<Error> damage(const MatrixStack& stack, int64_t i, std::span<const std::byte> bytes);
+// From there to the layout of memory. out: (step). REQUIRES: !arranged.
+void arrange(const MatrixStack& stack, const std::byte* bytes, std::byte* out);
 
 // A matrix of which only single rows are needed, in memory or in the file.
 struct MatrixRows {
@@ -50,8 +64,10 @@ struct MatrixRows {
 
 class WeightStore {
  public:
-  // `stream`: stacks, which are experts, and rows() stay in the file.
-  explicit WeightStore(const GgufModel& model, bool stream = false);
+  // `stream`: stacks, which are experts, and rows() stay in the file. `expert_file`: the path
+  // of a headerless bundle that has them; empty: they are in the model.
+  explicit WeightStore(const GgufModel& model, bool stream = false,
+                       const std::string& expert_file = {});
 
   // Requests. The returned views point to memory that is valid as long as the store and holds the
   // weights after read_all(). Asking twice for a tensor gives the same place. Throws
@@ -67,6 +83,13 @@ class WeightStore {
   // neuron_rows(). REQUIRES: can_regroup(D, F) and such a type.
   MatrixStack neurons(std::string_view name, int64_t count, int64_t D, int64_t F);
 
+  // Matrices that are no tensors of their own. `wanted` says what and where they are in a file that
+  // lives as long as the store; checksums are kept here.
+  MatrixStack stack(std::string name, const MatrixStack& wanted,
+                    std::vector<uint64_t> checksums = {});
+
+  const GgufModel& model() const { return model_; }
+  const File* expert_file() const { return expert_file_.get(); }
   bool has(std::string_view name) const { return static_cast<bool>(model_.find(name)); }
   const GgufTensor* info(std::string_view name) const { return model_.find(name).info; }
 
@@ -79,27 +102,26 @@ class WeightStore {
  private:
   static constexpr uint64_t kNowhere = UINT64_MAX;
 
-  // `count` matrices (rows, cols) from `first_byte` of the tensor on.
   struct Place {
-    GgufModel::Tensor tensor;
-    uint64_t first_byte;
-    int64_t count, rows, cols;
-    bool regroup;
-    uint64_t offset;  // into memory_; kNowhere: stays in the file
-    uint64_t step;    // bytes from one matrix to the next
+    std::string name;   // for messages
+    MatrixStack stack;  // without a place in memory
+    uint64_t offset;    // into memory_; kNowhere: stays in the file
   };
   struct Piece;
+  // `count` matrices (rows, cols) from `first_byte` of the tensor on.
   Place& place(std::string_view name, const std::vector<uint64_t>& ne, uint64_t first_byte,
                int64_t count, int64_t rows, int64_t cols, bool regroup = false);
-  Matrix view(Place& place, bool in_memory = true);
-  MatrixStack stack_at(Place& place);
+  Place& place(std::string name, const MatrixStack& stack);
+  MatrixStack view(Place& place, bool in_memory = true);
   std::vector<Piece> pieces() const;
   void read(const Piece& piece, std::vector<std::byte>& scratch) const;
 
   const GgufModel& model_;
   const bool stream_;
+  const std::unique_ptr<const File> expert_file_;
   MemoryRegion memory_;  // room for every tensor of the file; only requested ones are touched
   std::vector<Place> places_;
+  std::deque<std::vector<uint64_t>> checksums_;  // a deque: spans stay valid
   uint64_t bytes_ = 0;
   uint64_t used_ = 0;
 };

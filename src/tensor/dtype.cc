@@ -12,7 +12,7 @@ constexpr DTypeInfo kTypes[] = {
     {DType::kQ5_0, "Q5_0", 32, 22},   {DType::kQ5_1, "Q5_1", 32, 24},
     {DType::kQ8_0, "Q8_0", 32, 34},   {DType::kQ4_K, "Q4_K", 256, 144},
     {DType::kQ5_K, "Q5_K", 256, 176}, {DType::kQ6_K, "Q6_K", 256, 210},
-    {DType::kBF16, "BF16", 1, 2},
+    {DType::kI8, "I8", 1, 1},         {DType::kBF16, "BF16", 1, 2},
 };
 
 }  // namespace

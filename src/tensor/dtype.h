@@ -18,6 +18,7 @@ enum class DType : uint32_t {
   kQ4_K = 12,
   kQ5_K = 13,
   kQ6_K = 14,
+  kI8 = 24,  // as they are; also how a file holds bytes that are no numbers at all
   kBF16 = 30,
 };
 

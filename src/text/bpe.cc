@@ -94,6 +94,7 @@ Bpe::Bpe(const Vocab& vocab) {
 
   std::vector<Merge> merges;
   merges.reserve(vocab.merges.size());
+  results_.reserve(vocab.merges.size());
   for (size_t rank = 0; rank < vocab.merges.size(); ++rank) {
     merges.push_back(parse_merge(vocab.merges[rank], rank, index));
     results_.push_back(merges.back().result);
@@ -112,6 +113,7 @@ Bpe::Bpe(const Vocab& vocab) {
   }
 
   first_.assign(vocab.tokens.size() + 1, 0);
+  rights_.reserve(ranks_.size());
   for (const Rank rank : ranks_) {
     rights_.push_back(pair_of(rank).second);
     ++first_[static_cast<size_t>(pair_of(rank).first) + 1];

@@ -140,6 +140,11 @@ Tokenizer::Tokenizer(Vocab vocab) : vocab_(std::move(vocab)) {
 
 Tokenizer::~Tokenizer() = default;
 
+void Tokenizer::forget_texts() {
+  vocab_.tokens = std::vector<std::string>();
+  vocab_.merges = std::vector<std::string>();
+}
+
 bool Tokenizer::is_end_of_generation(Token token) const {
   return std::ranges::binary_search(vocab_.end_of_generation, token);
 }

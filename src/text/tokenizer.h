@@ -19,8 +19,11 @@ class Tokenizer {
   ~Tokenizer();
 
   const Vocab& vocab() const { return vocab_; }
-  int64_t size() const { return static_cast<int64_t>(vocab_.tokens.size()); }
+  int64_t size() const { return static_cast<int64_t>(vocab_.types.size()); }
   bool is_end_of_generation(Token token) const;
+
+  // Frees the texts of vocab(), its tokens and merges. Nothing here needs them any more.
+  void forget_texts();
 
   // Tokens of `text`; any bytes are accepted and come back from decode() exactly, after NFC of what
   // is valid UTF-8. With `parse_special`, control tokens written in the text become single tokens;

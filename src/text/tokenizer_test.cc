@@ -55,6 +55,19 @@ TEST(Tokenizer, GoldenFromGguf) {
   expect_golden(Tokenizer(read_gguf_vocab(testkit::written(writer))));
 }
 
+TEST(Tokenizer, GoldenWithoutTheTextsOfItsVocabulary) {
+  Tokenizer tokenizer(Vocab(tiny_tokenizer().vocab()));
+  tokenizer.forget_texts();
+  EXPECT_EQ(tokenizer.vocab().tokens.capacity() + tokenizer.vocab().merges.capacity(), 0u);
+  EXPECT_EQ(tokenizer.size(), tiny_tokenizer().size());
+  expect_golden(tokenizer);
+  for (Token id = 0; id < tokenizer.size(); ++id) {
+    for (const bool special : {false, true}) {
+      ASSERT_EQ(tokenizer.piece(id, special), tiny_tokenizer().piece(id, special));
+    }
+  }
+}
+
 TEST(Tokenizer, GoldenPiecesOfTopTokens) {
   const json prompts = golden("prompts.json");
   for (const json& item : prompts["prompts"]) {

@@ -9,6 +9,7 @@ import os
 import pathlib
 import pickle
 import re
+import resource
 import shutil
 import signal
 import struct
@@ -233,12 +234,18 @@ def verify(st, gguf, models):
           f"verify --memory: {tight.stdout[-300:]}{tight.stderr[-300:]}")
 
 
+def smallest_memory(st, *arguments):
+    """The smallest budget that run takes with them, and a little. What stays is measured anew each time, and differs by
+    a huge page or two."""
+    refusals = [st("run", *arguments, "-p", PROMPT, "--memory", "1MiB").stderr for _ in range(4)]
+    matches = [re.search(r": (\d+) MiB is the smallest", refusal) for refusal in refusals]
+    check(all(matches), f"a budget that is too small: {refusals}")
+    return f"{max(int(match[1]) for match in matches) + 2}MiB" if all(matches) else "1GiB"
+
+
 def memory_faults(st, gguf, folder):
     """A model file that is cut or overwritten while experts are read from it."""
-    refusal = st("run", "-m", gguf, "-c", 2048, "-p", PROMPT, "--memory", "1MiB").stderr
-    match = re.search(r": (\d+) MiB is the smallest", refusal)
-    check(match, f"smallest budget: {refusal}")
-    memory = f"{int(match.group(1)) + 2}MiB"
+    memory = smallest_memory(st, "-m", gguf, "-c", 2048)
     copy = folder / "victim.gguf"
     arguments = ["run", "-m", copy, "-c", 2048, "-p", PROMPT, "--memory", memory, "--temp", 0, "--ignore-eos", "-n", 1500]
 
@@ -368,6 +375,114 @@ def cache_sim(st, gguf, models, folder):
                folder / "no/trace")
     check(st("bench", "-m", gguf, "-p", 8, "-n", 2, "-r", 1, "--no-probe", "--record-routing", other).returncode == 0 and
           sum(len(p[0]) for p in read_trace(other)[1]) >= 10, "bench --record-routing")
+
+
+def bundles(st, gguf, models, folder):
+    ask = ["-p", PROMPT, "-n", 12, "--temp", 0]
+    want = st("run", "-m", gguf, *ask).stdout
+    bundle, stripped, experts = folder / "bundle.gguf", folder / "stripped.gguf", folder / "experts"
+    made = st("bundle", gguf, "-o", bundle)
+    check(made.returncode == 0 and not made.stdout and "128 experts" in made.stderr, f"bundle: {made.stderr}")
+    smallest = smallest_memory(st, "-m", bundle)
+    for memory in ([], ["--memory", "1GiB"], ["--memory", smallest]):
+        result = st("run", "-m", bundle, *ask, *memory)
+        check(result.stdout == want, f"run of a bundle {memory}: {result.stdout}{result.stderr}")
+    info = json.loads(st("inspect", bundle, "--json", "--tensors").stdout)
+    check(info["metadata"]["smallthinker.bundle.version"] == 1 and info["metadata"]["general.alignment"] == 4096 and
+          all(t["offset"] % 4096 == 0 for t in info["tensors"]), "inspect of a bundle")
+    st.refuses("bundle of a bundle", "bundle", bundle, "-o", folder / "x", code=2, contains="is a bundle already")
+    st.refuses("quantize of a bundle", "quantize", bundle, folder / "x", "Q4_0", code=2, contains="is a bundle")
+    st.refuses("bundle without an output", "bundle", gguf, code=2, contains="--outfile")
+    st.refuses("bundle of nothing", "bundle", folder / "none", "-o", folder / "x", contains="cannot open")
+    data = bytearray(bundle.read_bytes())
+    tensor = next(t for t in info["tensors"] if t["name"] == "blk.2.exps")
+    data[tensor["offset"] + tensor["ne"][0] * 5 + 99] ^= 16
+    (folder / "damaged.gguf").write_bytes(data)
+    st.refuses("damaged bundle", "run", "-m", folder / "damaged.gguf", "-p", "x",
+               contains="layer 2 gate: expert 5: damaged")
+
+    # A full disk: files of this process may not grow beyond a megabyte.
+    full = subprocess.run([st.binary, "bundle", str(gguf), "-o", str(folder / "x")], capture_output=True, text=True,
+                          restore_signals=False,
+                          preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20)))
+    check(full.returncode == 1 and full.stderr == f"error: {folder}/x: cannot write: File too large\n",
+          f"bundle on a full disk: {full}")
+
+    made = st("strip", gguf, "-o", stripped)
+    check(made.returncode == 0 and "dropped 24 tensors" in made.stderr, f"strip: {made.stderr}")
+    st.refuses("strip twice", "strip", stripped, "-o", folder / "x", contains="no expert tensors")
+    st.refuses("stripped alone", "run", "-m", stripped, "-p", "x", contains="say where they are with --expert-bundle")
+
+    # What looks at a model sees its experts, wherever they are.
+    def facts(model):
+        row, = json.loads(st("bench", "-m", model, "--no-probe", "-p", 4, "-n", 0, "-r", 1, "-o", "json",
+                             "--record-routing", folder / f"{model.name}.trace").stdout)
+        return (row["model_type"], row["model_n_params"], row["model_size"],
+                read_trace(folder / f"{model.name}.trace")[0][:3])
+
+    check(facts(bundle) == facts(gguf), f"bench of a bundle: {facts(bundle)}, want {facts(gguf)}")
+    plan = st("inspect", "--plan", bundle, "--memory", smallest).stdout
+    # Three parts of an expert of 34,816 bytes, padded to 36,864; 8 layers of 4 experts; hits rounded to percents.
+    told = re.search(r"uniform.*: (\d+) % .* ([\d.]+) (\w+) read per token", plan)
+    read = float(told[2]) * {"B": 1, "KiB": 2**10, "MiB": 2**20}[told[3]] if told else 0
+    check(0 < read and abs(read - (1 - int(told[1]) / 100) * 32 * 3 * 36864) < 1e5, f"inspect --plan: {plan}")
+    check(not list(folder.glob("x*")), "nothing is left of what failed")
+
+    # The reference engine's way, from its environment.
+    q4 = folder / "q4.gguf"
+    st("convert", models / "model", "--outfile", q4, "--transpose-down", "all", "--outtype", "q4_0")
+    st("strip", q4, "-o", stripped)
+    want = st("run", "-m", q4, *ask).stdout
+    tensors = {t["name"]: t for t in json.loads(st("inspect", q4, "--json", "--tensors").stdout)["tensors"]}
+    source, blocks = q4.read_bytes(), b""
+    for layer in range(8):
+        for expert in range(16):
+            for name in ("up", "gate", "down"):
+                t = tensors[f"blk.{layer}.ffn_{name}_exps.weight"]
+                size = t["bytes"] // 16
+                matrix = source[t["offset"] + expert * size:][:size]
+                blocks += matrix + bytes(-size % 4096)
+    experts.write_bytes(blocks)
+    result = st("run", "-m", stripped, "--expert-bundle", experts, *ask, "--memory",
+                smallest_memory(st, "-m", stripped, "--expert-bundle", experts))
+    check(result.stdout == want and want, f"--expert-bundle: {result.stderr}")
+
+    def notes(result):
+        return [line for line in result.stderr.splitlines() if line.startswith("note: ")]
+
+    reference = {"EXPERT_BUNDLE_PATH": str(experts), "MAX_N_CACHED": "96"}
+    result = st("run", "-m", stripped, *ask, env=reference)
+    check(result.stdout == want and notes(result)[0] == f"note: EXPERT_BUNDLE_PATH is --expert-bundle {experts}" and
+          re.fullmatch(r"note: MAX_N_CACHED=96 is a budget of \d+ MiB here: 32 of 128 experts, and all else",
+                       notes(result)[1]) and
+          int(re.search(r"room for (\d+) of 128", result.stderr)[1]) >= 32, f"environment: {result}")
+    result = st("run", "-m", stripped, *ask, "--memory", "1GiB", env=reference)
+    check(result.stdout == want and notes(result)[1] == "note: MAX_N_CACHED=96 has no effect beside --memory" and
+          "1.0 GiB" in result.stderr, f"--memory wins: {result}")
+    result = st("inspect", "--plan", stripped, "--memory", "1GiB", "--expert-bundle", experts)
+    check(result.returncode == 0 and "128 of 128" in result.stdout, f"inspect --plan --expert-bundle: {result}")
+    for value in ("many", "-1", "0", "96x", "99999999999999999999"):
+        result = st("run", "-m", stripped, *ask, "--expert-bundle", experts, env={"MAX_N_CACHED": value})
+        check(result.returncode == 2 and result.stderr == f"error: MAX_N_CACHED={value}: want a number of matrices\n",
+              f"MAX_N_CACHED={value}: {result}")
+    result = st("run", "-m", stripped, *ask, "--expert-bundle", experts, env={"EXPERT_BUNDLE_PATH": "/none"})
+    check(result.stdout == want, "a flag wins over the environment")
+    result = st("run", "-m", q4, *ask, env={"GENERATE_EXPERT_BUNDLE": str(bundle)})
+    check(result.returncode == 0 and not result.stdout and f"smallthinker bundle {q4} -o {bundle}" in result.stderr,
+          f"GENERATE_EXPERT_BUNDLE: {result}")
+    check(st("run", "-m", bundle, *ask).stdout == want, "a bundle made by GENERATE_EXPERT_BUNDLE")
+    result = st("run", "-m", stripped, *ask, env={"EXPERT_BUNDLE_PATH": str(bundle)})
+    check(result.stdout == want and notes(result) == [f"note: EXPERT_BUNDLE_PATH is a whole model: -m {bundle}"],
+          f"EXPERT_BUNDLE_PATH of ours: {result}")
+    result = st("run", "-m", stripped, *ask, env={"EXPERT_BUNDLE_PATH": "/none"})
+    check(result.returncode == 1 and result.stderr == "error: /none: cannot open: No such file or directory\n",
+          f"EXPERT_BUNDLE_PATH of nothing: {result}")
+    again = folder / "again.gguf"
+    st("bundle", stripped, "--expert-bundle", experts, "-o", again)
+    check(st("run", "-m", again, *ask).stdout == want, "bundle of a stripped model and its experts")
+    experts.write_bytes(blocks[:-1])
+    st.refuses("short headerless bundle", "run", "-m", stripped, "--expert-bundle", experts, "-p", "x",
+               contains=f"{len(blocks) - 1} bytes, want 384 matrices")
 
 
 def interruptions(st, gguf):
@@ -502,6 +617,7 @@ def main():
         verify(st, gguf, args.models)
         memory_faults(st, gguf, folder)
         cache_sim(st, gguf, args.models, folder)
+        bundles(st, gguf, args.models, folder)
         interruptions(st, gguf)
         hostile(st, gguf, args.models, folder)
     print(f"{passed} passed, {failed} failed")

@@ -143,6 +143,10 @@ def decode_q6_k(b):
     return np.hstack(parts)
 
 
+def decode_i8(b):
+    return b.view(np.int8).astype(F)
+
+
 def decode_f16(b):
     return b.view("<f2").astype(F)
 
@@ -167,6 +171,7 @@ DECODERS = {
     "F32": (decode_f32, 4, ()),
     "F16": (decode_f16, 2, ()),
     "BF16": (decode_bf16, 2, ()),
+    "I8": (decode_i8, 1, ()),
     "Q4_0": (decode_q4_0, 18, (0,)),
     "Q4_1": (decode_q4_1, 20, (0, 2)),
     "Q5_0": (decode_q5_0, 22, (0,)),
