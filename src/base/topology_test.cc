@@ -33,7 +33,7 @@ struct Machine {
 };
 
 constexpr uint64_t kA53 = 0x410fd034, kA55 = 0x412fd050, kA72 = 0x410fd083, kA76 = 0x414fd0b1,
-                   kA520 = 0x410fd801, kA720 = 0x410fd811, kX4 = 0x410fd821;
+                   kA520 = 0x410fd801, kA720 = 0x410fd811, kX4 = 0x410fd821, kOryon = 0x514f0014;
 
 const std::vector<Machine>& machines() {
   static const std::vector<Machine> kMachines = {
@@ -45,6 +45,8 @@ const std::vector<Machine>& machines() {
       {"RK3576", {{"0-3", kA53, 442, 2016000}, {"4-7", kA72, 1024, 2208000}}, 4, "4-7"},
       {"RK3566", {{"0-3", kA55, 1024, 1800000}}, 4, ""},
       {"RDK X5", {{"0-7", kA55, 1024, 1500000}}, 8, ""},
+      // Its device tree gives no capacities; two of the eight only run faster.
+      {"Snapdragon 8 Elite", {{"0-5", kOryon, 0, 3530000}, {"6-7", kOryon, 0, 4320000}}, 8, ""},
       // The X4 and the A720s differ by a tenth: all six are big.
       {"Snapdragon 8 Gen 3",
        {{"0-1", kA520, 379, 2265600},
@@ -142,6 +144,7 @@ TEST(ThreadChoice, NamesTheTypes) {
   EXPECT_EQ(phone.cpus[0].type, "Cortex-A520");
   EXPECT_EQ(phone.cpus[4].type, "Cortex-A720");
   EXPECT_EQ(phone.cpus[7].type, "Cortex-X4");
+  EXPECT_EQ(topology_of(machine("Snapdragon 8 Elite")).cpus[7].type, "Oryon");
   const Topology laptop = topology_of(machine("laptop with 6 P-cores and 8 E-cores"));
   EXPECT_EQ(laptop.cpus[11].type, "P-core");
   EXPECT_EQ(laptop.cpus[12].type, "E-core");

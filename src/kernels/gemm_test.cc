@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "kernels/kernels.h"
+#include "kernels/testing.h"
 #include "tensor/blocks.h"
 #include "tensor/dtype.h"
 #include "tensor/float16.h"
@@ -16,159 +17,7 @@
 namespace st {
 namespace {
 
-constexpr DType kTypes[] = {DType::kF32, DType::kF16, DType::kBF16, DType::kQ8_0, DType::kQ4_0};
-
-bool is_float(DType type) { return dtype_info(type).block_values == 1; }
-
-template <typename T>
-const T* as(const std::byte* p) {
-  return reinterpret_cast<const T*>(p);
-}
-
-QuantRows quant_rows(const Matrix& w, int64_t first = 0) {
-  const int64_t quants = w.type == DType::kQ4_0 ? w.cols / 2 : w.cols;
-  return {as<uint8_t>(w.data) + first * quants,
-          as<uint16_t>(w.data + w.rows * quants) + first * (w.cols / kBlock)};
-}
-
-double value(const Matrix& w, int64_t r, int64_t c) {
-  const std::byte* row = w.row(r);
-  const int64_t b = c / kBlock, i = c % kBlock;
-  const QuantRows quants = quant_rows(w, r);
-  switch (w.type) {
-    case DType::kF32:
-      return as<float>(row)[c];
-    case DType::kF16:
-      return f16_to_f32(as<uint16_t>(row)[c]);
-    case DType::kBF16:
-      return bf16_to_f32(as<uint16_t>(row)[c]);
-    case DType::kQ8_0:
-      return double{f16_to_f32(quants.d[b])} * static_cast<int8_t>(quants.q[c]);
-    default: {
-      const int pair = quants.q[b * 16 + i % 16];
-      return double{f16_to_f32(quants.d[b])} * ((i < 16 ? pair & 15 : pair >> 4) - 8);
-    }
-  }
-}
-
-// Random bits with sane exponents; block scales are often zero, subnormal, negative or the largest.
-struct Weights {
-  std::vector<std::byte> bytes;
-  Matrix matrix;
-
-  Weights(DType type, int64_t rows, int64_t cols, unsigned seed) {
-    // Two bytes in, so that nothing is aligned better than its elements need; floats at four.
-    const size_t offset = type == DType::kF32 ? 4 : 2;
-    bytes.resize(static_cast<size_t>(rows) * row_bytes(type, static_cast<uint64_t>(cols)) + offset);
-    matrix = {type, rows, cols, bytes.data() + offset};
-    std::mt19937 random(seed);
-    for (std::byte& b : bytes) b = static_cast<std::byte>(random());
-    const DTypeInfo& info = dtype_info(type);
-    size_t scales = offset, step = info.block_bytes;
-    if (!is_float(type)) {  // split: the scales follow the quants
-      scales = bytes.size() - static_cast<size_t>(rows * cols / kBlock) * 2;
-      step = 2;
-    }
-    for (size_t i = scales; i < bytes.size(); i += step) {
-      if (type == DType::kF32) {
-        const float v = std::ldexp(static_cast<float>(random() % 2000) - 1000.0f, -10);
-        std::memcpy(&bytes[i], &v, 4);
-      } else {
-        constexpr uint16_t kScales[] = {0x0000, 0x8000, 0x0001, 0x83FF, 0x7BFF, 0xBC00};
-        auto v = static_cast<uint16_t>(random());
-        if (type == DType::kBF16) v = static_cast<uint16_t>((v & 0x80FF) | (0x3D00 + v % 4 * 0x80));
-        if (type != DType::kBF16) v = static_cast<uint16_t>((v & 0x83FF) | (8 + v % 8) << 10);
-        if (!is_float(type) && random() % 4 == 0) v = kScales[random() % 6];
-        std::memcpy(&bytes[i], &v, 2);
-      }
-    }
-  }
-};
-
-struct Activations {
-  int64_t tokens, cols;
-  std::vector<float> x;  // (tokens, cols), what the float kernels see
-  std::vector<int8_t> q;
-  std::vector<float> d;
-  std::vector<int32_t> sum;
-
-  Activations(int64_t token_count, int64_t column_count, unsigned seed)
-      : tokens(token_count), cols(column_count) {
-    std::mt19937 random(seed);
-    std::normal_distribution<float> normal;
-    for (int64_t i = 0; i < tokens * cols; ++i) {
-      x.push_back(i % 37 == 0 ? -0.0f : normal(random));
-      q.push_back(static_cast<int8_t>(static_cast<int>(random() % 255) - 127));
-    }
-    for (int64_t b = 0; b < tokens * cols / kBlock; ++b) {
-      d.push_back(b % 11 == 0 ? 0.0f : std::fabs(normal(random)) / 127);
-      if (b % 5 == 0) std::fill_n(&q[static_cast<size_t>(b * kBlock)], kBlock, int8_t{127});
-      int32_t total = 0;
-      for (int64_t i = 0; i < kBlock; ++i) total += q[static_cast<size_t>(b * kBlock + i)];
-      sum.push_back(total);
-    }
-  }
-
-  double value(DType type, int64_t t, int64_t c) const {
-    const auto i = static_cast<size_t>(t * cols + c);
-    return is_float(type) ? double{x[i]} : double{d[i / kBlock]} * q[i];
-  }
-};
-
-// Tiles of t tokens, unpacked rows: as linear.cc does it.
-void multiply_tiles(const KernelTable& k, const Matrix& w, int64_t r0, int64_t rows,
-                    const Q8Rows& x, int64_t tokens, float* y, int64_t y_stride) {
-  const int64_t padded = (w.cols + 127) / 128 * 128;
-  const auto lanes =
-      static_cast<size_t>((tokens + k.tile_tokens - 1) / k.tile_tokens * k.tile_tokens * padded);
-  std::vector<int8_t> q(lanes, 99);
-  std::vector<float> d(lanes / kBlock, 99);
-  std::vector<int32_t> sum(lanes / kBlock, 99);
-  const Q8Tiles tiles = {q.data(), d.data(), sum.data()};
-  k.pack_tiles(x, nullptr, tokens, w.cols, tiles);
-  std::vector<uint8_t> u(static_cast<size_t>(kUnpackedRows * padded));
-  std::vector<float> wd(u.size() / kBlock);
-  const UnpackedRows unpacked = {u.data(), wd.data()};
-  for (int64_t r = 0; r < rows; r += kUnpackedRows) {
-    const int64_t n = std::min(kUnpackedRows, rows - r);
-    if (w.type == DType::kQ8_0) {
-      k.unpack_q8_0(quant_rows(w, r0 + r), n, w.cols, unpacked);
-      k.gemm_q8_0(unpacked, n, tiles, tokens, w.cols, y + r, y_stride);
-    } else {
-      k.unpack_q4_0(quant_rows(w, r0 + r), n, w.cols, unpacked);
-      k.gemm_q4_0(unpacked, n, tiles, tokens, w.cols, y + r, y_stride);
-    }
-  }
-}
-
-// By tiles when `tokens` is even, by rows when it is odd: so each is held against the other.
-void multiply_blocks(const KernelTable& k, const Matrix& w, int64_t r0, int64_t rows,
-                     const Q8Rows& x, int64_t tokens, float* y, int64_t y_stride) {
-  if (k.tile_tokens > 0 && tokens % 2 == 0) {
-    return multiply_tiles(k, w, r0, rows, x, tokens, y, y_stride);
-  }
-  const auto gemv = w.type == DType::kQ8_0 ? k.gemv_q8_0 : k.gemv_q4_0;
-  gemv(quant_rows(w, r0), nullptr, rows, x, tokens, w.cols, y, y_stride);
-}
-
-// Rows r0 .. r0 + rows of w against tokens t0 .. t0 + tokens of x.
-void gemm(const KernelTable& k, const Matrix& w, int64_t r0, int64_t rows, const Activations& x,
-          int64_t t0, int64_t tokens, float* y, int64_t y_stride) {
-  const std::byte* p = w.row(r0);
-  const float* xs = x.x.data() + t0 * w.cols;
-  const int64_t b = t0 * w.cols / kBlock;
-  const Q8Rows q = {x.q.data() + b * kBlock, x.d.data() + b, x.sum.data() + b};
-  switch (w.type) {
-    case DType::kF32:
-      return k.gemm_f32(as<float>(p), rows, xs, tokens, w.cols, y, y_stride);
-    case DType::kF16:
-      return k.gemm_f16(as<uint16_t>(p), rows, xs, tokens, w.cols, y, y_stride);
-    case DType::kBF16:
-      return k.gemm_bf16(as<uint16_t>(p), rows, xs, tokens, w.cols, y, y_stride);
-    default:
-      return multiply_blocks(k, w, r0, rows, q, tokens, y, y_stride);
-  }
-}
+using namespace testkit;
 
 class Gemm : public testing::TestWithParam<const KernelTable*> {
  protected:
@@ -309,18 +158,6 @@ TEST_P(Gemm, BitsDoNotDependOnTheSplit) {
   }
 }
 
-void axpy(const KernelTable& k, float a, const Matrix& w, int64_t first, int64_t n, float* y) {
-  const std::byte* p = w.data + row_bytes(w.type, static_cast<uint64_t>(first));
-  switch (w.type) {
-    case DType::kF32:
-      return k.axpy_f32(a, as<float>(p), n, y);
-    case DType::kF16:
-      return k.axpy_f16(a, as<uint16_t>(p), n, y);
-    default:
-      return k.axpy_bf16(a, as<uint16_t>(p), n, y);
-  }
-}
-
 TEST_P(Gemm, AxpyMatchesDoublePrecision) {
   unsigned seed = 0;
   for (DType type : {DType::kF32, DType::kF16, DType::kBF16}) {
@@ -371,13 +208,6 @@ TEST_P(Gemm, IndexedRows) {
       }
     }
   }
-}
-
-void sum_rows(const KernelTable& k, const Matrix& w, const std::vector<int32_t>& index,
-              const std::vector<float>& h, int64_t begin, int64_t end, float* y) {
-  const auto sum = w.type == DType::kQ8_0 ? k.sum_rows_q8_0 : k.sum_rows_q4_0;
-  sum(quant_rows(w), index.data(), h.data(), static_cast<int64_t>(index.size()), w.cols, begin, end,
-      y);
 }
 
 TEST_P(Gemm, SumRowsMatchesDoublePrecision) {
