@@ -74,6 +74,9 @@ class Engine {
   // same batch evaluated again, unless sliding layers have lost what came before it: then that is
   // refused, and the sequence begins again at position 0.
   std::span<const float> evaluate(std::span<const BatchItem> batch);
+  // The same, but `sink` gets the logits, a few rows at a time: those of a long batch are never in
+  // memory all together, and within a budget there is room for those that are.
+  void evaluate(std::span<const BatchItem> batch, const LogitsSink& sink);
 
   // Empty without a budget.
   std::optional<MemoryReport> memory() const;
