@@ -146,7 +146,7 @@ struct Engine::Impl {
   void fit_memory(int64_t tokens, int64_t rows = kPlannedRows) {
     constexpr int64_t kStep = 256;
     const int64_t rounded = std::min(context, (positions + kStep - 1) / kStep * kStep);
-    const int64_t scratch_tokens = tokens <= kFew ? std::min(kFew, micro_batch()) : micro_batch();
+    const int64_t scratch_tokens = tokens <= kFew ? std::min(kFew, plan.tokens) : plan.tokens;
     if (scratch_tokens < state.max_tokens()) resize_state(scratch_tokens);
     obey_group();
     const auto more_rows = static_cast<uint64_t>(std::max<int64_t>(rows - kPlannedRows, 0));
@@ -174,8 +174,9 @@ struct Engine::Impl {
 
   // Tokens that may run at once: all their experts must find room in each layer.
   int64_t tokens_at_once() const {
-    if (!cached || cached->room() >= config.experts) return micro_batch();
-    return std::min(micro_batch(), std::max<int64_t>(1, cached->room() / config.experts_used));
+    if (!cached) return micro_batch();
+    if (cached->room() >= config.experts) return plan.tokens;
+    return std::min(plan.tokens, std::max<int64_t>(1, cached->room() / config.experts_used));
   }
 
   void load_hot_set() {
@@ -334,6 +335,8 @@ void Engine::set_memory(uint64_t budget) {
   if (!impl_->cached) fail(ErrorCode::kInvalidUsage, "the model was loaded without a budget");
   MemoryPlan plan = impl_->plan;
   plan.budget = budget;
+  plan.tokens = impl_->micro_batch();
+  while (!plan.fits() && plan.tokens > 1) plan.tokens /= 2;  // slower prompts rather than a refusal
   plan.check();
   impl_->plan = plan;
   impl_->fit_memory(1);

@@ -80,8 +80,9 @@ class Engine {
 
   // Empty without a budget.
   std::optional<MemoryReport> memory() const;
-  // Raises or lowers the budget between two calls of evaluate(). Throws Error(kInvalidUsage) when
-  // there is none, or it would be too small: then nothing changes.
+  // Raises or lowers the budget between two calls of evaluate(); with little, prompts run in
+  // smaller micro-batches from then on. Throws Error(kInvalidUsage) when there is none, or it would
+  // be too small: then nothing changes.
   void set_memory(uint64_t budget);
   // From any thread: an evaluate() that waits for experts from the file throws Error(kCancelled),
   // about a second later at most.
