@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """llama.cpp for bench/compare: loads a model once, then runs and times what it is told to.
 
-Usage: llama_child.py --library DIR MODEL.gguf
+Usage: llama_child.py --library DIR [--mapped] MODEL.gguf
 
 Each answer is one line of JSON on stdout.  The first comes unasked, when the model is loaded:
 {"system": llama.cpp's list of CPU features, "buffers": {type: MiB of weights}}.  Then each line
@@ -10,6 +10,9 @@ of stdin is a command:
   context THREADS FLASH TOKENS   a new context for so many tokens, warmed up; answer null
   pp TOKENS DEPTH                a prompt after DEPTH tokens; answer: seconds
   tg TOKENS DEPTH                generation, token by token; answer: seconds
+
+With --mapped the file is mapped and its weights are used as they lie there, so that what memory has
+no room for is read again when it is needed.
 
 It does what llama-bench does: random tokens, logits of the last one only, memory cleared before
 each run, threads that stay alive between runs, n_batch 2048 and n_ubatch 512 (the defaults).
@@ -29,7 +32,7 @@ import libllama  # noqa: E402
 from libllama import CONTEXT_FIELDS, LlamaError, Params, bind, only_file  # noqa: E402
 
 N_BATCH, N_UBATCH = 2048, 512
-NO_MMAP = 0  # llama_load_mode
+NO_MMAP, MMAP = 0, 1  # llama_load_mode
 
 # name: (offset, struct format, default), see libllama.py
 MODEL_FIELDS = {
@@ -83,7 +86,7 @@ class ThreadPools:
 class Bench:
     """One model, and one context at a time."""
 
-    def __init__(self, directory, path):
+    def __init__(self, directory, path, mapped=False):
         self.llama = libllama.Library(directory)
         self.dll = self.llama.dll
         bind(self.dll, LLAMA)
@@ -91,7 +94,8 @@ class Bench:
         params = self.dll.llama_model_default_params()
         params.check(MODEL_FIELDS, "llama_model_params")
         # Mapped, the file would count as memory beside the repacked copy; the speed is the same.
-        params.set(MODEL_FIELDS, "load_mode", NO_MMAP)
+        params.set(MODEL_FIELDS, "load_mode", MMAP if mapped else NO_MMAP)
+        params.set(MODEL_FIELDS, "use_extra_bufts", not mapped)
         self.model = self.dll.llama_model_load_from_file(path.encode(), params)
         if not self.model:
             raise self.llama.error(f"{path}: llama.cpp cannot load this file")
@@ -165,9 +169,10 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("model", help="GGUF file")
     parser.add_argument("--library", dest="folder", required=True, help="folder with libllama.*so, libggml*.so")
+    parser.add_argument("--mapped", action="store_true", help="use the weights in the mapped file")
     args = parser.parse_args()
     try:
-        bench = Bench(args.folder, args.model)
+        bench = Bench(args.folder, args.model, args.mapped)
         print(json.dumps(bench.about()), flush=True)
         for line in sys.stdin:
             print(json.dumps(bench.command(line)), flush=True)

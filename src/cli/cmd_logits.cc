@@ -1,5 +1,8 @@
+#include <optional>
+
 #include "base/error.h"
 #include "cli/args.h"
+#include "cli/interrupt.h"
 #include "cli/model_args.h"
 #include "cli/npy.h"
 #include "cli/prompt.h"
@@ -19,6 +22,8 @@ int execute(const LogitsArgs& args) {
     tokens = {bos};
   }
   check_prompt_fits(engine, tokens.size());
+  std::optional<OnInterrupt> cancelling;
+  if (engine.memory()) cancelling.emplace([&] { engine.cancel(); });
   const auto logits = engine.evaluate(make_batch(tokens, 0, args.all));
   write_npy(args.outfile, logits, static_cast<int64_t>(logits.size()) / V, V);
   return kExitOk;

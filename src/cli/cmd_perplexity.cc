@@ -1,5 +1,6 @@
 #include <cmath>
 #include <cstdio>
+#include <optional>
 
 #include "base/error.h"
 #include "base/file.h"
@@ -17,6 +18,8 @@ int execute(const PerplexityArgs& args) {
   std::vector<Token> tokens = engine.tokenizer().encode(text, false);
   RoutingRecording recording(args.model.record_routing);
   recording.attach(engine);
+  std::optional<OnInterrupt> cancelling;
+  if (engine.memory()) cancelling.emplace([&] { engine.cancel(); });
   const int64_t window = engine.context();
   fmt::print(stderr, "{} tokens in windows of {}\n", tokens.size(), window);
   if (args.windows > 0 && static_cast<int64_t>(tokens.size()) > args.windows * window) {

@@ -1,4 +1,6 @@
+#include <atomic>
 #include <cstdio>
+#include <optional>
 
 #include "base/error.h"
 #include "cli/args.h"
@@ -54,6 +56,13 @@ int execute(const RunArgs& args) {
   const double load_seconds = seconds_since_start() - start;
   RoutingRecording recording(args.model.record_routing);
   recording.attach(engine);
+  std::atomic<int64_t> seen = 0;  // tokens
+  const double loaded = seconds_since_start();
+  const auto last_words = [&] {
+    print_receipt(*engine.memory(), seen, seconds_since_start() - loaded);
+  };
+  std::optional<OnInterrupt> cancelling;
+  if (engine.memory()) cancelling.emplace([&] { engine.cancel(); }, last_words);
 
   GenerateOptions options = args.generate;
   options.prompt_batch = args.model.batch;
@@ -71,7 +80,11 @@ int execute(const RunArgs& args) {
     return interrupted();
   };
   const GenerateResult result = generate(
-      engine, tokens, options, [&](std::string_view text) { return !(broken_pipe = !print(text)); },
+      engine, tokens, options,
+      [&](std::string_view text) {
+        ++seen;
+        return !(broken_pipe = !print(text));
+      },
       before_token);
   print("\n");
   if (broken_pipe) fail(ErrorCode::kIo, "cannot write to standard output");

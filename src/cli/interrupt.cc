@@ -4,6 +4,8 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <chrono>
+#include <utility>
 
 #include "base/error.h"
 #include "cli/args.h"
@@ -39,6 +41,29 @@ bool interrupted() { return g_interrupted.load(std::memory_order_relaxed); }
 
 void throw_if_interrupted() {
   if (interrupted()) fail(ErrorCode::kCancelled, "interrupted");
+}
+
+OnInterrupt::OnInterrupt(std::function<void()> cancel, std::function<void()> last_words)
+    : thread_([this, cancel = std::move(cancel), last_words = std::move(last_words)] {
+        constexpr std::chrono::milliseconds kPause{100};
+        constexpr int kPatience = 15;  // pauses
+        std::unique_lock lock(mutex_);
+        for (int tried = 0; !changed_.wait_for(lock, kPause, [this] { return over_; });) {
+          if (!interrupted()) continue;
+          cancel();
+          if (++tried <= kPatience) continue;
+          if (last_words) last_words();
+          ::_exit(kExitInterrupted);
+        }
+      }) {}
+
+OnInterrupt::~OnInterrupt() {
+  {
+    const std::lock_guard lock(mutex_);
+    over_ = true;
+  }
+  changed_.notify_all();
+  thread_.join();
 }
 
 }  // namespace st

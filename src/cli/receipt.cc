@@ -9,6 +9,14 @@
 #include "cli/report.h"
 
 namespace st {
+namespace {
+
+// Exact to less than a per cent, which GiB with one digit would not be.
+std::string mib(uint64_t bytes) {
+  return fmt::format("{:.1f} MiB", static_cast<double>(bytes) / (1 << 20));
+}
+
+}  // namespace
 
 void print_receipt(const MemoryReport& report, int64_t tokens, double seconds) {
   const CachedExpertsStats& seen = report.experts;
@@ -16,10 +24,10 @@ void print_receipt(const MemoryReport& report, int64_t tokens, double seconds) {
   const auto per_token = seen.bytes_read / static_cast<uint64_t>(std::max<int64_t>(tokens, 1));
   std::string group;
   if (const auto limits = read_cgroup_memory(); limits.limit && limits.peak) {
-    group = fmt::format(", {} in its control group", format_bytes(*limits.peak));
+    group = fmt::format(", {} in its control group", mib(*limits.peak));
   }
   fmt::print(stderr, "memory      {:>10}  budget; peak {}{}\n", format_bytes(report.plan.budget),
-             format_bytes(peak_memory_bytes()), group);
+             mib(peak_memory_bytes()), group);
   fmt::print(stderr,
              "experts     {:>8.1f} %  found in memory (room for {} of {}), {} read per token, "
              "{:.0f} % of the time waiting\n",

@@ -15,9 +15,19 @@
 namespace st {
 namespace {
 
+// Parts of at most `step` items.
+std::vector<std::span<const BatchItem>> cut(std::span<const BatchItem> batch, int64_t step) {
+  std::vector<std::span<const BatchItem>> parts;
+  for (; !batch.empty(); batch = batch.subspan(parts.back().size())) {
+    parts.push_back(batch.first(std::min(static_cast<size_t>(step), batch.size())));
+  }
+  return parts;
+}
+
 // With a budget:
 constexpr int64_t kLimitedContext = 4096;  // unless asked for
 constexpr int64_t kFew = 8;                // tokens for which scratch is kept between prompts
+constexpr int64_t kPlannedRows = 2;        // of logits, in every plan
 
 }  // namespace
 
@@ -98,7 +108,7 @@ struct Engine::Impl {
   MemoryPlan plan_of(uint64_t budget, uint64_t staying) const {
     const int64_t batch = micro_batch_of(budget);
     const KvCache keys(config, cache_type(), options.sequences, context, batch);  // takes no memory
-    const auto rows = static_cast<uint64_t>(2 * config.vocab) * sizeof(float);
+    const auto rows = static_cast<uint64_t>(kPlannedRows * config.vocab) * sizeof(float);
     return {.budget = budget,
             .resident = staying,
             .logits = rows,
@@ -131,15 +141,18 @@ struct Engine::Impl {
     if (!options.hot_set.empty()) load_hot_set();
   }
 
-  // Room for experts beside the keys and values that there are, in steps, and scratch for a batch.
-  void fit_memory(int64_t tokens) {
+  // Room for experts beside the keys and values that there are, in steps, and scratch for a batch
+  // with so many rows of logits at once.
+  void fit_memory(int64_t tokens, int64_t rows = kPlannedRows) {
     constexpr int64_t kStep = 256;
     const int64_t rounded = std::min(context, (positions + kStep - 1) / kStep * kStep);
-    const int64_t scratch_tokens = tokens <= kFew ? std::min(kFew, micro_batch()) : micro_batch();
+    const int64_t scratch_tokens = tokens <= kFew ? std::min(kFew, plan.tokens) : plan.tokens;
     if (scratch_tokens < state.max_tokens()) resize_state(scratch_tokens);
     obey_group();
+    const auto more_rows = static_cast<uint64_t>(std::max<int64_t>(rows - kPlannedRows, 0));
+    const uint64_t more = more_rows * static_cast<uint64_t>(config.vocab) * sizeof(float);
     const int64_t room =
-        std::max(plan.room(cache.bytes(rounded), scratch_tokens), cached->fewest());
+        std::max(plan.room(cache.bytes(rounded) + more, scratch_tokens), cached->fewest());
     if (room != cached->room()) cached->resize(room);
     if (scratch_tokens > state.max_tokens()) resize_state(scratch_tokens);
   }
@@ -161,8 +174,9 @@ struct Engine::Impl {
 
   // Tokens that may run at once: all their experts must find room in each layer.
   int64_t tokens_at_once() const {
-    if (!cached || cached->room() >= config.experts) return micro_batch();
-    return std::min(micro_batch(), std::max<int64_t>(1, cached->room() / config.experts_used));
+    if (!cached) return micro_batch();
+    if (cached->room() >= config.experts) return plan.tokens;
+    return std::min(plan.tokens, std::max<int64_t>(1, cached->room() / config.experts_used));
   }
 
   void load_hot_set() {
@@ -223,6 +237,20 @@ struct Engine::Impl {
     }
   }
 
+  // Before a batch: refuses what is wrong with it, and makes room. Returns how many tokens may run
+  // at once.
+  int64_t begin(std::span<const BatchItem> batch, int64_t rows) {
+    check(batch);
+    if (cached) {
+      cached->resume();
+      for (const BatchItem& item : batch) {
+        positions = std::max<int64_t>(positions, item.position + 1);
+      }
+      fit_memory(static_cast<int64_t>(batch.size()), rows);
+    }
+    return tokens_at_once();
+  }
+
   // What the store did since it had seen `before`.
   void count_reads(const CachedExpertsStats& before, uint64_t loads_before) {
     Stats& stats = state.stats;
@@ -236,12 +264,28 @@ struct Engine::Impl {
     stats.wait_seconds += now.stall_seconds - before.stall_seconds;
   }
 
-  std::span<const float> evaluate_micro(std::span<const BatchItem> batch) {
+  void check_finite(std::span<const float> rows) const {
+    const auto good = [](float x) { return std::isfinite(x) || x == -HUGE_VALF; };
+    const bool sparse = options.head.mode == LmHead::kSparse;  // which marks rows with -infinity
+    if (!std::ranges::all_of(rows, [&](float x) { return sparse ? good(x) : std::isfinite(x); })) {
+      fail(ErrorCode::kInvalidData, "the model computed a logit that is not a finite number");
+    }
+  }
+
+  // The checks come before anybody sees a logit.
+  std::span<const float> evaluate_micro(std::span<const BatchItem> batch,
+                                        const LogitsSink& sink = {}) {
     count_positions(batch, stored);
     ExpertStore& experts = cached ? static_cast<ExpertStore&>(*cached) : *resident;
     Step step{config, weights, kernels, pool, experts, cache, state, batch, options.head};
     if (observer) step.observer = &observer;
     if (routing_observer) step.routing_observer = &routing_observer;
+    const LogitsSink checked = [&](std::span<const float> rows) {
+      if (cached) cached->check_files();
+      check_finite(rows);
+      sink(rows);
+    };
+    if (sink) step.sink = &checked;
     const uint32_t calls = pool.calls();
     const CachedExpertsStats seen = cached ? cached->stats() : CachedExpertsStats{};
     const uint64_t loads = state.stats.expert_loads;
@@ -249,11 +293,7 @@ struct Engine::Impl {
     if (cached) cached->check_files();
     state.stats.pool_calls += pool.calls() - calls;
     count_reads(seen, loads);
-    const auto good = [](float x) { return std::isfinite(x) || x == -HUGE_VALF; };
-    const bool sparse = options.head.mode == LmHead::kSparse;  // which marks rows with -infinity
-    if (!std::ranges::all_of(out, [&](float x) { return sparse ? good(x) : std::isfinite(x); })) {
-      fail(ErrorCode::kInvalidData, "the model computed a logit that is not a finite number");
-    }
+    check_finite(out);
     return out;
   }
 };
@@ -295,6 +335,8 @@ void Engine::set_memory(uint64_t budget) {
   if (!impl_->cached) fail(ErrorCode::kInvalidUsage, "the model was loaded without a budget");
   MemoryPlan plan = impl_->plan;
   plan.budget = budget;
+  plan.tokens = impl_->micro_batch();
+  while (!plan.fits() && plan.tokens > 1) plan.tokens /= 2;  // slower prompts rather than a refusal
   plan.check();
   impl_->plan = plan;
   impl_->fit_memory(1);
@@ -310,23 +352,22 @@ void Engine::observe_routing(RoutingObserver observer) {
 }
 
 std::span<const float> Engine::evaluate(std::span<const BatchItem> batch) {
-  impl_->check(batch);
-  if (impl_->cached) {
-    impl_->cached->resume();
-    for (const BatchItem& item : batch) {
-      impl_->positions = std::max<int64_t>(impl_->positions, item.position + 1);
-    }
-    impl_->fit_memory(static_cast<int64_t>(batch.size()));
-  }
-  const auto step = static_cast<size_t>(impl_->tokens_at_once());
-  if (batch.size() <= step && !batch.empty()) return impl_->evaluate_micro(batch);
+  const int64_t step = impl_->begin(batch, kPlannedRows);
+  const std::vector<std::span<const BatchItem>> parts = cut(batch, step);
+  if (parts.size() == 1) return impl_->evaluate_micro(batch);
   impl_->logits.clear();
-  for (size_t begin = 0; begin < batch.size(); begin += step) {
-    const auto part =
-        impl_->evaluate_micro(batch.subspan(begin, std::min(step, batch.size() - begin)));
-    impl_->logits.insert(impl_->logits.end(), part.begin(), part.end());
+  for (const std::span<const BatchItem> part : parts) {
+    const auto rows = impl_->evaluate_micro(part);
+    impl_->logits.insert(impl_->logits.end(), rows.begin(), rows.end());
   }
   return impl_->logits;
+}
+
+void Engine::evaluate(std::span<const BatchItem> batch, const LogitsSink& sink) {
+  const int64_t step = impl_->begin(batch, kSinkRows);
+  for (const std::span<const BatchItem> part : cut(batch, step)) {
+    impl_->evaluate_micro(part, sink);
+  }
 }
 
 std::vector<BatchItem> make_batch(std::span<const Token> tokens, int64_t position,

@@ -74,11 +74,15 @@ class Engine {
   // same batch evaluated again, unless sliding layers have lost what came before it: then that is
   // refused, and the sequence begins again at position 0.
   std::span<const float> evaluate(std::span<const BatchItem> batch);
+  // The same, but `sink` gets the logits, a few rows at a time: those of a long batch are never in
+  // memory all together, and within a budget there is room for those that are.
+  void evaluate(std::span<const BatchItem> batch, const LogitsSink& sink);
 
   // Empty without a budget.
   std::optional<MemoryReport> memory() const;
-  // Raises or lowers the budget between two calls of evaluate(). Throws Error(kInvalidUsage) when
-  // there is none, or it would be too small: then nothing changes.
+  // Raises or lowers the budget between two calls of evaluate(); with little, prompts run in
+  // smaller micro-batches from then on. Throws Error(kInvalidUsage) when there is none, or it would
+  // be too small: then nothing changes.
   void set_memory(uint64_t budget);
   // From any thread: an evaluate() that waits for experts from the file throws Error(kCancelled),
   // about a second later at most.

@@ -48,8 +48,20 @@ GenerateResult generate(Engine& engine, std::span<const Token> given,
   Sampler sampler(std::move(sampling));
   GenerateResult result{.seed = sampler.seed(), .prompt_tokens = n};
 
-  const Stopwatch prompt_time;
   std::span<const float> logits;
+  // False if it was cancelled.
+  const auto evaluate = [&](std::span<const BatchItem> batch) {
+    try {
+      logits = engine.evaluate(batch);
+    } catch (const Error& e) {
+      if (e.code() != ErrorCode::kCancelled) throw;
+      result.reason = FinishReason::kStopped;
+      return false;
+    }
+    return true;
+  };
+
+  const Stopwatch prompt_time;
   for (int64_t done = 0; done < n;) {
     if (stop()) return result.reason = FinishReason::kStopped, result;
     const int64_t count = std::min(n - done, std::max<int64_t>(1, options.prompt_batch));
@@ -57,7 +69,7 @@ GenerateResult generate(Engine& engine, std::span<const Token> given,
         make_batch(std::span(prompt).subspan(static_cast<size_t>(done), static_cast<size_t>(count)),
                    done, false);
     batch.back().logits = done + count == n;
-    logits = engine.evaluate(batch);
+    if (!evaluate(batch)) return result.prompt_seconds = prompt_time.seconds(), result;
     done += count;
   }
   for (const Token token : prompt) sampler.accept(token);
@@ -92,7 +104,7 @@ GenerateResult generate(Engine& engine, std::span<const Token> given,
       result.reason = FinishReason::kContextFull;
       break;
     }
-    logits = engine.evaluate(make_batch(std::span(&token, 1), position, false));
+    if (!evaluate(make_batch(std::span(&token, 1), position, false))) break;
     ++result.evaluated_tokens;
   }
   result.generation_seconds = generation_time.seconds();

@@ -33,9 +33,9 @@ struct GenerateResult {
 void check_prompt_fits(const Engine& engine, size_t tokens);
 
 // `emit` gets each token's bytes, cut at character boundaries, as soon as they are known; it
-// returns false to stop. `stop` is asked between tokens. Throws Error(kInvalidUsage) when the
-// prompt does not fit the context, before any work. An empty prompt starts from the model's BOS
-// token.
+// returns false to stop. `stop` is asked between tokens; Engine::cancel() also stops. Throws
+// Error(kInvalidUsage) when the prompt does not fit the context, before any work. An empty prompt
+// starts from the model's BOS token.
 GenerateResult generate(Engine& engine, std::span<const Token> prompt,
                         const GenerateOptions& options,
                         const std::function<bool(std::string_view)>& emit,

@@ -46,15 +46,11 @@ PerplexityResult perplexity(
     const int64_t n = std::min(window, total - begin);
     if (n < 2) break;
     const auto part = tokens.subspan(static_cast<size_t>(begin), static_cast<size_t>(n));
-    // Micro-batches, so that logits of a long window never lie in memory all at once.
-    for (int64_t done = 0; done < n; done += engine.micro_batch()) {
-      const int64_t count = std::min(engine.micro_batch(), n - done);
-      const auto logits = engine.evaluate(make_batch(
-          part.subspan(static_cast<size_t>(done), static_cast<size_t>(count)), done, true));
-      for (int64_t i = 0; i < count && done + i + 1 < n; ++i) {
-        const int64_t target = done + i + 1;
-        const double nll = negative_log_likelihood(logits.subspan(static_cast<size_t>(i) * V, V),
-                                                   part[static_cast<size_t>(target)]);
+    int64_t target = 0;  // of the next row: the token after its own
+    engine.evaluate(make_batch(part, 0, true), [&](std::span<const float> rows) {
+      for (; !rows.empty() && ++target < n; rows = rows.subspan(V)) {
+        const double nll =
+            negative_log_likelihood(rows.first(V), part[static_cast<size_t>(target)]);
         result.nll += nll;
         result.nll_squared += nll * nll;
         ++result.scored;
@@ -63,7 +59,7 @@ PerplexityResult perplexity(
           ++result.scored_second_half;
         }
       }
-    }
+    });
     ++result.windows;
     if (progress && !progress(result, windows)) break;
   }

@@ -345,6 +345,33 @@ TEST_P(Gemm, FindNonzero) {
   }
 }
 
+TEST_P(Gemm, ReluAndMultiplyActive) {
+  const float nan = std::nanf(""), infinity = INFINITY;
+  std::mt19937 random(10);
+  for (int64_t n = 0; n <= 70; ++n) {
+    std::vector<float> x(static_cast<size_t>(n) + 1, -7), up(x.size(), nan);  // one beyond
+    int64_t on = 0;
+    for (size_t i = 0; i < static_cast<size_t>(n); ++i) {
+      const float choices[] = {0.0f, -0.0f, 1e-45f, -3, 3, nan, -infinity, infinity};
+      x[i] = choices[random() % 8];
+      up[i] = choices[random() % 8];
+      on += !(x[i] <= 0);
+    }
+    std::vector<float> h = x;
+    ASSERT_EQ(k.relu(h.data(), n), on) << k.name << ' ' << n;
+    for (size_t i = 0; i < static_cast<size_t>(n); ++i) {
+      ASSERT_TRUE(x[i] <= 0 ? h[i] == 0 : std::isnan(x[i]) ? std::isnan(h[i]) : h[i] == x[i]);
+    }
+    const std::vector<float> gate = h;
+    k.multiply_active(h.data(), up.data(), n);
+    for (size_t i = 0; i < static_cast<size_t>(n); ++i) {
+      const float want = gate[i] * up[i];
+      ASSERT_TRUE(gate[i] == 0 ? h[i] == 0 : std::isnan(want) ? std::isnan(h[i]) : h[i] == want);
+    }
+    ASSERT_EQ(h.back(), -7);
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Tables, Gemm, testing::ValuesIn(usable_kernels()),
                          [](const auto& table) { return std::string(table.param->name); });
 

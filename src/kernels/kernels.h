@@ -95,7 +95,7 @@ struct KernelTable {
 
   // y[c] = sum_i h[i] * W[index[i]][c] for begin <= c < end and i < count: what the active neurons
   // of an expert add to its output. The products of h with the scales of a column block are rounded
-  // to 14 bits and a sign of the largest among them, 1024 neurons at a time; the rest is exact.
+  // to 14 bits and a sign of the largest among them, 512 neurons at a time; the rest is exact.
   // REQUIRES: begin is a multiple of 128, end too or it is cols.
   void (*sum_rows_q8_0)(const QuantRows& w, const int32_t* index, const float* h, int64_t count,
                         int64_t cols, int64_t begin, int64_t end, float* y);
@@ -115,6 +115,12 @@ struct KernelTable {
   // index[0..returned): the i < n with x[i] != 0 (a NaN is), ascending, plus `first`; values: their
   // x. Room for n of each, and 16 beyond.
   int64_t (*find_nonzero)(const float* x, int64_t n, int32_t first, int32_t* index, float* values);
+
+  // x[i] = max(x[i], 0) for i < n, but a NaN stays one. Returns how many are not 0 then.
+  int64_t (*relu)(float* x, int64_t n);
+
+  // h[i] *= up[i] for i < n where h[i] is not 0; 0 stays 0 whatever up is.
+  void (*multiply_active)(float* h, const float* up, int64_t n);
 
   // y[i] += a * w[i] for i < n.
   void (*axpy_f32)(float a, const float* w, int64_t n, float* y);

@@ -24,6 +24,9 @@ namespace st {
 // D).
 using Observer = std::function<void(std::string_view what, int64_t layer, std::span<const float>)>;
 
+// Gets logits, a few rows at a time: (rows, V), valid during the call.
+using LogitsSink = std::function<void(std::span<const float> rows)>;
+
 // Sees which experts a layer's tokens chose, (T, used), best first.
 using RoutingObserver = std::function<void(int64_t layer, std::span<const int32_t> chosen)>;
 
@@ -40,6 +43,7 @@ struct Step {
   const LmHeadOptions& head;
   const Observer* observer = nullptr;
   const RoutingObserver* routing_observer = nullptr;
+  const LogitsSink* sink = nullptr;  // gets the logits; else they are returned, all together
 
   int64_t tokens() const { return static_cast<int64_t>(batch.size()); }
 };
@@ -55,8 +59,9 @@ inline void project(Step& s, const float* x, int64_t cols,
 }
 
 // Runs the batch; returns the logits (rows, V) of the items that want them, in batch order; valid
-// until the next pass. REQUIRES: 1 <= T <= the state's and cache's limits, tokens and positions in
-// range. Throws what ExpertStore::await throws; the cache entries of the batch are then undefined.
+// until the next pass; empty if they went to a sink. REQUIRES: 1 <= T <= the state's and cache's
+// limits, tokens and positions in range. Throws what ExpertStore::await throws; the cache entries
+// of the batch are then undefined.
 std::span<const float> forward(const Architecture& architecture, Step& step);
 
 // A decoder layer whose experts are chosen from its raw input, before attention (SmallThinker).

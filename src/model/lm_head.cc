@@ -122,15 +122,23 @@ std::span<const float> lm_head(Step& s) {
   }
   if (s.observer) (*s.observer)("norm", -1, s.state.h.span().first(static_cast<size_t>(rows * D)));
   if (rows == 0) return {};
-  float* logits = s.state.logits(rows);
+  const int64_t at_once = s.sink ? std::min(rows, kSinkRows) : rows;
+  float* logits = s.state.logits(at_once);
+  const auto values = [&](int64_t n) {
+    return std::span<const float>(logits, static_cast<size_t>(n * s.config.vocab));
+  };
   const bool one = rows == 1 && s.weights.predictor_up;
-  if (one && s.head.mode == LmHead::kSparse) {
-    sparse(s, h, logits);
-  } else {
-    dense(s, h, rows, logits);
-    if (one && s.head.mode == LmHead::kCheck) check(s, h, logits);
+  for (int64_t done = 0; done < rows; done += at_once) {
+    const int64_t n = std::min(at_once, rows - done);
+    if (one && s.head.mode == LmHead::kSparse) {
+      sparse(s, h, logits);
+    } else {
+      dense(s, h + done * D, n, logits);
+      if (one && s.head.mode == LmHead::kCheck) check(s, h, logits);
+    }
+    if (s.sink) (*s.sink)(values(n));
   }
-  return {logits, static_cast<size_t>(rows * s.config.vocab)};
+  return s.sink ? std::span<const float>() : values(rows);
 }
 
 }  // namespace st

@@ -34,7 +34,9 @@ struct LmHeadAgreement {
   uint64_t top20_kept = 0;  // of 20 * steps
 };
 
-// Logits of the batch items that want them, (rows, V).
+constexpr int64_t kSinkRows = 16;  // that a sink gets at a time, at most
+
+// Logits of the batch items that want them, (rows, V); or nothing, and the step's sink gets them.
 std::span<const float> lm_head(Step& step);
 
 }  // namespace st

@@ -121,12 +121,7 @@ void Experts::gate_up(const Group& g, int64_t begin, int64_t end) {
   linear_rows(s.kernels, await(g, ExpertPart::kGate), begin, end, g.in, hidden(g.begin) + begin, F);
   int64_t active = 0;
   for (int64_t p = g.begin; p < g.end; ++p) {
-    float* gate = hidden(p);
-    for (int64_t j = begin; j < end; ++j) {
-      const bool on = !(gate[j] <= 0);  // a NaN must show
-      gate[j] = on ? gate[j] : 0.0f;
-      active += on;
-    }
+    active += s.kernels.relu(hidden(p) + begin, end - begin);
   }
   active_ += active;
   const auto all = static_cast<double>(g.pairs() * (end - begin));
@@ -163,8 +158,7 @@ int64_t Experts::up_of_many(const Group& g, const Matrix& w, int64_t begin, int6
   float* up = s.state.up.data() + g.begin * F;
   linear_rows(s.kernels, w, begin, end, g.in, up + begin, F);
   for (int64_t p = g.begin; p < g.end; ++p, up += F) {
-    float* h = hidden(p);
-    for (int64_t j = begin; j < end; ++j) h[j] = h[j] != 0 ? h[j] * up[j] : 0.0f;
+    s.kernels.multiply_active(hidden(p) + begin, up + begin, end - begin);
   }
   return end - begin;
 }

@@ -15,6 +15,9 @@ using Clock = std::chrono::steady_clock;
 // usually free again when it returns.
 constexpr milliseconds kDrain{1000};
 
+// What the destructor gives the device in any case.
+constexpr milliseconds kLastChance{200};
+
 // Pauses before an input/output error is tried again; after the last one it is final.
 constexpr milliseconds kPauses[] = {milliseconds(10), milliseconds(50), milliseconds(250)};
 
@@ -77,7 +80,26 @@ AsyncReader::~AsyncReader() {
   std::unique_lock lock(mutex_);
   for (uint32_t i = 0; i < requests_.size(); ++i) cancel_request(i);
   backend_->shutdown();
-  while (in_flight_ > 0) sleep(lock, Clock::now() + kDrain);
+  SteadyTime until = Clock::now() + kLastChance;
+  for (const Request& request : requests_) {
+    if (request.used && request.pieces > 0) until = std::max(until, request.drain_until);
+  }
+  while (in_flight_ > 0 && Clock::now() < until) sleep(lock, until);
+  if (in_flight_ > 0) abandon();
+}
+
+// A device that has gone would be waited for without end: what it may still write to, and what
+// reads from it, stays as long as the process.
+void AsyncReader::abandon() {
+  struct Abandoned {
+    std::unique_ptr<ReadBackend> backend;
+    std::vector<std::unique_ptr<ReadFile>> files;
+    std::vector<MemoryRegion> memory;
+  };
+  static std::mutex mutex;
+  static auto* const all = new std::vector<Abandoned>;  // never destroyed
+  const std::lock_guard lock(mutex);
+  all->push_back({std::move(backend_), std::move(files_), std::move(kept_)});
 }
 
 FileId AsyncReader::open(const std::string& path) {

@@ -30,8 +30,9 @@
 // says that nothing will write to it any more.
 //
 // Thread-safety: every call may be made by any thread at any time. While one waits for the device
-// the others sleep behind it. The destructor cancels everything and waits for the device; nothing
-// may be in await() by then.
+// the others sleep behind it. The destructor cancels everything and waits for the device, but not
+// much longer than a second: then what the device may still write to is left to it (see keep()).
+// Nothing may be in await() by then.
 #pragma once
 
 #include <atomic>
@@ -170,9 +171,10 @@ class AsyncReader {
   void fail_request(uint32_t index, ErrorCode code, std::string_view reason);
   void cancel_request(uint32_t index);
   void free_request(uint32_t index);
+  void abandon();
 
   const Options options_;
-  const std::unique_ptr<ReadBackend> backend_;
+  std::unique_ptr<ReadBackend> backend_;
   std::atomic<bool> noted_cached_{false};  // the log has been told that a file has no O_DIRECT
 
   mutable std::mutex mutex_;

@@ -409,6 +409,7 @@ TEST(AsyncReaderFaults, RandomMixtures) {
     injected += f.device->injected();
   }
   EXPECT_GT(injected, 2'000u);
+  fmt::print("faults injected below AsyncReader: {}\n", injected);
 }
 
 TEST(AsyncReaderFaults, ADeviceThatNeverAnswersIsLateAndThenQuarantined) {
@@ -502,6 +503,34 @@ TEST(AsyncReader, MayBeDestroyedWhileReading) {
     const FileId file = reader.open(known.path());
     reader.submit({file, 0, known.size(), memory.data()});
   }
+}
+
+// What a device that never answers may still write to stays where it is.
+TEST(AsyncReaderFaults, MayBeDestroyedWhenTheDeviceHasGone) {
+  // Does not even give up what it has when it is told to.
+  class Gone final : public ReadBackend {
+   public:
+    std::string_view name() const override { return "gone"; }
+    void start(std::span<const ReadPiece> pieces) override {
+      for (const ReadPiece& piece : pieces) last = piece.data + piece.bytes - 1;
+    }
+    void wait(SteadyTime until, std::vector<PieceResult>&) override {
+      std::this_thread::sleep_until(
+          std::min(until, std::chrono::steady_clock::now() + milliseconds(10)));
+    }
+    void wake() override {}
+    void shutdown() override {}
+    std::byte* last = nullptr;
+  };
+  const KnownFile known(40'000);
+  auto gone = std::make_unique<Gone>();
+  Gone* device = gone.get();
+  auto reader = std::make_unique<AsyncReader>(AsyncReader::Options{}, std::move(gone));
+  MemoryRegion memory(65536);
+  reader->submit({reader->open(known.path()), 0, 40'000, memory.data()});
+  reader->keep(std::move(memory));
+  EXPECT_LT(seconds_of([&] { reader.reset(); }), 2.0);
+  *device->last = std::byte{1};  // both are still there
 }
 
 }  // namespace

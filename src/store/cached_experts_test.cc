@@ -456,8 +456,8 @@ TEST(CachedExpertsChaos, RightOrAnErrorWhateverTheDeviceDoes) {
   }
   EXPECT_GE(injected, wanted);
   EXPECT_GT(errors, 0);
-  std::printf("%lld faults, %lld errors\n", static_cast<long long>(injected),
-              static_cast<long long>(errors));
+  fmt::print("faults injected below CachedExperts: {}, of which {} passes noticed\n", injected,
+             errors);
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Checks the arithmetic and the tables of bench/compare, and the picture of bench/plot.
+"""Checks the arithmetic and the tables of bench/compare, the pictures of bench/plot and
+bench/memory-plot.
 
 Usage: bench_check.py --bench bench --docs docs
 
@@ -107,7 +108,7 @@ class Compare(unittest.TestCase):
         self.assertFalse(self.report.fits_twice(12e9, 12e9, 24e9))
 
     def test_starts(self):
-        for name in ("compare", "plot", "llama_child.py"):
+        for name in ("compare", "plot", "memory-plot", "llama_child.py"):
             command = [sys.executable, BENCH / name, "--help"]
             self.assertEqual(subprocess.run(command, stdout=subprocess.DEVNULL).returncode, 0, name)
 
@@ -159,6 +160,67 @@ class Plot(unittest.TestCase):
             self.assertEqual(svg_of(data)[0], 1, key)
         del self.data["results"][0]["prefill"]
         self.assertEqual(svg_of(self.data)[0], 1)
+
+
+def memory_svg(data, model):
+    """(exit status, root element or None) of bench/memory-plot draw."""
+    with tempfile.TemporaryDirectory() as folder:
+        source, target = pathlib.Path(folder, "in.json"), pathlib.Path(folder, "out.svg")
+        source.write_text(json.dumps(data))
+        command = [sys.executable, BENCH / "memory-plot", "draw", source, "--model", model, "-o", target]
+        status = subprocess.run(command, check=False, stderr=subprocess.DEVNULL).returncode
+        return status, ElementTree.parse(target).getroot() if target.exists() else None
+
+
+def tips(root):
+    """What the dots of an SVG tell."""
+    name = "{http://www.w3.org/2000/svg}title"
+    return [e.find(name).text for e in root.iter("{http://www.w3.org/2000/svg}circle") if e.find(name) is not None]
+
+
+class MemoryPlot(unittest.TestCase):
+    """bench/memory-plot draw on the committed figures and on made ones."""
+
+    def setUp(self):
+        self.data = json.loads((DOCS / "memory.json").read_text())
+
+    def pictures(self):
+        """{model: SVG file} of those with figures."""
+        measured = {entry["model"] for entry in self.data["results"]}
+        return {model: DOCS / f"memory-{model.split('B')[0].lower()}b.svg" for model in measured}
+
+    def test_pictures_are_up_to_date_and_complete(self):
+        self.assertTrue(self.pictures())
+        for model, file in self.pictures().items():
+            status, root = memory_svg(self.data, model)
+            self.assertEqual(status, 0)
+            committed = ElementTree.parse(file).getroot()
+            self.assertEqual((texts(root), tips(root)), (texts(committed), tips(committed)))
+            drawn = [tip.rsplit(" ", 1)[1] for tip in tips(root)]
+            for entry in self.data["results"]:
+                if entry["model"] == model:
+                    self.assertIn(label(entry["tokens_per_second"]), drawn)
+
+    def test_heights_are_proportional(self):
+        common = {"date": "d", "engine": "smallthinker", "model": "m", "threads": 2, "samples": []}
+        self.data["models"] = {"m": {"about": "", "published": []}}
+        self.data["results"] = [
+            {**common, "memory": memory, "tokens_per_second": speed, "found_share": found, "disk_mib_per_token": 1}
+            for memory, speed, found in ((512, 10, 0.5), (1024, 40, 0.75), (None, 100, 1))
+        ]
+        status, root = memory_svg(self.data, "m")
+        self.assertEqual(status, 0)
+        dots = [e for e in root.iter("{http://www.w3.org/2000/svg}circle") if len(e)]
+        at = [(float(dot.get("cx")), float(dot.get("cy"))) for dot in dots]
+        self.assertEqual(len(at), 9)
+        for first, (low, middle, high) in ((0, (10, 40, 100)), (3, (50, 75, 100))):
+            heights = [y for _, y in at[first : first + 3]]
+            share = (heights[0] - heights[1]) / (heights[0] - heights[2])
+            self.assertAlmostEqual(share, (middle - low) / (high - low), delta=0.01)
+            self.assertLess(at[first][0], at[first + 1][0])
+
+    def test_refuses_what_it_does_not_know(self):
+        self.assertEqual(memory_svg(self.data, "another")[0], 1)
 
 
 def main():

@@ -240,7 +240,7 @@ def smallest_memory(st, *arguments):
     refusals = [st("run", *arguments, "-p", PROMPT, "--memory", "1MiB").stderr for _ in range(4)]
     matches = [re.search(r": (\d+) MiB is the smallest", refusal) for refusal in refusals]
     check(all(matches), f"a budget that is too small: {refusals}")
-    return f"{max(int(match[1]) for match in matches) + 2}MiB" if all(matches) else "1GiB"
+    return f"{max(int(match[1]) for match in matches) + 4}MiB" if all(matches) else "1GiB"
 
 
 def memory_faults(st, gguf, folder):
@@ -280,6 +280,42 @@ def memory_faults(st, gguf, folder):
         check(code == 1 and len(errors) == 1 and errors[0].startswith("error: ") and copy.name in errors[0],
               f"{what.__name__} while generating: exit {code}, {stderr!r}")
         check(len(text) < len(want) and want.startswith(text.rstrip(b"\n")), f"{what.__name__}: another text")
+
+
+def dead_disk(st, gguf, folder, library):
+    """Ctrl-C while a run waits for a disk that does not answer: 2 s, exit code 130, and the receipt."""
+    dead = folder / "dead"
+    memory = smallest_memory(st, "-m", gguf, "-c", 2048)
+    env = {**os.environ, "LD_PRELOAD": str(library), "ST_DEAD_DISK": str(dead)}
+    env["ASAN_OPTIONS"] = os.environ.get("ASAN_OPTIONS", "") + ":verify_asan_link_order=0"
+
+    def interrupted(what, prompt, begin):
+        dead.unlink(missing_ok=True)
+        process = subprocess.Popen([st.binary, "run", "-m", str(gguf), "-c", "2048", "--memory", memory, "-p", prompt,
+                                    "--ignore-eos", "-n", "1900", "--temp", "0"], env=env, stdout=subprocess.PIPE,
+                                   stderr=subprocess.PIPE)
+        process.stdout.read(begin)
+        dead.touch()
+        os.set_blocking(process.stdout.fileno(), False)
+        for _ in range(2):
+            time.sleep(0.5)
+            more = process.stdout.read()
+        check(process.poll() is None and not more, f"{what}: waits for the disk, got {more!r}")
+        os.set_blocking(process.stdout.fileno(), True)
+        process.send_signal(signal.SIGINT)
+        started = time.monotonic()
+        try:
+            process.communicate(timeout=2)
+        except subprocess.TimeoutExpired:
+            process.kill()
+        seconds = time.monotonic() - started
+        stderr = process.communicate()[1].decode()
+        check(process.returncode == 130 and seconds < 2, f"{what}, Ctrl-C: exit {process.returncode}, {seconds:.1f} s")
+        check("budget; peak" in stderr and "error" not in stderr, f"{what}: receipt: {stderr}")
+
+    interrupted("generating from a dead disk", PROMPT, 40)
+    # The prompt is printed before it is read by the model.
+    interrupted("a prompt from a dead disk", "Once upon a time there was a fox. " * 150, 30)
 
 
 def read_trace(file):
@@ -602,6 +638,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--binary", required=True)
     parser.add_argument("--models", required=True, type=pathlib.Path)
+    parser.add_argument("--dead-disk", required=True, help="library of dead_disk.cc")
     args = parser.parse_args()
     st = Cli(args.binary)
     with tempfile.TemporaryDirectory(prefix="st-cli-") as name:
@@ -616,6 +653,7 @@ def main():
         bench(st, gguf)
         verify(st, gguf, args.models)
         memory_faults(st, gguf, folder)
+        dead_disk(st, gguf, folder, args.dead_disk)
         cache_sim(st, gguf, args.models, folder)
         bundles(st, gguf, args.models, folder)
         interruptions(st, gguf)

@@ -90,8 +90,8 @@ TEST(Invariance, EveryCacheType) {
 }
 
 // The budget that has room for just so many experts beside a full context.
-uint64_t budget_for(const MemoryPlan& plan, int64_t experts) {
-  return plan.fixed(plan.tokens) + plan.kv_full + static_cast<uint64_t>(experts) * plan.expert;
+uint64_t budget_for(const MemoryPlan& plan, int64_t tokens, int64_t experts) {
+  return plan.fixed(tokens) + plan.kv_full + static_cast<uint64_t>(experts) * plan.expert;
 }
 
 // Experts that come from the file, few or many at a time, make the same logits.
@@ -113,14 +113,14 @@ TEST(Invariance, Memory) {
           const MemoryPlan plan = engine.memory()->plan;
           // Just what one token needs in a layer; half; more than everything.
           for (const int64_t experts : {plan.fewest, plan.experts / 2, plan.experts + 9}) {
-            engine.set_memory(budget_for(plan, experts));
+            engine.set_memory(budget_for(plan, plan.tokens, experts));
             EXPECT_TRUE(same_bits(want, logits_of(engine, {kTokens})))
                 << folder << " " << dtype_name(type) << (transpose ? " transposed" : "")
                 << ", room for " << experts << " experts, -ub " << micro_batch << " -t " << threads;
           }
-          EXPECT_TRUE(testkit::contains(
-              error_of([&] { engine.set_memory(budget_for(plan, plan.fewest) - 1); }),
-              "is too small"));
+          const uint64_t least = budget_for(plan, 1, plan.fewest);
+          EXPECT_TRUE(
+              testkit::contains(error_of([&] { engine.set_memory(least - 1); }), "is too small"));
         }
       }
     }

@@ -201,6 +201,25 @@ TEST(Memory, MayChangeBetweenAnyTwoTokens) {
   EXPECT_LT(resident_memory(), small + plan.expert * 16 + (4 << 20));
 }
 
+// Down to what one token at a time needs, however large the micro-batches were until then.
+TEST(Memory, MayShrinkMicroBatches) {
+  const Victim victim;
+  Engine engine(victim.path(), with_budget());
+  const MemoryPlan plan = engine.memory()->plan;
+  ASSERT_GT(plan.tokens, 64);
+  const auto fewest = static_cast<uint64_t>(plan.fewest) * plan.expert;
+  const uint64_t least = plan.fixed(1) + plan.kv_full + fewest;
+  engine.set_memory(least);
+  EXPECT_EQ(engine.memory()->plan.tokens, 1);
+  EXPECT_THROW(engine.set_memory(least - 1), Error);
+  const auto logits = engine.evaluate(make_batch(some_tokens(), 0, false));
+  EXPECT_TRUE(right({logits.begin(), logits.end()}, kTokens - 1));
+  engine.set_memory(plan.budget);
+  EXPECT_EQ(engine.memory()->plan.tokens, plan.tokens);
+  const auto again = engine.evaluate(make_batch(some_tokens(), 0, false));
+  EXPECT_TRUE(right({again.begin(), again.end()}, kTokens - 1));
+}
+
 // Keys that a ring no longer has must not be taken for those that were asked for.
 TEST(Memory, GoingBackBeyondTheSlidingWindowIsRefused) {
   const std::string path = converted("variants/micro-21b-style-softmax", DType::kF16, false);

@@ -45,5 +45,42 @@ TEST(Perplexity, Q4_0) {
               read_golden("golden/perplexity.json")["ctx512_q4_0_weights"], 0.005);
 }
 
+// A sink gets what evaluate() returns, bit for bit, but never much at once.
+TEST(Perplexity, LogitsInPieces) {
+  const std::string path = converted(kTiny, DType::kQ4_0, true);
+  for (const uint64_t memory : {uint64_t{0}, uint64_t{1} << 30}) {
+    Engine engine(path, {.threads = 2, .context = 256, .micro_batch = 64, .memory = memory});
+    const auto V = static_cast<size_t>(engine.config().vocab);
+    const auto ids = engine.tokenizer().encode(read_text_file(shipped("valid.txt")), false);
+    std::vector<BatchItem> batch = make_batch(std::span(ids).first(150), 0, true);
+    for (size_t i = 0; i < batch.size(); i += 7) batch[i].logits = false;
+    const auto all = engine.evaluate(batch);
+    const std::vector<float> want(all.begin(), all.end());
+    std::vector<float> got;
+    engine.evaluate(batch, [&](std::span<const float> rows) {
+      EXPECT_LE(rows.size(), static_cast<size_t>(kSinkRows) * V);
+      got.insert(got.end(), rows.begin(), rows.end());
+    });
+    EXPECT_TRUE(got == want);
+  }
+}
+
+// Rows for a sink take memory that experts had.
+TEST(Perplexity, LogitsInPiecesCountInABudget) {
+  Engine engine(converted(kTiny, DType::kQ4_0, true),
+                {.threads = 1, .context = 256, .memory = uint64_t{1} << 30});
+  MemoryPlan plan = engine.memory()->plan;
+  const uint64_t all =
+      plan.fixed(plan.tokens) + plan.kv_full + static_cast<uint64_t>(plan.experts) * plan.expert;
+  engine.set_memory(all);
+  ASSERT_EQ(engine.memory()->room, plan.experts);
+  const auto ids = engine.tokenizer().encode(read_text_file(shipped("valid.txt")), false);
+  // As large as plans go, in tokens and positions.
+  engine.evaluate(make_batch(std::span(ids).first(256), 0, true), [](std::span<const float>) {});
+  const uint64_t rows = static_cast<uint64_t>(engine.config().vocab) * (kSinkRows - 2) * 4;
+  const auto fewer = static_cast<int64_t>((rows + plan.expert - 1) / plan.expert);
+  EXPECT_EQ(engine.memory()->room, plan.experts - fewer);
+}
+
 }  // namespace
 }  // namespace st::golden

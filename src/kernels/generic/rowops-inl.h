@@ -1,4 +1,5 @@
-// Operations on a row of floats: quantising activations, normalisation; and what exp is made of.
+// Operations on a row of floats: quantising activations, normalisation, ReGLU; and what exp is made
+// of.
 
 #include <cfloat>
 #include <cmath>
@@ -57,6 +58,26 @@ void rms_norm(const float* x, const float* weight, float eps, int64_t n, float* 
     store(y + i, load(weight + i) * (load(x + i) * scale));
   }
   store(y + whole, load(weight + whole, n - whole) * (rest * scale), n - whole);
+}
+
+int64_t relu(float* x, int64_t n) {
+  VecI on = {};
+  const auto positive = [&on](VecF v) {
+    const VecI off = v <= VecF{};
+    on += off + 1;
+    return off ? VecF{} : v;
+  };
+  const int64_t whole = n / kLanes * kLanes;
+  for (int64_t i = 0; i < whole; i += kLanes) store(x + i, positive(load(x + i)));
+  store(x + whole, positive(load(x + whole, n - whole)), n - whole);
+  return sum(on);
+}
+
+void multiply_active(float* h, const float* up, int64_t n) {
+  const auto product = [](VecF v, VecF by) { return v == VecF{} ? VecF{} : v * by; };
+  const int64_t whole = n / kLanes * kLanes;
+  for (int64_t i = 0; i < whole; i += kLanes) store(h + i, product(load(h + i), load(up + i)));
+  store(h + whole, product(load(h + whole, n - whole), load(up + whole, n - whole)), n - whole);
 }
 
 // exp(x) for x <= 0 within 2 ulp; 0 where the result would be subnormal, and for -infinity.

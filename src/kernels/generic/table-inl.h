@@ -36,6 +36,8 @@ constexpr KernelTable make_table(std::string_view name, uint64_t needs) {
           .sum_columns_q8_0 = sum_columns_block<Q8_0>,
           .sum_columns_q4_0 = sum_columns_block<Q4_0>,
           .find_nonzero = find_nonzero,
+          .relu = relu,
+          .multiply_active = multiply_active,
           .axpy_f32 = axpy_float<F32>,
           .axpy_f16 = axpy_float<F16>,
           .axpy_bf16 = axpy_float<BF16>,

@@ -112,6 +112,19 @@ void rms_norm(const float* x, const float* weight, float eps, int64_t n, float* 
   for (int64_t i = 0; i < n; ++i) y[i] = weight[i] * static_cast<float>(x[i] * scale);
 }
 
+int64_t relu(float* x, int64_t n) {
+  int64_t on = 0;
+  for (int64_t i = 0; i < n; ++i) {
+    if (x[i] <= 0) x[i] = 0;
+    on += x[i] != 0;
+  }
+  return on;
+}
+
+void multiply_active(float* h, const float* up, int64_t n) {
+  for (int64_t i = 0; i < n; ++i) h[i] = h[i] == 0 ? 0 : h[i] * up[i];
+}
+
 // One block again and again; the empty statement keeps the compiler from doing it once.
 int64_t peak_int8(int64_t iterations) {
   const uint8_t quants[kBlock] = {};
@@ -159,6 +172,8 @@ const KernelTable kScalar = {.name = "scalar",
                              .sum_columns_q8_0 = sum_columns_block<DType::kQ8_0, q8_0>,
                              .sum_columns_q4_0 = sum_columns_block<DType::kQ4_0, q4_0>,
                              .find_nonzero = find_nonzero,
+                             .relu = relu,
+                             .multiply_active = multiply_active,
                              .axpy_f32 = axpy_float<from_f32, float>,
                              .axpy_f16 = axpy_float<f16_to_f32, uint16_t>,
                              .axpy_bf16 = axpy_float<bf16_to_f32, uint16_t>,
