@@ -29,6 +29,10 @@ void expect_near(const PerplexityResult& got, const nlohmann::json& want, double
 TEST(Perplexity, F32) {
   const auto golden = read_golden("golden/perplexity.json");
   expect_near(measure(DType::kF32, true, 512), golden["ctx512"], 0.0005);
+}
+
+TEST(Perplexity, F32InOtherWindows) {
+  const auto golden = read_golden("golden/perplexity.json");
   expect_near(measure(DType::kF32, true, 128), golden["ctx128"], 0.0005);
   expect_near(measure(DType::kF32, true, 1024), golden["ctx1024"], 0.0005);
 }
