@@ -21,6 +21,9 @@ void in_own_thread(Body&& body) {
   std::thread(std::forward<Body>(body)).join();
 }
 
+// Emulators have no filters.
+inline bool can_forbid() { return ::prctl(PR_GET_SECCOMP) >= 0; }
+
 // From now on this system call fails with `error`; if `flags` is not 0, only when its third
 // argument has one of those bits.
 inline void forbid(unsigned call, unsigned error, unsigned flags = 0) {
