@@ -29,10 +29,12 @@ void print_receipt(const MemoryReport& report, int64_t tokens, double seconds) {
   fmt::print(stderr, "memory      {:>10}  budget; peak {}{}\n", format_bytes(report.plan.budget),
              mib(peak_memory_bytes()), group);
   fmt::print(stderr,
-             "experts     {:>8.1f} %  found in memory (room for {} of {}), {} read per token, "
-             "{:.0f} % of the time waiting\n",
+             "experts     {:>8.1f} %  found in memory (room for {} of {}), {:.1f} % foreseen, "
+             "{} read per token, {:.0f} % of the time waiting\n",
              share(static_cast<double>(seen.found), static_cast<double>(seen.asked)), report.room,
-             report.plan.experts, format_bytes(per_token), share(seen.stall_seconds, seconds));
+             report.plan.experts,
+             share(static_cast<double>(seen.foreseen), static_cast<double>(seen.asked)),
+             format_bytes(per_token), share(seen.stall_seconds, seconds));
 }
 
 }  // namespace st

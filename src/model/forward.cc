@@ -70,7 +70,8 @@ void early_router_layer(Step& s, int64_t l) {
 
   route(s, layer.router);  // the router reads x itself, not normalised ...
   const Released released{s, l};
-  s.experts.prefetch(l, demand(s));  // ... so the experts can be fetched meanwhile
+  s.experts.prefetch(l, demand(s));  // ... so the experts can be fetched meanwhile,
+  foresee(s, l + 1);                 // and perhaps some of the next layer's
 
   if (s.routing_observer) (*s.routing_observer)(l, s.state.plan.chosen);
 

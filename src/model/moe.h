@@ -13,6 +13,10 @@ struct Step;
 // the configuration's gating over the chosen ones. router: (E, D). Fills state.plan.
 void route(Step& step, const Matrix& router);
 
+// Tells the store which experts layer l would choose from x as it is now. A layer changes x little,
+// so for the next one most of that will come true. Leaves state.plan alone.
+void foresee(Step& step, int64_t l);
+
 // x += sum over the chosen experts e of w_e * Down_e( relu(Gate_e h) * (Up_e h) ), h from state.
 // Neurons whose gate is not positive contribute exactly nothing; their up and (if transposed) down
 // rows are not read.

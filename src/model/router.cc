@@ -77,4 +77,22 @@ void route(Step& s, const Matrix& router) {
   group_by_expert(plan, T, c.experts_used, c.experts);
 }
 
+void foresee(Step& s, int64_t l) {
+  const ModelConfig& c = s.config;
+  if (l == c.layers || !s.experts.wants_guess()) return;
+  const Matrix& router = s.weights.layers[static_cast<size_t>(l)].router;
+  project(s, s.state.x.data(), c.hidden, {{router, s.state.router.data()}});
+  std::vector<int32_t> chosen(static_cast<size_t>(c.experts_used));
+  std::vector<uint8_t> wanted(static_cast<size_t>(c.experts));
+  for (int64_t t = 0; t < s.tokens(); ++t) {
+    top_k(s.state.router.data() + t * c.experts, c.experts, c.experts_used, chosen.data());
+    for (const int32_t e : chosen) wanted[static_cast<size_t>(e)] = 1;
+  }
+  std::vector<int32_t> experts;
+  for (int32_t e = 0; e < c.experts; ++e) {
+    if (wanted[static_cast<size_t>(e)] != 0) experts.push_back(e);
+  }
+  s.experts.guess(l, experts);
+}
+
 }  // namespace st

@@ -25,6 +25,10 @@ constexpr SteadyTime kNow{};  // a time that has passed: look, do not sleep
 
 uint64_t round_up(uint64_t n, uint64_t unit) { return (n + unit - 1) / unit * unit; }
 
+double seconds_since(SteadyTime start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
 std::unique_ptr<ReadBackend> choose_backend(const AsyncReader::Options& options) {
   if (options.backend == AsyncReader::Backend::kPread) return make_pread_backend(options.depth);
   std::string reason;
@@ -190,7 +194,7 @@ ReadResult AsyncReader::await(Ticket ticket) {
     }
   }
   if (asleep_since != SteadyTime{}) {
-    stats_.stall_seconds += std::chrono::duration<double>(Clock::now() - asleep_since).count();
+    stats_.stall_seconds += seconds_since(asleep_since);
     changed_.notify_all();  // somebody else must wait for the device now
   }
   Request& request = requests_[ticket.index];
@@ -231,7 +235,9 @@ void AsyncReader::keep(MemoryRegion memory) {
 
 ReadStats AsyncReader::stats() const {
   const std::lock_guard lock(mutex_);
-  return stats_;
+  ReadStats stats = stats_;
+  if (in_flight_ > 0) stats.busy_seconds += seconds_since(busy_since_);
+  return stats;
 }
 
 // ---- Requests ----
@@ -326,7 +332,7 @@ void AsyncReader::settle() {
 void AsyncReader::complete(const PieceResult& done) {
   Piece& piece = pieces_[done.tag];
   Request& request = requests_[piece.request];
-  --in_flight_;
+  if (--in_flight_ == 0) stats_.busy_seconds += seconds_since(busy_since_);
   if (done.result > 0) {
     stats_.bytes_read += static_cast<uint64_t>(done.result);
     if (piece.cached) request.file->forget(piece.offset, piece.bytes);
@@ -400,6 +406,7 @@ void AsyncReader::start_more() {
                       .cached = piece.cached});
   }
   stats_.pieces += pieces.size();
+  if (in_flight_ == 0) busy_since_ = Clock::now();
   in_flight_ += pieces.size();
   stats_.peak_in_flight = std::max(stats_.peak_in_flight, in_flight_);
   backend_->start(batch_);

@@ -94,6 +94,7 @@ struct ReadStats {
   uint64_t failed = 0;          // requests that ended in an error, cancelled ones included
   uint64_t peak_in_flight = 0;  // pieces
   double stall_seconds = 0;     // spent asleep in await(), summed over threads
+  double busy_seconds = 0;      // with pieces at the device; their end is noticed by the next call
 };
 
 class AsyncReader {
@@ -191,6 +192,7 @@ class AsyncReader {
   std::vector<uint32_t> again_;   // pieces to be read again, each from its own time on
   std::vector<ReadPiece> batch_;  // scratch of start_more()
   uint64_t in_flight_ = 0;        // pieces with the device
+  SteadyTime busy_since_{};       // if there are any
   bool ended_ = false;            // a request ended since settle() was last through
   std::vector<MemoryRegion> kept_;
   ReadStats stats_;

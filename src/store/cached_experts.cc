@@ -3,12 +3,14 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <chrono>
 #include <map>
 #include <span>
 #include <string_view>
 #include <utility>
 
 #include "base/error.h"
+#include "tensor/layout.h"
 
 namespace st {
 namespace {
@@ -30,6 +32,11 @@ bool must_arrange(const MatrixStack& stack) {
 }
 
 void arrange_in_place(const MatrixStack& stack, std::span<const std::byte> bytes, std::byte* room) {
+  const Matrix& m = stack.first;
+  if (!stack.regrouped) {
+    const auto blocks = static_cast<int64_t>(bytes.size() / dtype_info(m.type).block_bytes);
+    return split_blocks_in_place(m.type, bytes.data(), blocks, room);
+  }
   thread_local std::vector<std::byte> blocks;
   blocks.assign(bytes.begin(), bytes.end());
   arrange(stack, blocks.data(), room);
@@ -71,6 +78,7 @@ CachedExperts::CachedExperts(std::vector<ExpertLayer> layers, int64_t used, Asyn
   }
   const int64_t all = static_cast<int64_t>(files_.size()) * this->layers().front().gate.count;
   slots_.resize(static_cast<size_t>(all));
+  guesses_.resize(files_.size());
   memory_ = MemoryRegion(static_cast<uint64_t>(all) * slot_bytes_);
   memory_.prefer_huge_pages();
 }
@@ -100,7 +108,10 @@ void CachedExperts::prefetch(int64_t l, const ExpertDemand& demand) {
   for (size_t i = 0; i + 1 < demand.begin.size(); ++i) {
     counts.push_back(static_cast<int32_t>(demand.begin[i + 1] - demand.begin[i]));
   }
+  if (l == 0) note_time();
+  const std::vector<int32_t> foreseen = judge_guesses(l, demand.experts);
   policy_.ask(l, demand.experts, counts, demand.tokens);
+  let_go_of_strays();
   ++prefetches_;
   give_back();
   std::vector<std::pair<CacheUnit, int32_t>> missing;
@@ -109,7 +120,7 @@ void CachedExperts::prefetch(int64_t l, const ExpertDemand& demand) {
     asked_.push_back(unit);
     ++stats_.asked;
     if (policy_.find(l, e) != kNoSlot) {
-      ++stats_.found;
+      ++(std::ranges::binary_search(foreseen, e) ? stats_.foreseen : stats_.found);
       continue;
     }
     missing.emplace_back(unit, take_slot(unit));
@@ -120,6 +131,22 @@ void CachedExperts::prefetch(int64_t l, const ExpertDemand& demand) {
   }
   for (const auto& [unit, slot] : missing) read(unit, slot, ExpertPart::kDown);
   if (cancelled_) reader_.cancel_all();
+}
+
+void CachedExperts::guess(int64_t l, std::span<const int32_t> experts) {
+  std::vector<Guess>& guesses = guesses_[static_cast<size_t>(l)];
+  // Most of the room is for what is known to be needed.
+  int64_t reads = foresight_.reads() && !cancelled_ ? policy_.slots() / 8 : 0;
+  reads -= std::ssize(strays_);
+  for (const int32_t e : experts) {
+    if (policy_.find(l, e) != kNoSlot) continue;
+    const CacheUnit unit{static_cast<int32_t>(l), e};
+    const int32_t slot = --reads >= 0 ? spare_slot(unit) : kNoSlot;
+    guesses.push_back({e, slot != kNoSlot});
+    if (slot == kNoSlot) continue;
+    policy_.pin(l, e);
+    for (const ExpertPart part : kEachPart) read(unit, slot, part);
+  }
 }
 
 bool CachedExperts::ready(int64_t l, int32_t expert) {
@@ -205,6 +232,7 @@ int32_t CachedExperts::take_slot(CacheUnit unit) {
       hold(slot);
       continue;
     }
+    if (forget_guesses()) continue;
     if (held_.empty()) {
       fail(ErrorCode::kOutOfMemory, "expert {}/{}: no room beside the others that are needed",
            unit.layer, unit.expert);
@@ -214,6 +242,15 @@ int32_t CachedExperts::take_slot(CacheUnit unit) {
     fail(ErrorCode::kIo, "expert {}/{}: no room, the device does not finish {} earlier reads",
          unit.layer, unit.expert, held_.size());
   }
+}
+
+// The same for a guess, which may do without: kNoSlot.
+int32_t CachedExperts::spare_slot(CacheUnit unit) {
+  const int32_t slot = policy_.admit(unit.layer, unit.expert).slot;
+  if (slot == kNoSlot || vacate(slot)) return slot;
+  policy_.drop(unit.layer, unit.expert);
+  hold(slot);
+  return kNoSlot;
 }
 
 // Gives up what is being read into the slot. True if nothing will be written there any more; does
@@ -274,10 +311,71 @@ void CachedExperts::wait_for_device() {
 }
 
 void CachedExperts::resize(int64_t experts) {
+  forget_guesses();
   const int64_t room = std::clamp<int64_t>(experts, 0, most());
   for (const Admission& gone : policy_.resize(room)) empty(gone.slot);
   wait_for_device();
   give_back();
+}
+
+// ---- Guesses ----
+
+// The layer needs `experts`, ascending. Returns those that a guess has had read for it.
+std::vector<int32_t> CachedExperts::judge_guesses(int64_t l, std::span<const int32_t> experts) {
+  std::vector<int32_t> foreseen;
+  int64_t right = 0;
+  std::vector<Guess>& guesses = guesses_[static_cast<size_t>(l)];
+  for (const Guess& guess : guesses) {
+    const bool came_true = std::ranges::binary_search(experts, guess.expert);
+    right += came_true;
+    if (!guess.read) continue;
+    if (came_true) {
+      foreseen.push_back(guess.expert);
+      policy_.unpin(l, guess.expert);
+    } else {
+      strays_.push_back({static_cast<int32_t>(l), guess.expert});
+    }
+  }
+  foresight_.judge(right, std::ssize(guesses) - right);
+  guesses.clear();
+  return foreseen;
+}
+
+// What nobody wanted can be evicted once the device is done with it, not before: a slot that must
+// be held back costs more than it waits.
+void CachedExperts::let_go_of_strays() {
+  std::erase_if(strays_, [&](const CacheUnit& unit) {
+    if (policy_.find(unit.layer, unit.expert) != kNoSlot && !ready(unit.layer, unit.expert)) {
+      return false;
+    }
+    policy_.unpin(unit.layer, unit.expert);
+    return true;
+  });
+}
+
+// True if there were any that stood in the way.
+bool CachedExperts::forget_guesses() {
+  bool any = !strays_.empty();
+  for (const CacheUnit& unit : strays_) policy_.unpin(unit.layer, unit.expert);
+  strays_.clear();
+  for (size_t l = 0; l < guesses_.size(); ++l) {
+    for (const Guess& guess : guesses_[l]) {
+      if (!guess.read) continue;
+      policy_.unpin(static_cast<int64_t>(l), guess.expert);
+      any = true;
+    }
+    guesses_[l].clear();
+  }
+  return any;
+}
+
+void CachedExperts::note_time() {
+  const auto now = std::chrono::steady_clock::now();
+  const double passed = std::chrono::duration<double>(now - pass_began_).count();
+  const double busy = reader_.stats().busy_seconds;
+  foresight_.begin_pass((busy - busy_seconds_) / passed);
+  pass_began_ = now;
+  busy_seconds_ = busy;
 }
 
 void CachedExperts::warm(std::span<const float> rates) {

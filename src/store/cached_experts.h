@@ -7,6 +7,10 @@
 // computes. The thread that first awaits a matrix brings it into the layout of the kernels, in
 // place. So results have the same bits as with ResidentExperts, whatever the budget.
 //
+// What the next layer will probably need may be guessed: guess() reads it into slots that are
+// pinned until that layer's prefetch() says what it does need, as long as guesses pay
+// (foresight.h).
+//
 // What could not be read is forgotten, and read again when it is next asked for. A slot that the
 // device may still write to, because a read was given up, is held back until it cannot: nothing
 // ever waits for a device longer than a read may take, or about a second once it was given up.
@@ -23,12 +27,14 @@
 #include "store/async_reader.h"
 #include "store/cache_policy.h"
 #include "store/experts.h"
+#include "store/foresight.h"
 
 namespace st {
 
 struct CachedExpertsStats {
   uint64_t asked = 0;       // experts, each once per layer and pass
   uint64_t found = 0;       // of those, in memory already
+  uint64_t foreseen = 0;    // on their way already, or there, because of a guess
   uint64_t bytes_read = 0;  // from the file
   double stall_seconds = 0;
 };
@@ -57,6 +63,8 @@ class CachedExperts final : public ExpertStore {
   std::span<const float> rates() const { return policy_.rates(); }
 
   void prefetch(int64_t layer, const ExpertDemand& demand) override;
+  bool wants_guess() override { return foresight_.guesses(); }
+  void guess(int64_t layer, std::span<const int32_t> experts) override;
   bool ready(int64_t layer, int32_t expert) override;
   Matrix await(int64_t layer, int32_t expert, ExpertPart part) override;
   void release(int64_t layer) override;
@@ -86,9 +94,19 @@ class CachedExperts final : public ExpertStore {
     Part parts[kExpertParts];
   };
 
+  struct Guess {
+    int32_t expert;
+    bool read;  // into a slot, which is pinned
+  };
+
   std::byte* room_of(int32_t slot, ExpertPart part) const;
   void read(CacheUnit unit, int32_t slot, ExpertPart part);
   int32_t take_slot(CacheUnit unit);
+  int32_t spare_slot(CacheUnit unit);
+  std::vector<int32_t> judge_guesses(int64_t layer, std::span<const int32_t> experts);
+  void let_go_of_strays();
+  bool forget_guesses();
+  void note_time();
   bool vacate(int32_t slot);
   void empty(int32_t slot);
   void hold(int32_t slot);
@@ -105,7 +123,12 @@ class CachedExperts final : public ExpertStore {
   CachePolicy policy_;
   MemoryRegion memory_;           // addresses for all slots; those in use take memory
   std::vector<CacheUnit> asked_;  // of the current layer
-  std::vector<int32_t> held_;     // slots without a unit that may still be written to
+  Foresight foresight_;
+  std::vector<std::vector<Guess>> guesses_;  // of layers to come, experts that were not there
+  std::vector<CacheUnit> strays_;            // wrong guesses, pinned until they have been read
+  std::chrono::steady_clock::time_point pass_began_{};
+  double busy_seconds_ = 0;    // of the device, by then
+  std::vector<int32_t> held_;  // slots without a unit that may still be written to
   uint64_t prefetches_ = 0;
   std::atomic<bool> cancelled_ = false;
   CachedExpertsStats stats_;

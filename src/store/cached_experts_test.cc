@@ -111,8 +111,9 @@ class Rig {
   }
 
   // One layer of a pass, with so many threads that await. Returns the first error, or nothing;
-  // every matrix that is handed out is compared.
-  std::optional<Error> pass(int64_t layer, const std::vector<int32_t>& experts, int threads = 1) {
+  // every matrix that is handed out is compared. `next` is guessed for the layer after this one.
+  std::optional<Error> pass(int64_t layer, const std::vector<int32_t>& experts, int threads = 1,
+                            const std::vector<int32_t>& next = {}) {
     std::vector<int64_t> begin(experts.size() + 1);
     for (size_t i = 0; i <= experts.size(); ++i) begin[i] = static_cast<int64_t>(i);
     std::mutex mutex;
@@ -131,6 +132,7 @@ class Rig {
     };
     try {
       store->prefetch(layer, {experts, begin, std::ssize(experts)});
+      if (!next.empty() && store->wants_guess()) store->guess((layer + 1) % kLayers, next);
       std::vector<std::thread> others;
       for (int t = 1; t < threads; ++t) others.emplace_back(work, static_cast<size_t>(t));
       work(0);
@@ -225,6 +227,92 @@ TEST(CachedExperts, MayBeResizedWhileAWarmStartIsUnderWay) {
     rig.store->resize(kUsed);
     EXPECT_EQ(text(rig.pass(i % kLayers, {0, 7})), "no error");
   }
+  EXPECT_EQ(rig.wrong, 0);
+}
+
+// ---- Guesses ----
+
+TEST(CachedExpertsGuess, WhatComesTrueIsNotReadAgain) {
+  Rig rig(no_faults());
+  rig.store->resize(kLayers * kExperts);
+  EXPECT_EQ(text(rig.pass(0, {0, 1}, 1, {4, 5})), "no error");
+  const uint64_t before = rig.reader->stats().requests;
+  EXPECT_EQ(before, 4 * kExpertParts);
+  EXPECT_EQ(text(rig.pass(1, {4, 5})), "no error");
+  EXPECT_EQ(rig.reader->stats().requests, before);
+  EXPECT_EQ(text(rig.pass(1, {4, 5})), "no error");
+  const CachedExpertsStats stats = rig.store->stats();
+  EXPECT_EQ(stats.asked, 6u);
+  EXPECT_EQ(stats.foreseen, 2u);
+  EXPECT_EQ(stats.found, 2u);  // the second time, and only then
+  EXPECT_EQ(rig.wrong, 0);
+}
+
+TEST(CachedExpertsGuess, TakesAnEighthOfTheRoomAtMost) {
+  Rig rig(no_faults());
+  for (const int64_t room : {7, 8, 16, 24}) {
+    rig.store->resize(0);  // forgets everything
+    rig.store->resize(room);
+    const uint64_t before = rig.reader->stats().requests;
+    EXPECT_EQ(text(rig.pass(0, {0}, 1, {0, 1, 2, 3, 4, 5, 6, 7})), "no error");
+    EXPECT_EQ(rig.reader->stats().requests - before,
+              static_cast<uint64_t>(1 + room / 8) * kExpertParts);
+    EXPECT_EQ(text(rig.pass(1, {0, 1, 2, 3, 4, 5, 6})), "no error");  // and gives way
+  }
+  EXPECT_EQ(rig.wrong, 0);
+}
+
+TEST(CachedExpertsGuess, StopsWhileItIsWrongTooOften) {
+  Rig rig(random_faults(1, {.late = 1}));  // busy
+  rig.store->resize(16);
+  uint64_t reads = 0;
+  const auto read_for_guesses = [&](int passes) {
+    const uint64_t before = rig.reader->stats().requests;
+    const CachedExpertsStats seen = rig.store->stats();
+    for (int i = 0; i < passes; ++i) {
+      for (int64_t l = 0; l < kLayers; ++l) {
+        EXPECT_EQ(text(rig.pass(l, {0, 1}, 1, {static_cast<int32_t>(2 + i % 6)})), "no error");
+      }
+    }
+    const CachedExpertsStats now = rig.store->stats();
+    EXPECT_EQ(now.foreseen, seen.foreseen);
+    reads = rig.reader->stats().requests - before -
+            (now.asked - now.found - seen.asked + seen.found) * kExpertParts;
+  };
+  read_for_guesses(20);
+  EXPECT_GT(reads, 0u);
+  read_for_guesses(60);
+  read_for_guesses(20);
+  EXPECT_EQ(reads, 0u);
+  EXPECT_EQ(rig.wrong, 0);
+}
+
+// A guess must not cost what is known to be needed its room.
+TEST(CachedExpertsGuess, GivesWayToWhatIsNeeded) {
+  Rig rig(random_faults(1, {.late = 1}));
+  rig.store->resize(8);
+  for (int i = 0; i < 20; ++i) {
+    EXPECT_EQ(text(rig.pass(0, {0, 1, 2, 3, 4, 5, 6}, 2, {i % 8})), "no error");
+    EXPECT_EQ(text(rig.pass(2, {0, 1, 2, 3, 4, 5, 6, 7}, 2)), "no error");
+  }
+  rig.store->resize(2);
+  EXPECT_EQ(rig.store->room(), 2);
+  EXPECT_EQ(text(rig.pass(1, {0, 1})), "no error");
+  EXPECT_EQ(rig.wrong, 0);
+}
+
+TEST(CachedExpertsGuess, AFailedOneIsReadAgain) {
+  std::atomic<bool> broken = false;
+  Rig rig([&](uint64_t, const ReadPiece&) { return broken ? Fault::kError : Fault::kNone; });
+  rig.store->resize(kLayers * kExperts);
+  EXPECT_EQ(text(rig.pass(0, {0, 1})), "no error");
+  broken = true;
+  EXPECT_EQ(text(rig.pass(0, {0, 1}, 1, {4, 5})), "no error");
+  std::this_thread::sleep_for(milliseconds(400));
+  EXPECT_EQ(text(rig.pass(0, {0, 1})), "no error");  // lets the reads come to their end
+  std::this_thread::sleep_for(milliseconds(400));
+  broken = false;
+  EXPECT_EQ(text(rig.pass(1, {4, 5}, 2)), "no error");
   EXPECT_EQ(rig.wrong, 0);
 }
 
@@ -403,12 +491,16 @@ Chaos run_chaos(Rig& rig, uint64_t seed, int64_t operations, bool may_fail) {
       if (below(3) == 0) experts.push_back(e);
     }
     if (experts.empty()) experts.push_back(static_cast<int32_t>(below(kExperts)));
+    std::vector<int32_t> next;
+    for (int32_t e = 0; e < kExperts; ++e) {
+      if (below(4) == 0) next.push_back(e);
+    }
     const bool cancel = may_fail && dice == 6;
     std::thread canceller;
     if (cancel) canceller = std::thread([&] { rig.store->cancel(); });
     const int64_t before = rig.compared;
     std::optional<Error> error;
-    timed([&] { error = rig.pass(below(kLayers), experts, dice < 40 ? 2 : 1); });
+    timed([&] { error = rig.pass(below(kLayers), experts, dice < 40 ? 2 : 1, next); });
     if (cancel) canceller.join();
     rig.store->resume();
     chaos.operations += 2 + rig.compared - before;  // prefetch, release, and each await

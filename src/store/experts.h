@@ -64,6 +64,13 @@ class ExpertStore {
   // release(layer) must follow all the same.
   virtual void prefetch(int64_t layer, const ExpertDemand& demand) = 0;
 
+  // Whether guesses are welcome of what the layer after the one just prefetched will need. A guess
+  // may be read while this layer computes, and changes nothing else.
+  virtual bool wants_guess() { return false; }
+  virtual void guess(int64_t layer, std::span<const int32_t> experts) {
+    static_cast<void>(layer), static_cast<void>(experts);
+  }
+
   // Whether await() of any part of a prefetched expert would return at once.
   virtual bool ready(int64_t layer, int32_t expert) = 0;
 

@@ -1,6 +1,7 @@
 #include "tensor/layout.h"
 
 #include <cstring>
+#include <vector>
 
 namespace st {
 namespace {
@@ -65,6 +66,22 @@ void regroup_q8_0(const BlockQ8_0* w, int64_t D, int64_t F, int64_t c, int64_t b
   }
 }
 
+// Quants are never written beyond the block they come from, so they can go forward in place; scales
+// wait until all blocks have been read.
+template <size_t kQuants>
+void split_in_place(const std::byte* block, int64_t count, std::byte* out) {
+  thread_local std::vector<std::byte> scales;
+  scales.resize(static_cast<size_t>(count) * 2);
+  std::byte* d = scales.data();
+  for (int64_t i = 0; i < count; ++i, block += 2 + kQuants, out += kQuants, d += 2) {
+    std::byte quants[kQuants];  // in registers: source and target may overlap
+    std::memcpy(d, block, 2);
+    std::memcpy(quants, block + 2, kQuants);
+    std::memcpy(out, quants, kQuants);
+  }
+  std::memcpy(out, scales.data(), scales.size());
+}
+
 }  // namespace
 
 void split_blocks(DType type, const std::byte* blocks, int64_t first, int64_t count, int64_t rows,
@@ -85,6 +102,14 @@ void split_blocks(DType type, const std::byte* blocks, int64_t first, int64_t co
       std::memcpy(q + i * 32, block + 2, 32);
       std::memcpy(d + i * 2, block, 2);
     }
+  }
+}
+
+void split_blocks_in_place(DType type, const std::byte* blocks, int64_t count, std::byte* out) {
+  if (type == DType::kQ4_0) {
+    split_in_place<16>(blocks, count, out);
+  } else {
+    split_in_place<32>(blocks, count, out);
   }
 }
 

@@ -14,6 +14,10 @@ namespace st {
 void split_blocks(DType type, const std::byte* blocks, int64_t first, int64_t count, int64_t rows,
                   int64_t cols, std::byte* out);
 
+// The same of a whole matrix of `count` blocks, where `out` is the memory that they lie in, at or
+// before `blocks`: no copy of them is made.
+void split_blocks_in_place(DType type, const std::byte* blocks, int64_t count, std::byte* out);
+
 // The block of 32 values at (r, 32 b) of a split matrix, as in a file. out: block_bytes.
 void join_block(const Matrix& matrix, int64_t r, int64_t b, std::byte* out);
 

@@ -8,6 +8,7 @@
 
 #include "tensor/dtype.h"
 #include "tensor/float16.h"
+#include "tensor/layout.h"
 #include "tensor/matrix.h"
 
 namespace st {
@@ -131,6 +132,23 @@ TEST(DType, NamesAndSizes) {
   EXPECT_EQ(row_bytes(DType::kQ4_0, 2560), 80u * 18);
   EXPECT_EQ(row_bytes(DType::kQ6_K, 512), 420u);
   EXPECT_EQ(row_bytes(DType::kF32, 3), 12u);
+}
+
+TEST(Layout, SplitsInPlaceAsBesideIt) {
+  for (const DType type : {DType::kQ4_0, DType::kQ8_0}) {
+    const uint64_t block = dtype_info(type).block_bytes;
+    for (const int64_t count : {1, 2, 7, 96}) {
+      for (const size_t shift : {0, 1, 13, 500}) {
+        const auto bytes = static_cast<size_t>(count) * block;
+        std::vector<std::byte> memory(shift + bytes), want(bytes);
+        for (size_t i = 0; i < bytes; ++i) memory[shift + i] = static_cast<std::byte>(i * 31 + 7);
+        split_blocks(type, memory.data() + shift, 0, count, count, kBlock, want.data());
+        split_blocks_in_place(type, memory.data() + shift, count, memory.data());
+        memory.resize(bytes);
+        EXPECT_EQ(memory, want) << count << ' ' << shift;
+      }
+    }
+  }
 }
 
 TEST(Matrix, RowsLieBackToBack) {
