@@ -227,20 +227,36 @@ def verify(st, gguf, models):
     little = st("verify", "-m", gguf, "-p", 40, "-t", "2", "-ub", "7", "--memory", "1MiB")
     smallest = re.search(r": (\d+) MiB is the smallest that works", little.stderr)
     check(little.returncode == 2 and smallest, f"verify in too little memory: {little.stderr!r}")
-    # Room for what the sanitizers of a test build add between two measurements of the process.
-    budget = int(smallest.group(1)) + 8
+    budget = int(smallest.group(1))
     tight = st("verify", "-m", gguf, "-p", 40, "-t", "2", "-ub", "7", "--memory", f"{budget}MiB,1GiB")
     check(tight.returncode == 0 and "9 combinations" in tight.stdout,
           f"verify --memory: {tight.stdout[-300:]}{tight.stderr[-300:]}")
 
 
 def smallest_memory(st, *arguments):
-    """The smallest budget that run takes with them, and a little. What stays is measured anew each time, and differs by
-    a huge page or two."""
-    refusals = [st("run", *arguments, "-p", PROMPT, "--memory", "1MiB").stderr for _ in range(4)]
-    matches = [re.search(r": (\d+) MiB is the smallest", refusal) for refusal in refusals]
-    check(all(matches), f"a budget that is too small: {refusals}")
-    return f"{max(int(match[1]) for match in matches) + 4}MiB" if all(matches) else "1GiB"
+    """The smallest budget that run takes with them, as it says itself."""
+    refusal = st("run", *arguments, "-p", PROMPT, "--memory", "1MiB").stderr
+    match = re.search(r": (\d+) MiB is the smallest", refusal)
+    check(match, f"a budget that is too small: {refusal}")
+    return f"{match[1]}MiB" if match else "1GiB"
+
+
+def smallest_budgets_work(st, gguf):
+    """What stays is measured by each run anew: what one run says is enough must be enough for all."""
+    for options in [], ["-t", 3, "-c", 3000, "-ub", 64]:
+        ask = ["run", "-m", gguf, "-p", PROMPT * 20, "-n", 12, "--temp", 0, *options]
+        want = st(*ask).stdout
+        told = [smallest_memory(st, "-m", gguf, *options) for _ in range(8)]
+        if not options:
+            plan = st("inspect", "--plan", gguf, "--memory", "1GiB").stdout
+            match = re.search(r"smallest budget that works is (\d+)[. ]", plan)
+            check(match, f"inspect --plan: {plan}")
+            told.append(f"{match[1]}MiB")
+        least = int(min(told, key=lambda size: int(size[:-3]))[:-3])
+        for more in [0] * 12 + [1, 2, 3, 5, 8]:  # more memory must not be refused either
+            result = st(*ask, "--memory", f"{least + more}MiB")
+            check(result.returncode == 0 and result.stdout == want and want,
+                  f"{least} MiB and {more}, of {told}: {result.stderr}")
 
 
 def memory_faults(st, gguf, folder):
@@ -652,6 +668,7 @@ def main():
         other_tools(st, gguf, args.models, folder)
         bench(st, gguf)
         verify(st, gguf, args.models)
+        smallest_budgets_work(st, gguf)
         memory_faults(st, gguf, folder)
         dead_disk(st, gguf, folder, args.dead_disk)
         cache_sim(st, gguf, args.models, folder)
