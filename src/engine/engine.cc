@@ -55,7 +55,8 @@ struct Engine::Impl {
   MemoryPlan plan;              // with a budget
   int64_t positions = 0;        // seen so far by the longest sequence
   std::vector<int64_t> stored;  // of each sequence, positions
-  int calls_since_look = 0;     // of fit_memory() at the control group
+  int64_t sink_rows = kSinkRows;
+  int calls_since_look = 0;  // of fit_memory() at the control group
 
   Impl(const std::string& path, EngineOptions opts)
       : options(std::move(opts)),
@@ -146,18 +147,22 @@ struct Engine::Impl {
   }
 
   // Room for experts beside the keys and values that there are, in steps, and scratch for a batch
-  // with so many rows of logits at once.
+  // of so many tokens, with so many rows of logits at once. Where the fewest experts would find no
+  // room beside all that, there are fewer rows.
   void fit_memory(int64_t tokens, int64_t rows = kPlannedRows) {
     constexpr int64_t kStep = 256;
     const int64_t rounded = std::min(context, (positions + kStep - 1) / kStep * kStep);
     const int64_t scratch_tokens = tokens <= kFew ? std::min(kFew, plan.tokens) : plan.tokens;
-    if (scratch_tokens < state.max_tokens()) resize_state(scratch_tokens);
     obey_group();
-    const auto more_rows = static_cast<uint64_t>(std::max<int64_t>(rows - kPlannedRows, 0));
-    const uint64_t more = more_rows * static_cast<uint64_t>(config.vocab) * sizeof(float);
-    const int64_t room =
-        std::max(plan.room(cache.bytes(rounded) + more, scratch_tokens), cached->fewest());
-    if (room != cached->room()) cached->resize(room);
+    const auto room = [&] {
+      const auto more = static_cast<uint64_t>((rows - kPlannedRows) * config.vocab);
+      return plan.room(cache.bytes(rounded) + more * sizeof(float), scratch_tokens);
+    };
+    while (room() < cached->fewest() && rows > kPlannedRows) rows /= 2;
+    sink_rows = rows;
+    if (scratch_tokens < state.max_tokens()) resize_state(scratch_tokens);
+    const int64_t experts = std::max(room(), cached->fewest());
+    if (experts != cached->room()) cached->resize(experts);
     if (scratch_tokens > state.max_tokens()) resize_state(scratch_tokens);
   }
 
@@ -290,6 +295,7 @@ struct Engine::Impl {
       sink(rows);
     };
     if (sink) step.sink = &checked;
+    step.sink_rows = sink_rows;
     const uint32_t calls = pool.calls();
     const CachedExpertsStats seen = cached ? cached->stats() : CachedExpertsStats{};
     const uint64_t loads = state.stats.expert_loads;

@@ -35,6 +35,8 @@ def check(condition, what):
 class Cli:
     def __init__(self, binary):
         self.binary = binary
+        program = pathlib.Path(binary).read_bytes()
+        self.sanitized = any(name in program for name in (b"__asan_init", b"__tsan_init"))
 
     def __call__(self, *arguments, stdin="", timeout=120, env=None):
         return subprocess.run([self.binary, *map(str, arguments)], input=stdin, capture_output=True, text=True,
@@ -257,6 +259,31 @@ def smallest_budgets_work(st, gguf):
             result = st(*ask, "--memory", f"{least + more}MiB")
             check(result.returncode == 0 and result.stdout == want and want,
                   f"{least} MiB and {more}, of {told}: {result.stderr}")
+
+
+def logits_within_memory(st, gguf, folder):
+    """Logits of all positions come in pieces: they are never in memory all together."""
+    def measured(*more):
+        command = [st.binary, "logits", "-m", gguf, "--all", "-c", 4096, "--tokens",
+                   ",".join(str(i * 7919 % 4096) for i in range(4000)), *more]
+        process = subprocess.Popen([*map(str, command)], stderr=subprocess.PIPE)
+        stderr = process.stderr.read()
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        check(process.returncode == 0, f"logits --all {more}: {stderr}")
+        return usage.ru_maxrss >> 10
+
+    one, other = folder / "one.npy", folder / "other.npy"
+    measured("-o", one)
+    memory = smallest_memory(st, "-m", gguf, "-c", 4096)
+    # What the kernel tells of a child begins with what we had ourselves.
+    limit = max(int(memory[:-3]), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10)
+    peak = measured("-o", other, "--memory", memory)
+    check(one.read_bytes() == other.read_bytes() and len(one.read_bytes()) > 4000 * 4096 * 4, "logits --all within a budget")
+    if not st.sanitized:
+        check(peak <= limit, f"logits --all in {memory}: peak {peak} MiB")
+    one.unlink()
+    other.unlink()
 
 
 def memory_faults(st, gguf, folder):
@@ -669,6 +696,7 @@ def main():
         bench(st, gguf)
         verify(st, gguf, args.models)
         smallest_budgets_work(st, gguf)
+        logits_within_memory(st, gguf, folder)
         memory_faults(st, gguf, folder)
         dead_disk(st, gguf, folder, args.dead_disk)
         cache_sim(st, gguf, args.models, folder)
