@@ -332,11 +332,11 @@ def dead_disk(st, gguf, folder, library):
     env = {**os.environ, "LD_PRELOAD": str(library), "ST_DEAD_DISK": str(dead)}
     env["ASAN_OPTIONS"] = os.environ.get("ASAN_OPTIONS", "") + ":verify_asan_link_order=0"
 
-    def interrupted(what, prompt, begin):
+    def interrupted(what, prompt, begin, **more):
         dead.unlink(missing_ok=True)
         process = subprocess.Popen([st.binary, "run", "-m", str(gguf), "-c", "2048", "--memory", memory, "-p", prompt,
-                                    "--ignore-eos", "-n", "1900", "--temp", "0"], env=env, stdout=subprocess.PIPE,
-                                   stderr=subprocess.PIPE)
+                                    "--ignore-eos", "-n", "1900", "--temp", "0"], env={**env, **more},
+                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         process.stdout.read(begin)
         dead.touch()
         os.set_blocking(process.stdout.fileno(), False)
@@ -359,6 +359,8 @@ def dead_disk(st, gguf, folder, library):
     interrupted("generating from a dead disk", PROMPT, 40)
     # The prompt is printed before it is read by the model.
     interrupted("a prompt from a dead disk", "Once upon a time there was a fox. " * 150, 30)
+    # Rows of the embedding, 272 bytes each, are read by the thread that computes, without a way back.
+    interrupted("an embedding from a dead disk", PROMPT, 40, ST_DEAD_BYTES="1000")
 
 
 def read_trace(file):
