@@ -207,5 +207,19 @@ TEST(Memory, IsZeroUntilTouched) {
   EXPECT_EQ(moved.size(), uint64_t{1} << 34);
 }
 
+TEST(Memory, LargeRegionsBeginWithAHugePage) {
+  constexpr uint64_t kHuge = uint64_t{2} << 20;
+  std::vector<MemoryRegion> regions;
+  for (uint64_t bytes = kHuge; bytes < 4 * kHuge; bytes += 123457) {
+    MemoryRegion& region = regions.emplace_back(bytes);
+    EXPECT_EQ(reinterpret_cast<uintptr_t>(region.data()) % kHuge, 0u) << bytes;
+    std::fill_n(region.data(), bytes, static_cast<std::byte>(regions.size()));
+  }
+  for (size_t i = 0; i < regions.size(); ++i) {
+    const std::span all(regions[i].data(), regions[i].size());
+    EXPECT_TRUE(std::ranges::all_of(all, [&](std::byte b) { return b == std::byte(i + 1); })) << i;
+  }
+}
+
 }  // namespace
 }  // namespace st

@@ -1,4 +1,6 @@
 // A large zeroed region straight from the operating system: pages cost memory only once touched.
+// One of 2 MiB or more begins with a huge page, so that how many of them it has does not depend on
+// where it happens to be.
 #pragma once
 
 #include <cstddef>

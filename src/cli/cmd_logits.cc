@@ -24,8 +24,10 @@ int execute(const LogitsArgs& args) {
   check_prompt_fits(engine, tokens.size());
   std::optional<OnInterrupt> cancelling;
   if (engine.memory()) cancelling.emplace([&] { engine.cancel(); });
-  const auto logits = engine.evaluate(make_batch(tokens, 0, args.all));
-  write_npy(args.outfile, logits, static_cast<int64_t>(logits.size()) / V, V);
+  NpyFile out(args.outfile, args.all ? static_cast<int64_t>(tokens.size()) : 1, V);
+  engine.evaluate(make_batch(tokens, 0, args.all),
+                  [&](std::span<const float> rows) { out.append(rows); });
+  out.commit();
   return kExitOk;
 }
 

@@ -52,8 +52,8 @@ int inspect_plan(const InspectArgs& args) {
   print_line("experts", static_cast<uint64_t>(report.room) * plan.expert,
              fmt::format("{} of {} while there is no text, {} when the context is full",
                          report.room, plan.experts, full_room));
-  fmt::print("The smallest budget that works is {}, more than {} is of no use.\n\n",
-             format_bytes(plan.smallest()), format_bytes(plan.largest()));
+  fmt::print("The smallest budget that works is {} MiB, more than {} is of no use.\n\n",
+             plan.smallest() >> 20, format_bytes(plan.largest()));
 
   ThreadPool pool(engine.threads());
   const double memory = probe(pick_kernels(settings.kernels), pool).read_bandwidth;

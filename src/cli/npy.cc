@@ -1,11 +1,10 @@
 #include "cli/npy.h"
 
 #include "base/error.h"
-#include "base/file.h"
 
 namespace st {
 
-void write_npy(const std::string& path, std::span<const float> values, int64_t rows, int64_t cols) {
+NpyFile::NpyFile(const std::string& path, int64_t rows, int64_t cols) : file_(path) {
   // Magic, version, then a Python dict padded with spaces so that the data is 64-byte aligned.
   constexpr size_t kPreamble = 10;
   std::string header =
@@ -16,11 +15,8 @@ void write_npy(const std::string& path, std::span<const float> values, int64_t r
   preamble += static_cast<char>(header.size() & 0xFF);
   preamble += static_cast<char>(header.size() >> 8);
 
-  AtomicFile file(path);
-  file.write(std::as_bytes(std::span(preamble)));
-  file.write(std::as_bytes(std::span(header)));
-  file.write(std::as_bytes(values));
-  file.commit();
+  file_.write(std::as_bytes(std::span(preamble)));
+  file_.write(std::as_bytes(std::span(header)));
 }
 
 }  // namespace st

@@ -4,9 +4,21 @@
 #include <span>
 #include <string>
 
+#include "base/file.h"
+
 namespace st {
 
-// Writes a float32 NumPy array (rows, cols), format version 1.0. Throws Error(kIo).
-void write_npy(const std::string& path, std::span<const float> values, int64_t rows, int64_t cols);
+// A float32 NumPy array (rows, cols), format version 1.0, that is written as its rows come; the
+// file appears with commit(). Throws Error(kIo).
+class NpyFile {
+ public:
+  NpyFile(const std::string& path, int64_t rows, int64_t cols);
+
+  void append(std::span<const float> values) { file_.write(std::as_bytes(values)); }
+  void commit() { file_.commit(); }
+
+ private:
+  AtomicFile file_;
+};
 
 }  // namespace st

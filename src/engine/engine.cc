@@ -46,6 +46,7 @@ struct Engine::Impl {
   std::unique_ptr<CachedExperts> cached;  // the same
   std::unique_ptr<ExpertStore> resident;  // else
   int64_t context;
+  int64_t micro_batch;  // tokens at most
   KvCache cache;
   State state;
   Observer observer;
@@ -54,7 +55,8 @@ struct Engine::Impl {
   MemoryPlan plan;              // with a budget
   int64_t positions = 0;        // seen so far by the longest sequence
   std::vector<int64_t> stored;  // of each sequence, positions
-  int calls_since_look = 0;     // of fit_memory() at the control group
+  int64_t sink_rows = kSinkRows;
+  int calls_since_look = 0;  // of fit_memory() at the control group
 
   Impl(const std::string& path, EngineOptions opts)
       : options(std::move(opts)),
@@ -67,8 +69,9 @@ struct Engine::Impl {
         store(file, options.memory > 0, options.expert_bundle),
         weights(architecture.load(store, config)),
         context(choose_context()),
-        cache(config, cache_type(), options.sequences, context, micro_batch()),
-        state(config, micro_batch(), pool.threads()),
+        micro_batch(choose_micro_batch()),
+        cache(make_cache(micro_batch)),
+        state(config, micro_batch, pool.threads()),
         stored(static_cast<size_t>(options.sequences)) {
     if (tokenizer.size() > config.vocab) {
       fail(ErrorCode::kInvalidData, "{} tokens for a vocabulary of {} rows", tokenizer.size(),
@@ -98,23 +101,26 @@ struct Engine::Impl {
     return options.memory > 0 ? std::min(config.context, kLimitedContext) : config.context;
   }
 
-  int64_t micro_batch() const { return micro_batch_of(options.memory); }
-  int64_t micro_batch_of(uint64_t budget) const {
+  int64_t choose_micro_batch() const {
     const int64_t wanted = std::min(options.micro_batch, context);
-    if (budget == 0) return wanted;
-    return micro_batch_within(budget, wanted, State::bytes_per_token(config));
+    if (options.memory == 0) return wanted;
+    return micro_batch_within(options.memory, wanted, State::bytes_per_token(config));
   }
 
-  MemoryPlan plan_of(uint64_t budget, uint64_t staying) const {
-    const int64_t batch = micro_batch_of(budget);
-    const KvCache keys(config, cache_type(), options.sequences, context, batch);  // takes no memory
+  // Takes no memory until something is stored.
+  KvCache make_cache(int64_t batch) const {
+    return {config, cache_type(), options.sequences, context, batch};
+  }
+
+  MemoryPlan plan_of(uint64_t staying) const {
     const auto rows = static_cast<uint64_t>(kPlannedRows * config.vocab) * sizeof(float);
-    return {.budget = budget,
+    return {.budget = options.memory,
             .resident = staying,
             .logits = rows,
             .per_token = State::bytes_per_token(config),
-            .tokens = batch,
-            .kv_full = keys.bytes(context),
+            .tokens = micro_batch,
+            .kv_full = cache.bytes(context),
+            .kv_least = make_cache(1).bytes(context),
             .expert = cached->slot_bytes(),
             .experts = cached->most(),
             .fewest = cached->fewest()};
@@ -127,14 +133,13 @@ struct Engine::Impl {
     reader.emplace(
         AsyncReader::Options{.log = [this](std::string_view line) { notices.emplace_back(line); }});
     cached = std::make_unique<CachedExperts>(weights.experts, config.experts_used, *reader);
-    plan = plan_of(options.memory, resident_memory());
-    if (!plan.fits()) {
-      // The smallest budget that works has a larger micro-batch than this one, perhaps.
-      for (uint64_t last = 0; last < plan.smallest();) {
-        last = plan.smallest();
-        plan = plan_of(last, plan.resident);
-      }
-      plan.budget = options.memory;
+    const uint64_t staying = resident_memory();
+    plan = plan_of(staying);
+    // Slower prompts rather than a refusal: what works in a budget works in all that are larger.
+    while (!plan.fits() && micro_batch > 1) {
+      micro_batch /= 2;
+      cache = make_cache(micro_batch);
+      plan = plan_of(staying);
     }
     plan.check();
     fit_memory(1);
@@ -142,18 +147,22 @@ struct Engine::Impl {
   }
 
   // Room for experts beside the keys and values that there are, in steps, and scratch for a batch
-  // with so many rows of logits at once.
+  // of so many tokens, with so many rows of logits at once. Where the fewest experts would find no
+  // room beside all that, there are fewer rows.
   void fit_memory(int64_t tokens, int64_t rows = kPlannedRows) {
     constexpr int64_t kStep = 256;
     const int64_t rounded = std::min(context, (positions + kStep - 1) / kStep * kStep);
     const int64_t scratch_tokens = tokens <= kFew ? std::min(kFew, plan.tokens) : plan.tokens;
-    if (scratch_tokens < state.max_tokens()) resize_state(scratch_tokens);
     obey_group();
-    const auto more_rows = static_cast<uint64_t>(std::max<int64_t>(rows - kPlannedRows, 0));
-    const uint64_t more = more_rows * static_cast<uint64_t>(config.vocab) * sizeof(float);
-    const int64_t room =
-        std::max(plan.room(cache.bytes(rounded) + more, scratch_tokens), cached->fewest());
-    if (room != cached->room()) cached->resize(room);
+    const auto room = [&] {
+      const auto more = static_cast<uint64_t>((rows - kPlannedRows) * config.vocab);
+      return plan.room(cache.bytes(rounded) + more * sizeof(float), scratch_tokens);
+    };
+    while (room() < cached->fewest() && rows > kPlannedRows) rows /= 2;
+    sink_rows = rows;
+    if (scratch_tokens < state.max_tokens()) resize_state(scratch_tokens);
+    const int64_t experts = std::max(room(), cached->fewest());
+    if (experts != cached->room()) cached->resize(experts);
     if (scratch_tokens > state.max_tokens()) resize_state(scratch_tokens);
   }
 
@@ -174,7 +183,7 @@ struct Engine::Impl {
 
   // Tokens that may run at once: all their experts must find room in each layer.
   int64_t tokens_at_once() const {
-    if (!cached) return micro_batch();
+    if (!cached) return micro_batch;
     if (cached->room() >= config.experts) return plan.tokens;
     return std::min(plan.tokens, std::max<int64_t>(1, cached->room() / config.experts_used));
   }
@@ -225,11 +234,11 @@ struct Engine::Impl {
   // to the beginning, finds the keys of other positions.
   void count_positions(std::span<const BatchItem> batch, std::vector<int64_t>& ends) const {
     const bool slides = std::ranges::any_of(config.sliding, std::identity());
-    const bool ring = slides && config.window + micro_batch() - 1 < context;
+    const bool ring = slides && config.window + micro_batch - 1 < context;
     for (const BatchItem& item : batch) {
       int64_t& end = ends[static_cast<size_t>(item.sequence)];
       if (item.position == 0) end = 0;
-      if (ring && item.position < end - micro_batch()) {
+      if (ring && item.position < end - micro_batch) {
         fail(ErrorCode::kInvalidUsage, "position {}: what came before it is gone, begin at 0",
              item.position);
       }
@@ -286,6 +295,7 @@ struct Engine::Impl {
       sink(rows);
     };
     if (sink) step.sink = &checked;
+    step.sink_rows = sink_rows;
     const uint32_t calls = pool.calls();
     const CachedExpertsStats seen = cached ? cached->stats() : CachedExpertsStats{};
     const uint64_t loads = state.stats.expert_loads;
@@ -315,7 +325,7 @@ const std::vector<std::string>& Engine::notices() const { return impl_->notices;
 std::string_view Engine::kernels() const { return impl_->kernels.name; }
 int Engine::threads() const { return impl_->pool.threads(); }
 int64_t Engine::context() const { return impl_->context; }
-int64_t Engine::micro_batch() const { return impl_->micro_batch(); }
+int64_t Engine::micro_batch() const { return impl_->micro_batch; }
 KvType Engine::cache_type() const { return impl_->cache_type(); }
 uint64_t Engine::weight_bytes() const { return impl_->store.bytes(); }
 uint64_t Engine::streamed_bytes() const { return impl_->store.streamed_bytes(); }
@@ -335,7 +345,8 @@ void Engine::set_memory(uint64_t budget) {
   if (!impl_->cached) fail(ErrorCode::kInvalidUsage, "the model was loaded without a budget");
   MemoryPlan plan = impl_->plan;
   plan.budget = budget;
-  plan.tokens = impl_->micro_batch();
+  plan.tokens = impl_->micro_batch;
+  plan.kv_least = plan.kv_full;                              // keys and values are where they are
   while (!plan.fits() && plan.tokens > 1) plan.tokens /= 2;  // slower prompts rather than a refusal
   plan.check();
   impl_->plan = plan;

@@ -20,6 +20,15 @@ uint64_t MemoryPlan::holding(int64_t count) const {
   return mib_up(fixed(tokens) + kv_full + static_cast<uint64_t>(count) * expert) * kMiB;
 }
 
+uint64_t MemoryPlan::smallest() const {
+  const uint64_t experts_bytes = static_cast<uint64_t>(fewest) * expert;
+  return mib_up(fixed(1) + kv_least + experts_bytes + kMeasured) * kMiB;
+}
+
+bool MemoryPlan::fits() const {
+  return fixed(tokens) + kv_full + static_cast<uint64_t>(fewest) * expert <= budget;
+}
+
 int64_t MemoryPlan::room(uint64_t kv, int64_t batch) const {
   const uint64_t taken = fixed(batch) + kv;
   const uint64_t limit = std::min(budget, group_limit);
@@ -32,8 +41,8 @@ void MemoryPlan::check() const {
   fail(ErrorCode::kInvalidUsage,
        "a memory budget of {} MiB is too small: {} MiB is the smallest that works ({} MiB for what "
        "stays, {} for scratch, {} for a full context, {} for experts)",
-       budget / kMiB, smallest() / kMiB, mib_up(resident + kSpare),
-       mib_up(logits + static_cast<uint64_t>(tokens) * per_token), mib_up(kv_full),
+       budget / kMiB, smallest() / kMiB, mib_up(resident + kSpare + kMeasured),
+       mib_up(logits + per_token), mib_up(kv_least),
        mib_up(static_cast<uint64_t>(fewest) * expert));
 }
 

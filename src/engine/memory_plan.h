@@ -17,25 +17,29 @@ struct MemoryPlan {
   uint64_t per_token = 0;  // and for each token
   int64_t tokens = 0;      // of the largest micro-batch
   uint64_t kv_full = 0;    // keys and values of a full context
+  uint64_t kv_least = 0;   // the same if micro-batches were of one token
   uint64_t expert = 0;     // one expert
   int64_t experts = 0;     // of all layers
   int64_t fewest = 0;      // that one token needs in one layer
 
   // Stacks of threads, what the allocator keeps for later, pages that are only partly used.
   static constexpr uint64_t kSpare = uint64_t{8} << 20;
+  // What stays is measured by each run anew, which differs by pages of the program and by a huge
+  // page that there may be or not. The smallest budget that is told works in any run.
+  static constexpr uint64_t kMeasured = uint64_t{2} << 20;
 
   uint64_t fixed(int64_t batch) const {
     return resident + logits + static_cast<uint64_t>(batch) * per_token + kSpare;
   }
   uint64_t holding(int64_t count) const;  // budget for so many experts beside a full context
-  uint64_t smallest() const { return holding(fewest); }
+  uint64_t smallest() const;              // one token at a time
   uint64_t largest() const { return holding(experts); }  // more is of no use
 
   // How many experts there is room for beside `kv` bytes of keys and values and scratch for `batch`
   // tokens; below `fewest` if the budget is too small.
   int64_t room(uint64_t kv, int64_t batch) const;
 
-  bool fits() const { return room(kv_full, tokens) >= fewest; }
+  bool fits() const;
   // Throws Error(kInvalidUsage) naming the smallest budget, if this one is smaller.
   void check() const;
 };

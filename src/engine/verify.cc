@@ -81,10 +81,9 @@ std::vector<uint64_t> hash_logits(Engine& engine, std::span<const Token> tokens,
   for (size_t i = 0; done < total; ++i) {
     const int64_t n = std::min(piece(split, i), total - done);
     const auto part = tokens.subspan(static_cast<size_t>(done), static_cast<size_t>(n));
-    const auto logits = engine.evaluate(make_batch(part, done, true));
-    for (size_t row = 0; row < part.size(); ++row) {
-      hashes.push_back(hash_row(logits.subspan(row * V, V)));
-    }
+    engine.evaluate(make_batch(part, done, true), [&](std::span<const float> rows) {
+      for (; !rows.empty(); rows = rows.subspan(V)) hashes.push_back(hash_row(rows.first(V)));
+    });
     done += n;
   }
   return hashes;

@@ -14,7 +14,7 @@ namespace st {
 
 // How a prompt is handed to the engine.
 enum class PromptSplit {
-  kWhole,   // at once, or 512 tokens at a time, so that their logits need not all lie in memory
+  kWhole,   // at once, or 512 tokens at a time
   kUneven,  // in pieces of 1, 2, 5, 11 ... tokens
   kSingle,  // token by token
 };
@@ -40,7 +40,8 @@ std::vector<Token> verify_tokens(const Tokenizer& tokenizer, int64_t n);
 // A hash of the bits of a row of logits.
 uint64_t hash_row(std::span<const float> row);
 
-// Evaluates `tokens` from position 0 on and hashes the logits after each: (T).
+// Evaluates `tokens` from position 0 on and hashes the logits after each: (T). Few rows of logits
+// are in memory at a time.
 std::vector<uint64_t> hash_logits(Engine& engine, std::span<const Token> tokens, PromptSplit split);
 
 // The first position at which two runs differ.

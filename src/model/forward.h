@@ -44,6 +44,7 @@ struct Step {
   const Observer* observer = nullptr;
   const RoutingObserver* routing_observer = nullptr;
   const LogitsSink* sink = nullptr;  // gets the logits; else they are returned, all together
+  int64_t sink_rows = kSinkRows;     // at a time
 
   int64_t tokens() const { return static_cast<int64_t>(batch.size()); }
 };

@@ -122,7 +122,7 @@ std::span<const float> lm_head(Step& s) {
   }
   if (s.observer) (*s.observer)("norm", -1, s.state.h.span().first(static_cast<size_t>(rows * D)));
   if (rows == 0) return {};
-  const int64_t at_once = s.sink ? std::min(rows, kSinkRows) : rows;
+  const int64_t at_once = s.sink ? std::min(rows, s.sink_rows) : rows;
   float* logits = s.state.logits(at_once);
   const auto values = [&](int64_t n) {
     return std::span<const float>(logits, static_cast<size_t>(n * s.config.vocab));

@@ -187,7 +187,6 @@ std::vector<ExpertLayer> load_experts(WeightStore& store, const ModelConfig& c) 
 Weights load(WeightStore& store, const ModelConfig& c) {
   using names::layer;
   Weights w;
-  w.embedding = store.rows(names::kEmbedding, c.vocab, c.hidden);
   for (int64_t l = 0; l < c.layers; ++l) {
     Layer& weights = w.layers.emplace_back();
     weights.attn_norm = store.vector(layer(l, names::kAttnNorm), c.hidden);
@@ -202,6 +201,7 @@ Weights load(WeightStore& store, const ModelConfig& c) {
   w.output_norm = store.vector(names::kOutputNorm, c.hidden);
   const bool tied = !store.has(names::kOutput);
   w.output = store.matrix(tied ? names::kEmbedding : names::kOutput, c.vocab, c.hidden);
+  w.embedding = store.rows(names::kEmbedding, c.vocab, c.hidden);  // in memory already, if tied
   load_predictor(store, c, w);
   return w;
 }

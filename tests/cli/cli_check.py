@@ -35,6 +35,8 @@ def check(condition, what):
 class Cli:
     def __init__(self, binary):
         self.binary = binary
+        program = pathlib.Path(binary).read_bytes()
+        self.sanitized = any(name in program for name in (b"__asan_init", b"__tsan_init"))
 
     def __call__(self, *arguments, stdin="", timeout=120, env=None):
         return subprocess.run([self.binary, *map(str, arguments)], input=stdin, capture_output=True, text=True,
@@ -227,20 +229,61 @@ def verify(st, gguf, models):
     little = st("verify", "-m", gguf, "-p", 40, "-t", "2", "-ub", "7", "--memory", "1MiB")
     smallest = re.search(r": (\d+) MiB is the smallest that works", little.stderr)
     check(little.returncode == 2 and smallest, f"verify in too little memory: {little.stderr!r}")
-    # Room for what the sanitizers of a test build add between two measurements of the process.
-    budget = int(smallest.group(1)) + 8
+    budget = int(smallest.group(1))
     tight = st("verify", "-m", gguf, "-p", 40, "-t", "2", "-ub", "7", "--memory", f"{budget}MiB,1GiB")
     check(tight.returncode == 0 and "9 combinations" in tight.stdout,
           f"verify --memory: {tight.stdout[-300:]}{tight.stderr[-300:]}")
 
 
 def smallest_memory(st, *arguments):
-    """The smallest budget that run takes with them, and a little. What stays is measured anew each time, and differs by
-    a huge page or two."""
-    refusals = [st("run", *arguments, "-p", PROMPT, "--memory", "1MiB").stderr for _ in range(4)]
-    matches = [re.search(r": (\d+) MiB is the smallest", refusal) for refusal in refusals]
-    check(all(matches), f"a budget that is too small: {refusals}")
-    return f"{max(int(match[1]) for match in matches) + 4}MiB" if all(matches) else "1GiB"
+    """The smallest budget that run takes with them, as it says itself."""
+    refusal = st("run", *arguments, "-p", PROMPT, "--memory", "1MiB").stderr
+    match = re.search(r": (\d+) MiB is the smallest", refusal)
+    check(match, f"a budget that is too small: {refusal}")
+    return f"{match[1]}MiB" if match else "1GiB"
+
+
+def smallest_budgets_work(st, gguf):
+    """What stays is measured by each run anew: what one run says is enough must be enough for all."""
+    for options in [], ["-t", 3, "-c", 3000, "-ub", 64]:
+        ask = ["run", "-m", gguf, "-p", PROMPT * 20, "-n", 12, "--temp", 0, *options]
+        want = st(*ask).stdout
+        told = [smallest_memory(st, "-m", gguf, *options) for _ in range(8)]
+        if not options:
+            plan = st("inspect", "--plan", gguf, "--memory", "1GiB").stdout
+            match = re.search(r"smallest budget that works is (\d+)[. ]", plan)
+            check(match, f"inspect --plan: {plan}")
+            told.append(f"{match[1]}MiB")
+        least = int(min(told, key=lambda size: int(size[:-3]))[:-3])
+        for more in [0] * 12 + [1, 2, 3, 5, 8]:  # more memory must not be refused either
+            result = st(*ask, "--memory", f"{least + more}MiB")
+            check(result.returncode == 0 and result.stdout == want and want,
+                  f"{least} MiB and {more}, of {told}: {result.stderr}")
+
+
+def logits_within_memory(st, gguf, folder):
+    """Logits of all positions come in pieces: they are never in memory all together."""
+    def measured(*more):
+        command = [st.binary, "logits", "-m", gguf, "--all", "-c", 4096, "--tokens",
+                   ",".join(str(i * 7919 % 4096) for i in range(4000)), *more]
+        process = subprocess.Popen([*map(str, command)], stderr=subprocess.PIPE)
+        stderr = process.stderr.read()
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        check(process.returncode == 0, f"logits --all {more}: {stderr}")
+        return usage.ru_maxrss >> 10
+
+    one, other = folder / "one.npy", folder / "other.npy"
+    measured("-o", one)
+    memory = smallest_memory(st, "-m", gguf, "-c", 4096)
+    # What the kernel tells of a child begins with what we had ourselves.
+    limit = max(int(memory[:-3]), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10)
+    peak = measured("-o", other, "--memory", memory)
+    check(one.read_bytes() == other.read_bytes() and len(one.read_bytes()) > 4000 * 4096 * 4, "logits --all within a budget")
+    if not st.sanitized:
+        check(peak <= limit, f"logits --all in {memory}: peak {peak} MiB")
+    one.unlink()
+    other.unlink()
 
 
 def memory_faults(st, gguf, folder):
@@ -289,11 +332,11 @@ def dead_disk(st, gguf, folder, library):
     env = {**os.environ, "LD_PRELOAD": str(library), "ST_DEAD_DISK": str(dead)}
     env["ASAN_OPTIONS"] = os.environ.get("ASAN_OPTIONS", "") + ":verify_asan_link_order=0"
 
-    def interrupted(what, prompt, begin):
+    def interrupted(what, prompt, begin, **more):
         dead.unlink(missing_ok=True)
         process = subprocess.Popen([st.binary, "run", "-m", str(gguf), "-c", "2048", "--memory", memory, "-p", prompt,
-                                    "--ignore-eos", "-n", "1900", "--temp", "0"], env=env, stdout=subprocess.PIPE,
-                                   stderr=subprocess.PIPE)
+                                    "--ignore-eos", "-n", "1900", "--temp", "0"], env={**env, **more},
+                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         process.stdout.read(begin)
         dead.touch()
         os.set_blocking(process.stdout.fileno(), False)
@@ -316,6 +359,8 @@ def dead_disk(st, gguf, folder, library):
     interrupted("generating from a dead disk", PROMPT, 40)
     # The prompt is printed before it is read by the model.
     interrupted("a prompt from a dead disk", "Once upon a time there was a fox. " * 150, 30)
+    # Rows of the embedding, 272 bytes each, are read by the thread that computes, without a way back.
+    interrupted("an embedding from a dead disk", PROMPT, 40, ST_DEAD_BYTES="1000")
 
 
 def read_trace(file):
@@ -652,6 +697,8 @@ def main():
         other_tools(st, gguf, args.models, folder)
         bench(st, gguf)
         verify(st, gguf, args.models)
+        smallest_budgets_work(st, gguf)
+        logits_within_memory(st, gguf, folder)
         memory_faults(st, gguf, folder)
         dead_disk(st, gguf, folder, args.dead_disk)
         cache_sim(st, gguf, args.models, folder)

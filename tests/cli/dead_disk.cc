@@ -1,5 +1,6 @@
 // Loaded into the command by cli_check (LD_PRELOAD): a disk that answers until the file named by
-// ST_DEAD_DISK exists, and never again. There is no io_uring, so that all reads come here.
+// ST_DEAD_DISK exists, and never again, or not to reads of at most ST_DEAD_BYTES bytes. There is no
+// io_uring, so that all reads come here.
 #include <dlfcn.h>
 #include <sys/types.h>
 #include <unistd.h>
@@ -13,7 +14,9 @@ using Pread = ssize_t (*)(int, void*, size_t, off_t);
 
 ssize_t read_or_wait(const char* name, int fd, void* data, size_t bytes, off_t offset) {
   const char* dead = std::getenv("ST_DEAD_DISK");
-  while (dead != nullptr && ::access(dead, F_OK) == 0) ::pause();
+  const char* most = std::getenv("ST_DEAD_BYTES");
+  const bool concerned = most == nullptr || bytes <= std::strtoull(most, nullptr, 10);
+  while (concerned && dead != nullptr && ::access(dead, F_OK) == 0) ::pause();
   return reinterpret_cast<Pread>(::dlsym(RTLD_NEXT, name))(fd, data, bytes, offset);
 }
 

@@ -84,6 +84,20 @@ TEST(Perplexity, LogitsInPiecesCountInABudget) {
   const uint64_t rows = static_cast<uint64_t>(engine.config().vocab) * (kSinkRows - 2) * 4;
   const auto fewer = static_cast<int64_t>((rows + plan.expert - 1) / plan.expert);
   EXPECT_EQ(engine.memory()->room, plan.experts - fewer);
+
+  // Where there is no room for so many, fewer at a time.
+  const auto V = static_cast<size_t>(engine.config().vocab);
+  const auto batch = make_batch(std::span(ids).first(256), 0, true);
+  const auto logits = engine.evaluate(batch);
+  const std::vector<float> want(logits.begin(), logits.end());
+  engine.set_memory(plan.fixed(1) + plan.kv_full +
+                    static_cast<uint64_t>(plan.fewest) * plan.expert);
+  std::vector<float> got;
+  engine.evaluate(batch, [&](std::span<const float> part) {
+    EXPECT_LE(part.size(), 2 * V);
+    got.insert(got.end(), part.begin(), part.end());
+  });
+  EXPECT_TRUE(got == want);
 }
 
 }  // namespace
