@@ -153,22 +153,31 @@ struct RowSums {
 
   // Adds the sums to y (columns).
   void store_sums(float* y) const {
-    const auto* totals = reinterpret_cast<const int32_t*>(total);
-    const auto* units = reinterpret_cast<const float*>(unit);
+    constexpr int kSlots = kSumSlots / W::kSumVecs;  // of one vector of quants
     for (int part = 0; part * kChains < blocks; ++part) {
-      for (int slot = 0; slot < kSumSlots; ++slot) {
-        // Four lanes of a slot are four neighbouring columns.
-        const auto* lanes = reinterpret_cast<const int32_t*>(sums + part * kSumSlots + slot);
-        for (int quad = 0; quad < kChains; ++quad) {
-          const int column = part * kChains * kBlock + W::slot_column(slot, quad);
-          const int b = column / kBlock;
-          if (b >= blocks) continue;
-          for (int k = 0; k < 4; ++k) {
-            const int sum = lanes[quad * 4 + k] - W::kOffset * totals[b];
-            y[column + k] += static_cast<float>(sum) * units[b];
-          }
+      const int s = part / kSumParts, block = part % kSumParts * kChains;
+      for (int v = 0; v < W::kSumVecs; ++v) {
+        const VecI totals = spread_blocks(total[s], block, v) * W::kOffset;
+        const VecF units = (VecF)spread_blocks((VecI)unit[s], block, v);
+        for (int slot = v * kSlots; slot < (v + 1) * kSlots; ++slot) {
+          const VecF values = to_float(sums[part * kSumSlots + slot] - totals) * units;
+          store_slot(part, slot, reinterpret_cast<const float*>(&values), y);
         }
       }
+    }
+  }
+
+  // Of the values of a span's blocks, those from `block` on: each in the lanes of its columns.
+  ST_INLINE static VecI spread_blocks(const VecI& of_span, int block, int v) {
+    return W::spread_products(reinterpret_cast<const int32_t*>(&of_span) + block, v);
+  }
+
+  // Four lanes of a slot are four neighbouring columns.
+  ST_INLINE void store_slot(int part, int slot, const float* values, float* y) const {
+    for (int quad = 0; quad < kChains; ++quad) {
+      const int column = part * kChains * kBlock + W::slot_column(slot, quad);
+      if (column >= blocks * kBlock) continue;
+      for (int k = 0; k < 4; ++k) y[column + k] += values[quad * 4 + k];
     }
   }
 };
