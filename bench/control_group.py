@@ -8,11 +8,11 @@ import time
 
 # The same things in both versions.  OOM kills are counted in a file of "NAME COUNT" lines.
 V1 = {
-    "limit": "memory.limit_in_bytes", "peak": "memory.max_usage_in_bytes",
+    "limit": "memory.limit_in_bytes", "peak": "memory.max_usage_in_bytes", "used": "memory.usage_in_bytes",
     "events": "memory.oom_control", "unswapped": "memory.swappiness",
 }  # fmt: skip
 V2 = {
-    "limit": "memory.max", "peak": "memory.peak",
+    "limit": "memory.max", "peak": "memory.peak", "used": "memory.current",
     "events": "memory.events", "unswapped": "memory.swap.max",
 }  # fmt: skip
 
@@ -74,9 +74,40 @@ class Group:
         if name != "unswapped" or file.exists():
             file.write_text(str(value))
 
-    def run(self, command, stdin=""):
-        """Runs to the end; a Finished."""
+    def used(self):
+        """Bytes, now."""
+        return int((self.folder / self.names["used"]).read_text())
+
+    def limit(self, limit):
+        """A limit that there is room for."""
+        self._write("limit", limit)
+
+    def lower(self, limit):
+        """Asks those within for room under a lower limit, and sets it when there is; whether it is set.
+
+        Without asking first, v2 kills at once, and v1 refuses limits below what is in use.
+        """
+        try:
+            if self.names is V2:
+                (self.folder / "memory.high").write_text(str(limit))
+                if self.used() > limit:
+                    return False
+            self._write("limit", limit)
+            return True
+        except OSError:
+            try:
+                self._write("limit", max(limit, self.used() + (256 << 10)))
+            except OSError:  # it has grown meanwhile
+                pass
+            return False
+
+    def inside(self, command):
+        """The command line that runs a command in the group."""
         script = f'echo $$ > "{self.folder}/cgroup.procs" && exec "$@"'
+        return ["/bin/sh", "-c", script, "sh", *map(str, command)]
+
+    def run(self, command, stdin="", meanwhile=None):
+        """Runs to the end; a Finished. `meanwhile(process, stdout)` is called when it has begun."""
         with (
             tempfile.TemporaryFile() as given,
             tempfile.TemporaryFile() as out,
@@ -84,10 +115,9 @@ class Group:
         ):
             given.write(stdin.encode())
             given.seek(0)
-            process = subprocess.Popen(
-                ["/bin/sh", "-c", script, "sh", *map(str, command)],
-                stdin=given, stdout=out, stderr=err,
-            )  # fmt: skip
+            process = subprocess.Popen(self.inside(command), stdin=given, stdout=out, stderr=err)
+            if meanwhile:
+                meanwhile(process, out)
             _, status, usage = os.wait4(process.pid, 0)
             process.returncode = os.waitstatus_to_exitcode(status)
             texts = []

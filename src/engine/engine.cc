@@ -7,22 +7,13 @@
 #include <functional>
 #include <utility>
 
-#include "base/cgroup.h"
 #include "base/error.h"
 #include "base/file.h"
+#include "engine/group_watch.h"
 #include "store/hot_set.h"
 
 namespace st {
 namespace {
-
-// Parts of at most `step` items.
-std::vector<std::span<const BatchItem>> cut(std::span<const BatchItem> batch, int64_t step) {
-  std::vector<std::span<const BatchItem>> parts;
-  for (; !batch.empty(); batch = batch.subspan(parts.back().size())) {
-    parts.push_back(batch.first(std::min(static_cast<size_t>(step), batch.size())));
-  }
-  return parts;
-}
 
 // With a budget:
 constexpr int64_t kLimitedContext = 4096;  // unless asked for
@@ -56,7 +47,7 @@ struct Engine::Impl {
   int64_t positions = 0;        // seen so far by the longest sequence
   std::vector<int64_t> stored;  // of each sequence, positions
   int64_t sink_rows = kSinkRows;
-  int calls_since_look = 0;  // of fit_memory() at the control group
+  GroupWatch groups;
 
   Impl(const std::string& path, EngineOptions opts)
       : options(std::move(opts)),
@@ -72,7 +63,8 @@ struct Engine::Impl {
         micro_batch(choose_micro_batch()),
         cache(make_cache(micro_batch)),
         state(config, micro_batch, pool.threads()),
-        stored(static_cast<size_t>(options.sequences)) {
+        stored(static_cast<size_t>(options.sequences)),
+        groups({.groups = options.groups}) {
     if (tokenizer.size() > config.vocab) {
       fail(ErrorCode::kInvalidData, "{} tokens for a vocabulary of {} rows", tokenizer.size(),
            config.vocab);
@@ -148,29 +140,23 @@ struct Engine::Impl {
 
   // Room for experts beside the keys and values that there are, in steps, and scratch for a batch
   // of so many tokens, with so many rows of logits at once. Where the fewest experts would find no
-  // room beside all that, there are fewer rows.
+  // room beside all that, there are fewer rows, then fewer tokens at once.
   void fit_memory(int64_t tokens, int64_t rows = kPlannedRows) {
     constexpr int64_t kStep = 256;
     const int64_t rounded = std::min(context, (positions + kStep - 1) / kStep * kStep);
-    const int64_t scratch_tokens = tokens <= kFew ? std::min(kFew, plan.tokens) : plan.tokens;
-    obey_group();
+    int64_t scratch_tokens = tokens <= kFew ? std::min(kFew, plan.tokens) : plan.tokens;
+    plan.group_limit = groups.allowed();
     const auto room = [&] {
       const auto more = static_cast<uint64_t>((rows - kPlannedRows) * config.vocab);
       return plan.room(cache.bytes(rounded) + more * sizeof(float), scratch_tokens);
     };
     while (room() < cached->fewest() && rows > kPlannedRows) rows /= 2;
+    while (room() < cached->fewest() && scratch_tokens > 1) scratch_tokens /= 2;
     sink_rows = rows;
     if (scratch_tokens < state.max_tokens()) resize_state(scratch_tokens);
     const int64_t experts = std::max(room(), cached->fewest());
     if (experts != cached->room()) cached->resize(experts);
     if (scratch_tokens > state.max_tokens()) resize_state(scratch_tokens);
-  }
-
-  // A limit of the control group below the budget is kept too; it may come while we run.
-  void obey_group() {
-    constexpr int kEvery = 16;
-    if (calls_since_look++ % kEvery != 0) return;
-    plan.group_limit = read_cgroup_memory().limit.value_or(UINT64_MAX);
   }
 
   void resize_state(int64_t tokens) {
@@ -183,9 +169,8 @@ struct Engine::Impl {
 
   // Tokens that may run at once: all their experts must find room in each layer.
   int64_t tokens_at_once() const {
-    if (!cached) return micro_batch;
-    if (cached->room() >= config.experts) return plan.tokens;
-    return std::min(plan.tokens, std::max<int64_t>(1, cached->room() / config.experts_used));
+    if (!cached || cached->room() >= config.experts) return state.max_tokens();
+    return std::clamp<int64_t>(cached->room() / config.experts_used, 1, state.max_tokens());
   }
 
   void load_hot_set() {
@@ -246,18 +231,20 @@ struct Engine::Impl {
     }
   }
 
-  // Before a batch: refuses what is wrong with it, and makes room. Returns how many tokens may run
-  // at once.
-  int64_t begin(std::span<const BatchItem> batch, int64_t rows) {
+  // Refuses what is wrong with a batch, and has `part` run it in micro-batches. There is room made
+  // before each: in a long prompt, somebody else may want memory meanwhile.
+  void run(std::span<const BatchItem> batch, int64_t rows,
+           const std::function<void(std::span<const BatchItem>)>& part) {
     check(batch);
-    if (cached) {
-      cached->resume();
-      for (const BatchItem& item : batch) {
-        positions = std::max<int64_t>(positions, item.position + 1);
-      }
-      fit_memory(static_cast<int64_t>(batch.size()), rows);
+    if (cached) cached->resume();
+    for (const BatchItem& item : batch) positions = std::max<int64_t>(positions, item.position + 1);
+    const auto tokens = static_cast<int64_t>(batch.size());
+    while (!batch.empty()) {
+      if (cached) fit_memory(tokens, rows);
+      const auto n = std::min(static_cast<size_t>(tokens_at_once()), batch.size());
+      part(batch.first(n));
+      batch = batch.subspan(n);
     }
-    return tokens_at_once();
   }
 
   // What the store did since it had seen `before`.
@@ -363,22 +350,20 @@ void Engine::observe_routing(RoutingObserver observer) {
 }
 
 std::span<const float> Engine::evaluate(std::span<const BatchItem> batch) {
-  const int64_t step = impl_->begin(batch, kPlannedRows);
-  const std::vector<std::span<const BatchItem>> parts = cut(batch, step);
-  if (parts.size() == 1) return impl_->evaluate_micro(batch);
+  std::span<const float> rows;
   impl_->logits.clear();
-  for (const std::span<const BatchItem> part : parts) {
-    const auto rows = impl_->evaluate_micro(part);
+  impl_->run(batch, kPlannedRows, [&](std::span<const BatchItem> part) {
+    rows = impl_->evaluate_micro(part);
+    if (part.size() == batch.size()) return;
     impl_->logits.insert(impl_->logits.end(), rows.begin(), rows.end());
-  }
-  return impl_->logits;
+    rows = impl_->logits;
+  });
+  return rows;
 }
 
 void Engine::evaluate(std::span<const BatchItem> batch, const LogitsSink& sink) {
-  const int64_t step = impl_->begin(batch, kSinkRows);
-  for (const std::span<const BatchItem> part : cut(batch, step)) {
-    impl_->evaluate_micro(part, sink);
-  }
+  impl_->run(batch, kSinkRows,
+             [&](std::span<const BatchItem> part) { impl_->evaluate_micro(part, sink); });
 }
 
 std::vector<BatchItem> make_batch(std::span<const Token> tokens, int64_t position,

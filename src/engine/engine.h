@@ -4,12 +4,14 @@
 // things worth telling are notices().
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
+#include "base/cgroup.h"
 #include "base/progress.h"
 #include "engine/memory_plan.h"
 #include "model/batch.h"
@@ -41,6 +43,8 @@ struct EngineOptions {
   std::string expert_bundle;         // headerless file with the experts; empty: the model has them
   std::string hot_set;               // file to begin with and to leave behind; empty: none
   Progress progress;                 // told while the weights are read
+  // Who says what the control groups grant; empty: the kernel. For tests.
+  std::function<CgroupMemory()> groups;
 };
 
 // One forward pass at a time: not for concurrent use. Everything const may be called concurrently.
@@ -78,7 +82,8 @@ class Engine {
   // memory all together, and within a budget there is room for those that are.
   void evaluate(std::span<const BatchItem> batch, const LogitsSink& sink);
 
-  // Empty without a budget.
+  // Empty without a budget. What control groups leave to us counts too, if that is less: evaluate()
+  // looks several times a second, and experts give way.
   std::optional<MemoryReport> memory() const;
   // Raises or lowers the budget between two calls of evaluate(); with little, prompts run in
   // smaller micro-batches from then on. Throws Error(kInvalidUsage) when there is none, or it would

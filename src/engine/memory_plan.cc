@@ -14,6 +14,19 @@ constexpr uint64_t kMiB = uint64_t{1} << 20;
 
 uint64_t mib_up(uint64_t bytes) { return (bytes + kMiB - 1) / kMiB; }
 
+struct MemoryInUse {
+  uint64_t resident = 0, shared = 0;
+};
+
+MemoryInUse memory_in_use() {
+  std::ifstream file("/proc/self/statm");
+  uint64_t pages = 0;
+  MemoryInUse memory;
+  if (!(file >> pages >> memory.resident >> memory.shared)) return {};
+  const auto page = static_cast<uint64_t>(::sysconf(_SC_PAGESIZE));
+  return {memory.resident * page, memory.shared * page};
+}
+
 }  // namespace
 
 uint64_t MemoryPlan::holding(int64_t count) const {
@@ -51,11 +64,11 @@ int64_t micro_batch_within(uint64_t budget, int64_t wanted, uint64_t per_token) 
   return wanted;
 }
 
-uint64_t resident_memory() {
-  std::ifstream file("/proc/self/statm");
-  uint64_t pages = 0, resident = 0;
-  if (!(file >> pages >> resident)) return 0;
-  return resident * static_cast<uint64_t>(::sysconf(_SC_PAGESIZE));
+uint64_t resident_memory() { return memory_in_use().resident; }
+
+uint64_t anonymous_memory() {
+  const MemoryInUse memory = memory_in_use();
+  return memory.resident - std::min(memory.shared, memory.resident);
 }
 
 }  // namespace st

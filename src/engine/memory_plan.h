@@ -11,7 +11,7 @@ namespace st {
 
 struct MemoryPlan {
   uint64_t budget = 0;                // bytes, all together
-  uint64_t group_limit = UINT64_MAX;  // what the control group grants, if that is less
+  uint64_t group_limit = UINT64_MAX;  // what the control group leaves us now, if that is less
   uint64_t resident = 0;   // program, vocabulary, weights that stay: measured when they were loaded
   uint64_t logits = 0;     // scratch of a forward pass: for the vocabulary,
   uint64_t per_token = 0;  // and for each token
@@ -50,5 +50,6 @@ int64_t micro_batch_within(uint64_t budget, int64_t wanted, uint64_t per_token);
 
 // Memory of this process that is in use right now, in bytes; 0 where the system does not say.
 uint64_t resident_memory();
+uint64_t anonymous_memory();  // of that, what is no file's
 
 }  // namespace st

@@ -7,11 +7,13 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <functional>
 #include <random>
+#include <thread>
 
 #include "base/testing.h"
 #include "format/testing.h"
@@ -219,6 +221,46 @@ TEST(Memory, MayShrinkMicroBatches) {
   EXPECT_EQ(engine.memory()->plan.tokens, plan.tokens);
   const auto again = engine.evaluate(make_batch(some_tokens(), 0, false));
   EXPECT_TRUE(right({again.begin(), again.end()}, kTokens - 1));
+}
+
+// A control group that takes memory back, between two tokens or in the middle of a prompt, gets it.
+TEST(Memory, GivesWayInItsControlGroup) {
+  constexpr int64_t kBatch = 16;
+  constexpr uint64_t kPlenty = uint64_t{1} << 40;
+  const Victim victim;
+  uint64_t limit = kPlenty;
+  EngineOptions options = with_budget();
+  options.micro_batch = kBatch;
+  options.groups = [&] {
+    return CgroupMemory{.limit = limit, .available = limit - std::min(anonymous_memory(), limit)};
+  };
+  Engine engine(victim.path(), options);
+  const MemoryPlan plan = engine.memory()->plan;
+  const auto set = [&](uint64_t bytes) {
+    limit = bytes;
+    std::this_thread::sleep_for(std::chrono::milliseconds(110));  // it looks ten times a second
+  };
+  const auto holding = [&](int64_t tokens, int64_t experts) {
+    return plan.fixed(tokens) + plan.kv_full + static_cast<uint64_t>(experts) * plan.expert;
+  };
+  for (int i = 0; i < kTokens; ++i) {
+    const int64_t left = plan.experts - i / 12 * 30;
+    if (i % 12 == 0 && i > 0) set(holding(kBatch, left));
+    ASSERT_TRUE(right(step(engine, i), i)) << i;
+    ASSERT_LE(engine.memory()->room, left + kBatch) << i;  // there is scratch for 8 tokens, not 16
+  }
+  set(kPlenty);
+  EXPECT_TRUE(right(step(engine, 0), 0));
+  EXPECT_EQ(engine.memory()->room, plan.experts);
+
+  int passes = 0;
+  engine.observe_routing([&](int64_t layer, std::span<const int32_t>) {
+    if (layer == 0 && ++passes == 1) set(holding(1, plan.fewest));
+  });
+  const auto logits = engine.evaluate(make_batch(some_tokens(), 0, false));
+  EXPECT_TRUE(right({logits.begin(), logits.end()}, kTokens - 1));
+  EXPECT_EQ(engine.memory()->room, plan.fewest);
+  EXPECT_EQ(passes, 1 + kTokens - kBatch);  // token by token
 }
 
 // An embedding that is in memory as the output is not read from the file token by token.
