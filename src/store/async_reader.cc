@@ -18,6 +18,10 @@ constexpr milliseconds kDrain{1000};
 // What the destructor gives the device in any case.
 constexpr milliseconds kLastChance{200};
 
+// A wait that ends so much later than it should have: this process was stopped meanwhile, and the
+// device gets its time once more.
+constexpr milliseconds kStopped{1000};
+
 // Pauses before an input/output error is tried again; after the last one it is final.
 constexpr milliseconds kPauses[] = {milliseconds(10), milliseconds(50), milliseconds(250)};
 
@@ -171,7 +175,7 @@ bool AsyncReader::ready(Ticket ticket) {
 
 ReadResult AsyncReader::await(Ticket ticket) {
   std::unique_lock lock(mutex_);
-  SteadyTime asleep_since{};
+  SteadyTime asleep_since{}, asked{};
   for (;;) {
     Request* request = find(ticket);
     if (!request || request->forgotten) {
@@ -179,8 +183,9 @@ ReadResult AsyncReader::await(Ticket ticket) {
     }
     if (request->over()) break;
     const SteadyTime now = Clock::now();
-    if (asleep_since == SteadyTime{}) asleep_since = now;
-    SteadyTime until = asleep_since + request->timeout;
+    if (asleep_since == SteadyTime{}) asleep_since = asked = now;
+    if (now >= asked + request->timeout + kStopped) asked = now;
+    SteadyTime until = asked + request->timeout;
     if (request->error) until = std::min(until, request->drain_until);
     if (now >= until) {
       fail_request(ticket.index, ErrorCode::kIo,

@@ -367,6 +367,34 @@ TEST(AsyncReaderFaults, BadSectorsAreNamedAfterFourAttempts) {
   EXPECT_TRUE(text_of(other.bytes) == known.bytes(30'000, 9'000));
 }
 
+// Answers as the pread threads do, but the first wait with a deadline ends long after it, with
+// nothing: as for a process that was stopped by Ctrl-Z.
+class StoppedBackend final : public ReadBackend {
+ public:
+  std::string_view name() const override { return "stopped"; }
+  void start(std::span<const ReadPiece> pieces) override { inner_->start(pieces); }
+  void wake() override { inner_->wake(); }
+  void shutdown() override { inner_->shutdown(); }
+  void wait(SteadyTime until, std::vector<PieceResult>& done) override {
+    const bool stops = until > std::chrono::steady_clock::now() && !std::exchange(stopped_, true);
+    if (!stops) return inner_->wait(until, done);
+    std::this_thread::sleep_until(until + milliseconds(1100));
+  }
+
+ private:
+  std::unique_ptr<ReadBackend> inner_ = make_pread_backend(4);
+  bool stopped_ = false;
+};
+
+TEST(AsyncReader, TheTimeAProcessIsStoppedIsNotTheDevices) {
+  const KnownFile known(40'000);
+  const MemoryRegion memory(1 << 16);
+  AsyncReader reader({.timeout = milliseconds(50)}, std::make_unique<StoppedBackend>());
+  const ReadResult result = read(reader, {reader.open(known.path()), 10, 30'000, memory.data()});
+  ASSERT_TRUE(result.ok()) << message(result);
+  EXPECT_TRUE(text_of(result.bytes) == known.bytes(10, 30'000));
+}
+
 // Whatever the mixture: the right bytes, or an error.
 TEST(AsyncReaderFaults, RandomMixtures) {
   const KnownFile known(1 << 20);
