@@ -141,7 +141,8 @@ struct Engine::Impl {
   // Room for experts beside the keys and values that there are, in steps, and scratch for a batch
   // of so many tokens, with so many rows of logits at once. Where the fewest experts would find no
   // room beside all that, there are fewer rows, then fewer tokens at once.
-  void fit_memory(int64_t tokens, int64_t rows = kPlannedRows) {
+  // `keep_logits`: somebody may still read those of the last pass.
+  void fit_memory(int64_t tokens, int64_t rows = kPlannedRows, bool keep_logits = false) {
     constexpr int64_t kStep = 256;
     const int64_t rounded = std::min(context, (positions + kStep - 1) / kStep * kStep);
     int64_t scratch_tokens = tokens <= kFew ? std::min(kFew, plan.tokens) : plan.tokens;
@@ -153,14 +154,15 @@ struct Engine::Impl {
     while (room() < cached->fewest() && rows > kPlannedRows) rows /= 2;
     while (room() < cached->fewest() && scratch_tokens > 1) scratch_tokens /= 2;
     sink_rows = rows;
-    if (scratch_tokens < state.max_tokens()) resize_state(scratch_tokens);
+    if (scratch_tokens < state.max_tokens()) resize_state(scratch_tokens, keep_logits);
     const int64_t experts = std::max(room(), cached->fewest());
     if (experts != cached->room()) cached->resize(experts);
-    if (scratch_tokens > state.max_tokens()) resize_state(scratch_tokens);
+    if (scratch_tokens > state.max_tokens()) resize_state(scratch_tokens, keep_logits);
   }
 
-  void resize_state(int64_t tokens) {
+  void resize_state(int64_t tokens, bool keep_logits) {
     State other(config, tokens, pool.threads());
+    if (keep_logits) other.take_logits(state);
     other.stats = state.stats;
     other.agreement = state.agreement;
     state = std::move(other);
@@ -337,7 +339,7 @@ void Engine::set_memory(uint64_t budget) {
   while (!plan.fits() && plan.tokens > 1) plan.tokens /= 2;  // slower prompts rather than a refusal
   plan.check();
   impl_->plan = plan;
-  impl_->fit_memory(1);
+  impl_->fit_memory(1, kPlannedRows, true);
 }
 
 void Engine::cancel() {

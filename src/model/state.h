@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <utility>
 #include <vector>
 
 #include "base/aligned.h"
@@ -58,6 +59,8 @@ struct State {
 
   // (rows, V); grows to the largest number of rows asked for.
   float* logits(int64_t rows);
+  // Those of another state, whose reader may not be done with them.
+  void take_logits(State& other) { logits_ = std::move(other.logits_); }
   // (V) scores of the predictor; made when first asked for.
   float* head_scores();
 

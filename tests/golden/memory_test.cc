@@ -224,6 +224,22 @@ TEST(Memory, MayShrinkMicroBatches) {
 }
 
 // A control group that takes memory back, between two tokens or in the middle of a prompt, gets it.
+// Who samples between two passes may change the budget first.
+TEST(Memory, LogitsOutliveAChangeOfTheBudget) {
+  EngineOptions options = with_budget();
+  options.micro_batch = 8;
+  Engine engine(converted(kTiny, DType::kQ4_0, true), options);
+  const std::vector<Token> ids = some_tokens();
+  const auto logits = engine.evaluate(make_batch(std::span(ids).first(8), 0, false));
+  const MemoryPlan plan = engine.memory()->plan;
+  const auto fewest = static_cast<uint64_t>(plan.fewest) * plan.expert;
+  engine.set_memory(plan.fixed(1) + plan.kv_full + fewest);
+  ASSERT_EQ(engine.memory()->plan.tokens, 1);
+  const std::vector<char> other_use(size_t{1} << 16, 'x');  // of what was freed, perhaps
+  EXPECT_TRUE(right({logits.begin(), logits.end()}, 7));
+  EXPECT_TRUE(right(step(engine, 8), 8));
+}
+
 TEST(Memory, GivesWayInItsControlGroup) {
   constexpr int64_t kBatch = 16;
   constexpr uint64_t kPlenty = uint64_t{1} << 40;
