@@ -121,7 +121,7 @@ struct Engine::Impl {
   void limit_memory() {
     file.expect_scattered_reads();
     if (store.expert_file() != nullptr) store.expert_file()->expect_scattered_reads();
-    ::malloc_trim(0);  // what parsing left behind
+    resize_state(1, false);  // what stays is measured without scratch; parsing's leavings go too
     reader.emplace(
         AsyncReader::Options{.log = [this](std::string_view line) { notices.emplace_back(line); }});
     cached = std::make_unique<CachedExperts>(weights.experts, config.experts_used, *reader);
