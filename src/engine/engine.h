@@ -70,7 +70,7 @@ class Engine {
   uint64_t cache_bytes() const;  // reserved, not necessarily used
 
   // Runs `batch` through the model, in micro-batches. Returns the logits of the items that want
-  // them, (rows, V) in batch order, valid until the next evaluate(); rows that a sparse head skips are
+  // them, (rows, V) in batch order, valid until the next one; rows that a sparse head skips are
   // -infinity. A new sequence begins at position 0.
   // Throws Error(kInvalidUsage) for a token, position or sequence out of range,
   // Error(kInvalidData) when the model computes something that is not a number, and Error(kIo) when
