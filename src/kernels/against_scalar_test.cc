@@ -140,7 +140,7 @@ TEST_P(AgainstScalar, ProductsOfFloats) {
   }
 }
 
-// The largest product of each column block and up to 512 neurons is 16256, so that one step of the
+// The largest product of each column block and up to 512 neurons is 16383, so that one step of the
 // rounding is 1 and integers stay what they are.
 TEST_P(AgainstScalar, SumsOfRowsOfIntegers) {
   for (int round = 0; round < kRounds; ++round) {
@@ -150,8 +150,8 @@ TEST_P(AgainstScalar, SumsOfRowsOfIntegers) {
       make_integer(w);
       const std::vector<int32_t> index = some_of(rows, up_to(round % 4 ? 40 : 400));
       std::vector<float> h(index.size());
-      for (float& v : h) v = static_cast<float>(random() % 32513) - 16256;
-      h[random() % h.size()] = round % 2 ? 16256 : -16256;
+      for (float& v : h) v = static_cast<float>(random() % 32767) - 16383;
+      h[random() % h.size()] = round % 2 ? 16383 : -16383;
       std::vector<float> want(static_cast<size_t>(cols)), got = want;
       sum_rows(scalar, w.matrix, index, h, 0, cols, want.data());
       sum_rows(k, w.matrix, index, h, 0, cols, got.data());

@@ -96,11 +96,12 @@ struct KernelTable {
   // y[c] = sum_i h[i] * W[index[i]][c] for begin <= c < end and i < count: what the active neurons
   // of an expert add to its output. The products of h with the scales of a column block are rounded
   // to 14 bits and a sign of the largest among them, 512 neurons at a time; the rest is exact.
+  // cached: most of these rows have just been used, so nothing is fetched ahead of its use.
   // REQUIRES: begin is a multiple of 128, end too or it is cols.
   void (*sum_rows_q8_0)(const QuantRows& w, const int32_t* index, const float* h, int64_t count,
-                        int64_t cols, int64_t begin, int64_t end, float* y);
+                        int64_t cols, int64_t begin, int64_t end, bool cached, float* y);
   void (*sum_rows_q4_0)(const QuantRows& w, const int32_t* index, const float* h, int64_t count,
-                        int64_t cols, int64_t begin, int64_t end, float* y);
+                        int64_t cols, int64_t begin, int64_t end, bool cached, float* y);
 
   // The same for a down matrix regrouped by neuron, and h quantised: what the full matrix product
   // gives, with blocks of 32 neurons added in order. index: the neurons whose q is not 0,

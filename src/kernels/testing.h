@@ -185,10 +185,11 @@ inline void axpy(const KernelTable& k, float a, const Matrix& w, int64_t first, 
 }
 
 inline void sum_rows(const KernelTable& k, const Matrix& w, const std::vector<int32_t>& index,
-                     const std::vector<float>& h, int64_t begin, int64_t end, float* y) {
+                     const std::vector<float>& h, int64_t begin, int64_t end, float* y,
+                     bool cached = false) {
   const auto sum = w.type == DType::kQ8_0 ? k.sum_rows_q8_0 : k.sum_rows_q4_0;
   sum(quant_rows(w), index.data(), h.data(), static_cast<int64_t>(index.size()), w.cols, begin, end,
-      y);
+      cached, y);
 }
 
 }  // namespace st::testkit

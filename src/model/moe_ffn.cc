@@ -191,7 +191,7 @@ void Experts::down(const Group& g, int64_t begin, int64_t end) {
     } else if (is_split(w.type)) {
       const auto sum = q4 ? s.kernels.sum_rows_q4_0 : s.kernels.sum_rows_q8_0;
       sum(w.quant_rows(), active.index.data(), active.values.data(), active.count, D, begin, end,
-          out);
+          p > g.begin, out);
     } else {
       std::fill(out + begin, out + end, 0.0f);
       for (int64_t i = 0; i < active.count; ++i) {

@@ -33,13 +33,21 @@ struct Q4_0 : NibbleDots {
   }
 
   ST_INLINE static VecI spread_products(const int32_t* p, int) { return spread(p, kChains); }
-  ST_INLINE static void add_products(Bytes pairs, VecI h, VecI l, VecI* high, VecI* low) {
-    const Bytes first = low_nibbles(pairs), second = high_nibbles(pairs);
-    high[0] = dot(high[0], first, (Bytes)h);
-    low[0] = dot(low[0], first, (Bytes)l);
-    high[4] = dot(high[4], second, (Bytes)h);
-    low[4] = dot(low[4], second, (Bytes)l);
+
+  // Sums of rows: a word is columns 2 i, 2 i + 16, 2 i + 1 and 2 i + 17 of a block.
+  static constexpr int kRowOffset = 8;
+  ST_INLINE static void add_rows(Bytes words, Bytes h, WordSum* sums) {
+    add_words(sums[0], mask_words(words, 0x000F), h);
+    add_words(sums[1], mask_words(words, 0x0F00), h);
+    add_words(sums[2], mask_words(words, 0x00F0), h);
+    add_words(sums[3], shift_words<12>(words), h);
   }
+  // Slots 4 i + k are sums[k] above; this far up they lie.
+  static constexpr int shift(int slot) { return slot % 4 == 1 ? 8 : slot % 4 == 2 ? 4 : 0; }
+  static int word_column(int slot, int quad) {
+    return quad * 32 + slot / 4 * 8 + slot / 2 % 2 * 16;
+  }
+
   ST_INLINE static void add_product(Bytes pairs, Bytes h, VecI* sums) {
     sums[0] = dot(sums[0], low_nibbles(pairs), h);
     sums[4] = dot(sums[4], high_nibbles(pairs), h);
@@ -71,11 +79,18 @@ struct Q8_0 : ByteDots {
   ST_INLINE static VecI spread_products(const int32_t* p, int v) {
     return spread_pair(p + v * kChains / 2);
   }
-  ST_INLINE static void add_products(Bytes q, VecI h, VecI l, VecI* high, VecI* low) {
-    const Bytes w = q8_weights(q);
-    high[0] = dot(high[0], w, (Bytes)h);
-    low[0] = dot(low[0], w, (Bytes)l);
+
+  // Sums of rows: a word is columns 2 i and 2 i + 1.
+  static constexpr int kRowOffset = 0;
+  ST_INLINE static void add_rows(Bytes words, Bytes h, WordSum* sums) {
+    add_words(sums[0], low_bytes(words), h);
+    add_words(sums[1], high_bytes(words), h);
   }
+  static constexpr int shift(int) { return 0; }
+  static int word_column(int slot, int quad) {
+    return slot / 4 * kBytes + quad * 16 + slot / 2 % 2 * 8;
+  }
+
   ST_INLINE static void add_product(Bytes q, Bytes h, VecI* sums) {
     sums[0] = dot(sums[0], q8_weights(q), h);
   }

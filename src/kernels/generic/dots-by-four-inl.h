@@ -3,6 +3,7 @@
 //
 //   kTileRun         bytes of a token side by side in a tile of block-gemm-inl.h
 //   kDotRows         rows that its GEMM multiplies at a time
+//   WordSum          with add_words() and total()
 //   NibbleDots, ByteDots  with dot(), dot_block() and dot_tiles(), for weights of 0..15 and of
 //   -128..127
 #pragma once
@@ -14,6 +15,11 @@ namespace {
 
 constexpr int kTileRun = 4;
 constexpr int kDotRows = 1;
+
+// Sums of products of 16-bit words; pairs of them share a lane.
+using WordSum = VecI;
+ST_INLINE void add_words(WordSum& sum, Bytes a, Bytes b) { sum = dot2(sum, a, b); }
+ST_INLINE VecI total(WordSum sum) { return sum; }
 
 template <auto dot_four>
 struct DotsByFour {

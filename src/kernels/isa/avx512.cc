@@ -180,6 +180,23 @@ ST_INLINE void interleave(Bytes (&q)[4]) {
   q[3] = _mm512_unpackhi_epi16(ab_high, cd_high);
 }
 
+// Words of a and b in turn, from the lower or the upper halves of their 128-bit parts; lanes alike.
+ST_INLINE Bytes interleave_low_words(Bytes a, Bytes b) { return _mm512_unpacklo_epi16(a, b); }
+ST_INLINE Bytes interleave_high_words(Bytes a, Bytes b) { return _mm512_unpackhi_epi16(a, b); }
+ST_INLINE VecF interleave_low(VecF a, VecF b) { return _mm512_unpacklo_ps(a, b); }
+ST_INLINE VecF interleave_high(VecF a, VecF b) { return _mm512_unpackhi_ps(a, b); }
+
+// Of 16-bit words: some bits, and bytes with their sign.
+ST_INLINE Bytes mask_words(Bytes v, int16_t mask) {
+  return _mm512_and_si512(v, _mm512_set1_epi16(mask));
+}
+template <int n>
+ST_INLINE Bytes shift_words(Bytes v) {
+  return _mm512_srli_epi16(v, n);
+}
+ST_INLINE Bytes low_bytes(Bytes v) { return _mm512_srai_epi16(_mm512_slli_epi16(v, 8), 8); }
+ST_INLINE Bytes high_bytes(Bytes v) { return _mm512_srai_epi16(v, 8); }
+
 // Half a vector of bytes at p as 16-bit integers.
 ST_INLINE Bytes widen_i8(const void* p) { return _mm512_cvtepi8_epi16(load32(p)); }
 // Products of pairs of 16-bit integers, added to the lanes of v.

@@ -96,6 +96,17 @@ ST_INLINE VecI dot2(VecI v, Bytes a, Bytes b) {
   return vaddq_s32(v, vpaddq_s32(low, vmull_high_s16(x, y)));
 }
 
+// The same, pairs added up at the end.
+struct WordSum {
+  int32x4_t low, high;
+};
+ST_INLINE void add_words(WordSum& sum, Bytes a, Bytes b) {
+  const int16x8_t x = vreinterpretq_s16_s8(a), y = vreinterpretq_s16_s8(b);
+  sum.low = vmlal_s16(sum.low, vget_low_s16(x), vget_low_s16(y));
+  sum.high = vmlal_high_s16(sum.high, x, y);
+}
+ST_INLINE VecI total(WordSum sum) { return vpaddq_s32(sum.low, sum.high); }
+
 // The first n bytes at p; zero beyond. n is a multiple of 16 and may be negative.
 ST_INLINE Bytes load_bytes(const void* p, int n) { return n > 0 ? load16(p) : Bytes{}; }
 ST_INLINE Bytes splat_quad(const void* p) {
@@ -183,6 +194,31 @@ ST_INLINE void interleave(Bytes (&q)[4]) {
   q[1] = vreinterpretq_s8_s16(vzip2q_s16(ab_low, cd_low));
   q[2] = vreinterpretq_s8_s16(vzip1q_s16(ab_high, cd_high));
   q[3] = vreinterpretq_s8_s16(vzip2q_s16(ab_high, cd_high));
+}
+
+// Words of a and b in turn, from their lower or their upper halves; lanes alike.
+ST_INLINE Bytes interleave_low_words(Bytes a, Bytes b) {
+  return vreinterpretq_s8_s16(vzip1q_s16(vreinterpretq_s16_s8(a), vreinterpretq_s16_s8(b)));
+}
+ST_INLINE Bytes interleave_high_words(Bytes a, Bytes b) {
+  return vreinterpretq_s8_s16(vzip2q_s16(vreinterpretq_s16_s8(a), vreinterpretq_s16_s8(b)));
+}
+ST_INLINE VecF interleave_low(VecF a, VecF b) { return vzip1q_f32(a, b); }
+ST_INLINE VecF interleave_high(VecF a, VecF b) { return vzip2q_f32(a, b); }
+
+// Of 16-bit words: some bits, and bytes with their sign.
+ST_INLINE Bytes mask_words(Bytes v, int16_t mask) {
+  return vandq_s8(v, vreinterpretq_s8_s16(vdupq_n_s16(mask)));
+}
+template <int n>
+ST_INLINE Bytes shift_words(Bytes v) {
+  return vreinterpretq_s8_u16(vshrq_n_u16(vreinterpretq_u16_s8(v), n));
+}
+ST_INLINE Bytes low_bytes(Bytes v) {
+  return vreinterpretq_s8_s16(vshrq_n_s16(vshlq_n_s16(vreinterpretq_s16_s8(v), 8), 8));
+}
+ST_INLINE Bytes high_bytes(Bytes v) {
+  return vreinterpretq_s8_s16(vshrq_n_s16(vreinterpretq_s16_s8(v), 8));
 }
 
 ST_INLINE Bytes low_nibbles(Bytes v) { return vandq_s8(v, vdupq_n_s8(15)); }

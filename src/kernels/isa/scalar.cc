@@ -58,7 +58,7 @@ void gemv_block(const QuantRows& w, const int32_t* index, int64_t rows, const Q8
 
 template <auto quant>
 void sum_rows_block(const QuantRows& w, const int32_t* index, const float* h, int64_t count,
-                    int64_t cols, int64_t begin, int64_t end, float* y) {
+                    int64_t cols, int64_t begin, int64_t end, bool /*cached*/, float* y) {
   for (int64_t c = begin; c < end; ++c) {
     double sum = 0;
     for (int64_t i = 0; i < count; ++i) {

@@ -171,6 +171,23 @@ ST_INLINE void interleave(Bytes (&q)[4]) {
   q[3] = _mm256_unpackhi_epi16(ab_high, cd_high);
 }
 
+// Words of a and b in turn, from the lower or the upper halves of their 128-bit parts; lanes alike.
+ST_INLINE Bytes interleave_low_words(Bytes a, Bytes b) { return _mm256_unpacklo_epi16(a, b); }
+ST_INLINE Bytes interleave_high_words(Bytes a, Bytes b) { return _mm256_unpackhi_epi16(a, b); }
+ST_INLINE VecF interleave_low(VecF a, VecF b) { return _mm256_unpacklo_ps(a, b); }
+ST_INLINE VecF interleave_high(VecF a, VecF b) { return _mm256_unpackhi_ps(a, b); }
+
+// Of 16-bit words: some bits, and bytes with their sign.
+ST_INLINE Bytes mask_words(Bytes v, int16_t mask) {
+  return _mm256_and_si256(v, _mm256_set1_epi16(mask));
+}
+template <int n>
+ST_INLINE Bytes shift_words(Bytes v) {
+  return _mm256_srli_epi16(v, n);
+}
+ST_INLINE Bytes low_bytes(Bytes v) { return _mm256_srai_epi16(_mm256_slli_epi16(v, 8), 8); }
+ST_INLINE Bytes high_bytes(Bytes v) { return _mm256_srai_epi16(v, 8); }
+
 ST_INLINE Bytes low_nibbles(Bytes v) { return _mm256_and_si256(v, _mm256_set1_epi8(15)); }
 ST_INLINE Bytes high_nibbles(Bytes v) { return low_nibbles(_mm256_srli_epi16(v, 4)); }
 
