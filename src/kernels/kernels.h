@@ -35,7 +35,7 @@ struct Q8Tiles {
 // Weight rows as bytes, in the order a table's GEMM wants.
 struct UnpackedRows {
   uint8_t* u;  // (rows, padded cols)
-  float* d;    // (rows, padded cols / 32)
+  float* d;    // (rows, cols / 32)
 };
 
 inline constexpr int64_t kUnpackedRows = 32;  // most rows that may be unpacked together

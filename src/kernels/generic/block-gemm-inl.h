@@ -46,24 +46,34 @@ void pack_tiles(const Q8Rows& x, const int32_t* index, int64_t tokens, int64_t c
   }
 }
 
-// u: (chains, rows, chain length, 32) bytes, d: (chains, rows, chain length).
+// u: (chains, rows, chain length, 32) bytes, d: (rows, blocks).
 template <typename W>
 void unpack_block(const QuantRows& w, int64_t rows, int64_t cols, const UnpackedRows& out) {
   const int64_t blocks = cols / kBlock;
   const int64_t length = chain_length(blocks);
   for (int64_t r = 0; r < rows; ++r) {
-    for (int64_t b = 0; b < blocks; ++b) {
-      const int64_t place = (b % kChains * rows + r) * length + b / kChains;
-      W::unpack(w.q + W::offset(r, b, cols), out.u + place * kBlock);
-      out.d[place] = half(w.d[r * blocks + b]);
+    for (int64_t chain = 0; chain < kChains; ++chain) {
+      const uint8_t* q = w.q + W::offset(r, chain, cols);
+      const int64_t place = (chain * rows + r) * length;
+      uint8_t* u = out.u + place * kBlock;
+      for (int64_t b = chain; b < blocks; b += kChains) {
+        W::unpack(q, u);
+        q += kChains * W::kBlockBytes;
+        u += kBlock;
+      }
+    }
+    for (int64_t b = 0; b < blocks; b += kLanes) {
+      const int64_t n = blocks - b < kLanes ? blocks - b : kLanes;
+      store(out.d + r * blocks + b, F16::load(w.d + r * blocks + b, n), n);
     }
   }
 }
 
-// One chain of R rows and V tiles: sums[r][v] over its blocks.
+// One chain of R rows and V tiles: sums[r][v] over its `count` blocks. wd: of the first of them,
+// row stride d_stride.
 template <typename W, int R, int V>
-ST_INLINE void gemm_chain(const uint8_t* u, const float* wd, int64_t length, int64_t count,
-                          const Q8Tiles& x, int64_t place, int64_t tile_places,
+ST_INLINE void gemm_chain(const uint8_t* u, const float* wd, int64_t d_stride, int64_t length,
+                          int64_t count, const Q8Tiles& x, int64_t place, int64_t tile_places,
                           VecF (&sums)[R][V]) {
   for (int r = 0; r < R; ++r) {
     for (int v = 0; v < V; ++v) sums[r][v] = VecF{};
@@ -90,7 +100,7 @@ ST_INLINE void gemm_chain(const uint8_t* u, const float* wd, int64_t length, int
       }
       W::dot_tiles(rows, xs, dots);
       for (int k = 0; k < kDotRows && r0 + k < R; ++k) {
-        const VecF scale = splat(wd[(r0 + k) * length + i]);
+        const VecF scale = splat(wd[(r0 + k) * d_stride + i * kChains]);
         for (int v = 0; v < V; ++v) {
           sums[r0 + k][v] = fma(to_float(dots[k][v]), scale * d[v], sums[r0 + k][v]);
         }
@@ -115,13 +125,13 @@ void gemm_tiles(const UnpackedRows& w, int64_t rows, const Q8Tiles& x, int64_t t
       const int64_t at = (chain * rows + r) * length;
       VecF sums[kGemmTileRows][V];
       if (rows - r >= kGemmTileRows) {
-        gemm_chain<W, kGemmTileRows, V>(w.u + at * kBlock, w.d + at, length, count, x, place,
-                                        tile_places, sums);
+        gemm_chain<W, kGemmTileRows, V>(w.u + at * kBlock, w.d + r * blocks + chain, blocks, length,
+                                        count, x, place, tile_places, sums);
       } else {
         for (int64_t i = 0; i < rows - r; ++i) {
           VecF one[1][V];
-          gemm_chain<W, 1, V>(w.u + (at + i * length) * kBlock, w.d + at + i * length, length,
-                              count, x, place, tile_places, one);
+          gemm_chain<W, 1, V>(w.u + (at + i * length) * kBlock, w.d + (r + i) * blocks + chain,
+                              blocks, length, count, x, place, tile_places, one);
           for (int v = 0; v < V; ++v) sums[i][v] = one[0][v];
         }
       }
