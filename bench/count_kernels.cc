@@ -54,7 +54,7 @@ void call(const st::KernelTable& k, std::string_view kernel, const Shape& shape,
     } else if (kernel.starts_with("sum_rows")) {
       sum_rows(w, index.data(), h.data(), rows, cols, 0, cols, false, y.data());
     } else if (kernel.starts_with("sum_columns")) {
-      sum_columns(neurons, index.data(), rows, q.data(), d.data(), cols, 0, cols, y.data());
+      sum_columns(neurons, index.data(), rows, q.data(), d.data(), cols, 0, cols, false, y.data());
     } else {
       st::fail(st::ErrorCode::kInvalidUsage, "no kernel called {}", kernel);
     }

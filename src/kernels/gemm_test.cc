@@ -276,7 +276,7 @@ TEST_P(Gemm, SumColumnsMatchesDoublePrecision) {
   std::mt19937 random(8);
   for (DType type : {DType::kQ8_0, DType::kQ4_0}) {
     const auto block_bytes = static_cast<int64_t>(dtype_info(type).block_bytes);
-    for (int64_t cols : {32, 64, 96, 128, 160, 544}) {
+    for (int64_t cols : {32, 64, 96, 128, 160, 544, 2144}) {
       // (cols, F) in the order of a file, and split, to be decoded here.
       std::vector<std::byte> blocks(static_cast<size_t>(cols * kF / kBlock * block_bytes));
       for (std::byte& b : blocks) b = static_cast<std::byte>(random());
@@ -301,7 +301,7 @@ TEST_P(Gemm, SumColumnsMatchesDoublePrecision) {
       const auto sum = type == DType::kQ8_0 ? k.sum_columns_q8_0 : k.sum_columns_q4_0;
       const auto call = [&](int64_t begin, int64_t end, float* y) {
         sum(neuron_rows(neurons), index.data(), static_cast<int64_t>(index.size()), h.q.data(),
-            h.d.data(), cols, begin, end, y);
+            h.d.data(), cols, begin, end, begin != 0, y);
       };
       std::vector<float> y(static_cast<size_t>(cols) + 1, -77), parts = y;
       call(0, cols, y.data());

@@ -108,10 +108,10 @@ struct KernelTable {
   // ascending; q: (F), d: (F / 32).
   void (*sum_columns_q8_0)(const NeuronRows& w, const int32_t* index, int64_t count,
                            const int8_t* q, const float* d, int64_t cols, int64_t begin,
-                           int64_t end, float* y);
+                           int64_t end, bool cached, float* y);
   void (*sum_columns_q4_0)(const NeuronRows& w, const int32_t* index, int64_t count,
                            const int8_t* q, const float* d, int64_t cols, int64_t begin,
-                           int64_t end, float* y);
+                           int64_t end, bool cached, float* y);
 
   // index[0..returned): the i < n with x[i] != 0 (a NaN is), ascending, plus `first`; values: their
   // x. Room for n of each, and 16 beyond.

@@ -187,7 +187,7 @@ void Experts::down(const Group& g, int64_t begin, int64_t end) {
       s.kernels.quantize_q8(hidden(p), F, q.data(), d.data(), sums.data());
       const auto sum = q4 ? s.kernels.sum_columns_q4_0 : s.kernels.sum_columns_q8_0;
       sum(neuron_rows(w), active.index.data(), active.count, q.data(), d.data(), D, begin, end,
-          out);
+          p > g.begin, out);
     } else if (is_split(w.type)) {
       const auto sum = q4 ? s.kernels.sum_rows_q4_0 : s.kernels.sum_rows_q8_0;
       sum(w.quant_rows(), active.index.data(), active.values.data(), active.count, D, begin, end,

@@ -71,7 +71,8 @@ void sum_rows_block(const QuantRows& w, const int32_t* index, const float* h, in
 
 template <DType type, auto quant>
 void sum_columns_block(const NeuronRows& w, const int32_t* index, int64_t count, const int8_t* q,
-                       const float* d, int64_t cols, int64_t begin, int64_t end, float* y) {
+                       const float* d, int64_t cols, int64_t begin, int64_t end, bool /*cached*/,
+                       float* y) {
   for (int64_t c = begin; c < end; ++c) {
     double sum = 0;
     for (int64_t i = 0; i < count; ++i) {
