@@ -1,13 +1,13 @@
 // y = h W for the rows of W whose h is not zero: the down projection of a sparse expert, W (F, D).
 //
 // A scale belongs to one row and 32 columns, so it cannot be taken out of a sum over rows; it is
-// multiplied into h instead. For one column block these products are rounded to 16-bit integers.
+// multiplied into h instead. For one column block these products are rounded to 15-bit integers.
 // Two rows are multiplied at a time, their 16-bit words interleaved: a word is two bytes of a row,
 // and each of the values in it meets the products where it lies, shifted down only after a group of
 // rows. Integer sums are exact, so bits depend neither on order nor on who adds.
 //
 // Memory sets the pace, so rows are taken whole, a group at a time, while the next group is on its
-// way into the first-level cache; the sums of all columns wait in memory that stays there.
+// way into the second-level cache; the sums of all columns wait in memory that stays in the first.
 
 #include <cfloat>
 
