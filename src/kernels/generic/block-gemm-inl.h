@@ -8,11 +8,11 @@
 // first-level cache.
 
 #include "kernels/generic/blocks-inl.h"
+#include "kernels/generic/tile-block-inl.h"
 
 namespace st {
 namespace {
 
-constexpr int kTileVecs = kBlock / 4;  // vectors of a block of a tile: kLanes * 32 bytes
 constexpr int kRuns = kBlock / kTileRun;
 constexpr int kGemmTileRows = 4;  // rows whose accumulators are in registers
 
@@ -79,14 +79,12 @@ ST_INLINE void gemm_chain(const uint8_t* u, const float* wd, int64_t d_stride, i
     for (int v = 0; v < V; ++v) sums[r][v] = VecF{};
   }
   for (int64_t i = 0; i < count; ++i, ++place) {
-    Bytes xs[V][kTileVecs];
+    TileBlock xs[V];
     VecF d[V];
     VecI start[V];
     for (int v = 0; v < V; ++v) {
       const int64_t at = place + v * tile_places;
-      for (int k = 0; k < kTileVecs; ++k) {
-        xs[v][k] = load_bytes(x.q + (at * kTileVecs + k) * kBytes, kBytes);
-      }
+      xs[v] = TileBlock(x.q + at * kTileVecs * kBytes);
       d[v] = load(x.d + at * kLanes);
       start[v] = load(x.sum + at * kLanes) * -W::kOffset;
     }

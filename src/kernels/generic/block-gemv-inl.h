@@ -82,14 +82,16 @@ struct BlockTile {
   ST_INLINE void step(const int64_t* rows, const uint8_t* const* starts, Fetch<GemvRows<W>>& fetch,
                       int64_t t0, int64_t b, int n, VecF (&sums)[G][T]) const {
     const int64_t blocks = cols / kBlock;
-    if (t0 == 0) fetch.advance(G * W::kSumVecs * kGroup * kStepVecs * kBytes / 64);
     StepInput in[T];
     for (int t = 0; t < T; ++t) {
       in[t] = StepInput::template load<W>(x, (t0 + t) * blocks + b, n);
     }
     VecF scale[G][kStepVecs];
     if (kStepVecs > 1) load_scales(rows, b, n, 0, G, scale);
-    for (int s = 0; s < kStepVecs && s * kChains < n; ++s) {
+#pragma GCC unroll 4
+    for (int s = 0; s < kStepVecs; ++s) {
+      if (s * kChains >= n) break;
+      if (t0 == 0) fetch.advance(G * W::kSumVecs * kGroup * kBytes / 64);
       step_vector(rows, starts, t0, b, n, s, in, scale, sums);
     }
   }
@@ -111,7 +113,7 @@ struct BlockTile {
                              int64_t b, int n, int s, const StepInput (&in)[T],
                              VecF (&scale)[G][kStepVecs], VecF (&sums)[G][T]) const {
     const int64_t at = b + s * kChains;
-    const int left = kStepVecs == 1 ? n : kChains;
+    const int left = n - s * kChains < kChains ? n - s * kChains : kChains;
     Bytes low[T], high[T];  // values 0..15 and 16..31 of each block
     for (int t = 0; t < T; ++t) {
       const int8_t* q = x.q + (t0 + t) * cols + at * kBlock;
@@ -128,11 +130,11 @@ struct BlockTile {
       }
       if (kStepVecs == 1) load_scales(rows, b, n, g, g + 1, scale);  // behind the quants
       for (int t = 0; t < T; ++t) {
-        VecI quads[kGroup];
-        for (int i = 0; i < kGroup; ++i) {
-          quads[i] = W::dot_block(in[t].start[s], ws[i].low, ws[i].high, low[t], high[t]);
-        }
-        const VecI total = sum_quads(quads[0], quads[1], quads[2], quads[3]);
+        const auto row_sum = [&](const W& w) {
+          return W::dot_block(in[t].start[s], w.low, w.high, low[t], high[t]);
+        };
+        const VecI total =
+            sum_quads(row_sum(ws[0]), row_sum(ws[1]), row_sum(ws[2]), row_sum(ws[3]));
         sums[g][t] = fma(to_float(total), scale[g][s] * in[t].d[s], sums[g][t]);
       }
     }

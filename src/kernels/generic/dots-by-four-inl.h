@@ -3,19 +3,19 @@
 //
 //   kTileRun         bytes of a token side by side in a tile of block-gemm-inl.h
 //   kDotRows         rows that its GEMM multiplies at a time
+//   TileBlock        a block of the activations of a tile of tokens, kBlock / 4 vectors
 //   WordSum          with add_words() and total()
 //   NibbleDots, ByteDots  with dot(), dot_block() and dot_tiles(), for weights of 0..15 and of
 //   -128..127
 #pragma once
 
+#include "kernels/generic/tile-block-inl.h"
 #include "tensor/blocks.h"
 
 namespace st {
 namespace {
 
 constexpr int kTileRun = 4;
-constexpr int kDotRows = 1;
-
 // Sums of products of 16-bit words; pairs of them share a lane.
 using WordSum = VecI;
 ST_INLINE void add_words(WordSum& sum, Bytes a, Bytes b) { sum = dot2(sum, a, b); }
@@ -33,18 +33,17 @@ struct DotsByFour {
 
   // Products of a block of each row of weights with V tiles of tokens, added to dots[row][tile],
   // whose lanes are tokens. u: 32 bytes of each row; xs: as pack_tiles() lays them out.
-  template <int V>
-  ST_INLINE static void dot_tiles(const uint8_t* const (&u)[1], const Bytes (&xs)[V][kBlock / 4],
-                                  VecI (&dots)[1][V]) {
+  template <int R, int V>
+  ST_INLINE static void dot_tiles(const uint8_t* const (&u)[R], const TileBlock (&xs)[V],
+                                  VecI (&dots)[R][V]) {
     for (int k = 0; k < kBlock / 4; ++k) {
-      const Bytes ws = splat_quad(u[0] + 4 * k);
-      for (int v = 0; v < V; ++v) dots[0][v] = dot(dots[0][v], ws, xs[v][k]);
+      for (int r = 0; r < R; ++r) {
+        const Bytes ws = splat_quad(u[r] + 4 * k);
+        for (int v = 0; v < V; ++v) dots[r][v] = dot(dots[r][v], ws, xs[v][k]);
+      }
     }
   }
 };
-
-using NibbleDots = DotsByFour<dot4>;
-using ByteDots = DotsByFour<dot_q8>;
 
 }  // namespace
 }  // namespace st

@@ -46,7 +46,7 @@ struct Fetch {
     return true;
   }
   ST_INLINE void ask(const uint8_t* p) const {
-    if (near) {
+    if (kFetchNear && near) {
       __builtin_prefetch(p);
     } else {
       fetch_line(p);

@@ -27,6 +27,64 @@ ST_INLINE VecI dot_q8(VecI v, Bytes w, Bytes x) {
 
 #include "kernels/generic/dots-by-four-inl.h"
 
+namespace st {
+namespace {
+
+// Of weights of 0..15 a whole block fits into 16 bits: 16 * 15 * 127 = 30480. So products are added
+// as words, and widened once.
+struct NibbleDots : DotsByFour<dot4> {
+  // Sums of a block in eight words, and what their sum begins with.
+  struct BlockSum {
+    __m256i words;
+    VecI start;
+  };
+  ST_INLINE static BlockSum dot_block(VecI start, Bytes low, Bytes high, Bytes x_low,
+                                      Bytes x_high) {
+    return {_mm256_add_epi16(_mm256_maddubs_epi16(low, x_low), _mm256_maddubs_epi16(high, x_high)),
+            start};
+  }
+
+  template <int R, int V>
+  ST_INLINE static void dot_tiles(const uint8_t* const (&u)[R], const TileBlock (&xs)[V],
+                                  VecI (&dots)[R][V]) {
+    __m256i words[R][V];
+#pragma GCC unroll 8
+    for (int k = 0; k < kTileVecs; ++k) {
+      Bytes x[V];
+      for (int v = 0; v < V; ++v) x[v] = xs[v][k];
+      for (int r = 0; r < R; ++r) {
+        const Bytes ws = splat_quad(u[r] + 4 * k);
+        for (int v = 0; v < V; ++v) {
+          const __m256i products = _mm256_maddubs_epi16(ws, x[v]);
+          words[r][v] = k == 0 ? products : _mm256_add_epi16(words[r][v], products);
+          hide(words[r][v]);  // else GCC adds in another order and runs out of registers
+        }
+      }
+    }
+    for (int r = 0; r < R; ++r) {
+      for (int v = 0; v < V; ++v) {
+        dots[r][v] = dot2(dots[r][v], words[r][v], _mm256_set1_epi16(1));
+      }
+    }
+  }
+};
+using ByteDots = DotsByFour<dot_q8>;
+
+// The same as for lanes of 32 bits, which `start` is meant for: a quarter of it in each.
+ST_INLINE VecI sum_quads(const NibbleDots::BlockSum& a, const NibbleDots::BlockSum& b,
+                         const NibbleDots::BlockSum& c, const NibbleDots::BlockSum& d) {
+  const auto add_halves = [](__m256i p, __m256i q) {
+    return _mm256_add_epi16(_mm256_unpacklo_epi32(p, q), _mm256_unpackhi_epi32(p, q));
+  };
+  const __m256i ab = add_halves(a.words, b.words), cd = add_halves(c.words, d.words);
+  const __m256i words =
+      _mm256_add_epi16(_mm256_unpacklo_epi64(ab, cd), _mm256_unpackhi_epi64(ab, cd));
+  return dot2(a.start << 2, words, _mm256_set1_epi16(1));
+}
+
+}  // namespace
+}  // namespace st
+
 // Needs the above:
 #include "kernels/generic/table-inl.h"
 

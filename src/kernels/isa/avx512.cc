@@ -21,6 +21,7 @@ constexpr int kGemvGroups = 2;
 constexpr int kStepVecs = 1;
 constexpr bool kRowPointers = false;
 constexpr bool kFetchBursts = false;
+constexpr bool kFetchNear = true;
 constexpr int kProbeSums = 16;
 constexpr int kAttendQueries = 6;
 constexpr int kAttendVecs = 4;
@@ -226,7 +227,27 @@ ST_INLINE VecI spread_pair(const int32_t* p) {
 }  // namespace
 }  // namespace st
 
+#include "kernels/generic/tile-block-inl.h"
+
+namespace st {
+namespace {
+
+using TileBlock = HeldTileBlock;
+constexpr int kDotRows = 1;
+
+}  // namespace
+}  // namespace st
+
 #include "kernels/generic/dots-by-four-inl.h"
+
+namespace st {
+namespace {
+
+using NibbleDots = DotsByFour<dot4>;
+using ByteDots = DotsByFour<dot_q8>;
+
+}  // namespace
+}  // namespace st
 
 // Needs the above:
 #include "kernels/generic/table-inl.h"

@@ -26,6 +26,15 @@ ST_INLINE VecI dot_q8(VecI v, Bytes w, Bytes x) { return dot4(v, w, x); }
 
 #include "kernels/generic/dots-by-four-inl.h"
 
+namespace st {
+namespace {
+
+using NibbleDots = DotsByFour<dot4>;
+using ByteDots = DotsByFour<dot_q8>;
+
+}  // namespace
+}  // namespace st
+
 // Needs the above:
 #include "kernels/generic/table-inl.h"
 

@@ -12,7 +12,7 @@ constexpr int kDotRows = 1;
 // The instruction takes the four weights from any lane of a register, so they need no broadcast.
 struct LaneDots : SignedDots {
   template <int V>
-  ST_INLINE static void dot_tiles(const uint8_t* const (&u)[1], const Bytes (&xs)[V][kBlock / 4],
+  ST_INLINE static void dot_tiles(const uint8_t* const (&u)[1], const TileBlock (&xs)[V],
                                   VecI (&dots)[1][V]) {
     for (int k = 0; k < kBlock / 4; k += 4) {
       const Bytes ws = load16(u[0] + 4 * k);

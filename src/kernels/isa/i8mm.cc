@@ -12,7 +12,7 @@ constexpr int kDotRows = 2;
 
 struct MatrixDots : SignedDots {
   template <int V>
-  ST_INLINE static void dot_tiles(const uint8_t* const (&u)[2], const Bytes (&xs)[V][kBlock / 4],
+  ST_INLINE static void dot_tiles(const uint8_t* const (&u)[2], const TileBlock (&xs)[V],
                                   VecI (&dots)[2][V]) {
     int32x4_t pairs[V][2] = {};  // tokens 0, 1 and 2, 3: row 0 in the low half, row 1 in the high
     for (int k = 0; k < kBlock / 4; k += 4) {

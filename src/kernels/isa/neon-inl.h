@@ -24,6 +24,7 @@ constexpr int kGemvGroups = 2;
 constexpr int kStepVecs = 4;
 constexpr bool kRowPointers = true;
 constexpr bool kFetchBursts = true;
+constexpr bool kFetchNear = true;
 constexpr int kProbeSums = 16;
 constexpr int kAttendQueries = 6;
 constexpr int kAttendVecs = 2;
@@ -235,6 +236,16 @@ template <typename V>
 ST_INLINE void hide(V& v) {
   asm volatile("" : "+w"(v));
 }
+
+}  // namespace
+}  // namespace st
+
+#include "kernels/generic/tile-block-inl.h"
+
+namespace st {
+namespace {
+
+using TileBlock = HeldTileBlock;
 
 }  // namespace
 }  // namespace st

@@ -34,7 +34,7 @@ struct NibbleDots {
     return vpadalq_s16(v, vmlal_high_s8(add_low(first, high, x_high), high, x_high));
   }
   template <int V>
-  ST_INLINE static void dot_tiles(const uint8_t* const (&u)[1], const Bytes (&xs)[V][kBlock / 4],
+  ST_INLINE static void dot_tiles(const uint8_t* const (&u)[1], const TileBlock (&xs)[V],
                                   VecI (&dots)[1][V]) {
     int16x8_t low[V] = {}, high[V] = {};  // tokens 0, 1 and 2, 3: four sums each
     for (int k = 0; k < kBlock / 4; ++k) {
@@ -56,7 +56,7 @@ struct ByteDots {
     return vpadalq_s16(v, vmlal_high_s8(multiply_low(high, x_high), high, x_high));
   }
   template <int V>
-  ST_INLINE static void dot_tiles(const uint8_t* const (&u)[1], const Bytes (&xs)[V][kBlock / 4],
+  ST_INLINE static void dot_tiles(const uint8_t* const (&u)[1], const TileBlock (&xs)[V],
                                   VecI (&dots)[1][V]) {
     VecI low[V] = {}, high[V] = {};  // tokens 0, 1 and 2, 3: two sums each
     for (int k = 0; k < kBlock / 4; k += 2) {

@@ -17,10 +17,11 @@ constexpr int kBytes = 32;
 // Tiles as large as 16 registers allow.
 constexpr int kFloatTileRows = 4;
 constexpr int kFloatTileTokens = 3;
-constexpr int kGemvGroups = 1;
-constexpr int kStepVecs = 1;
+constexpr int kGemvGroups = 2;
+constexpr int kStepVecs = 4;
 constexpr bool kRowPointers = false;
-constexpr bool kFetchBursts = false;
+constexpr bool kFetchBursts = true;
+constexpr bool kFetchNear = false;
 constexpr int kProbeSums = 8;
 constexpr int kAttendQueries = 6;
 constexpr int kAttendVecs = 2;
@@ -111,11 +112,25 @@ ST_INLINE VecI spread(const int32_t* p, int n) {
 ST_INLINE VecF spread(const float* p, int n) {
   return _mm256_set_m128(_mm_set1_ps(n >= 2 ? p[1] : 0.0f), _mm_set1_ps(p[0]));
 }
-// The same for a step; integers times -factor.
-ST_INLINE void spread_negative(const int32_t* p, int n, int32_t factor, VecI (&out)[1]) {
-  out[0] = -(spread(p, n) * factor);
+// The same for the vectors of a step, value 2 s and 2 s + 1 in out[s]; integers times -factor.
+ST_INLINE void spread(const float* p, int n, VecF (&out)[kStepVecs]) {
+  const __m256i lanes = _mm256_set_epi32(1, 1, 1, 1, 0, 0, 0, 0);
+  for (int s = 0; s < kStepVecs; ++s) {
+    if (n >= 2 * s + 2) {
+      double pair;
+      __builtin_memcpy(&pair, p + 2 * s, sizeof pair);
+      out[s] = _mm256_permutevar_ps((__m256)_mm256_set1_pd(pair), lanes);
+    } else {
+      out[s] = n > 2 * s ? spread(p + 2 * s, 1) : VecF{};
+    }
+  }
 }
-ST_INLINE void spread(const float* p, int n, VecF (&out)[1]) { out[0] = spread(p, n); }
+ST_INLINE void spread_negative(const int32_t* p, int n, int32_t factor, VecI (&out)[kStepVecs]) {
+  VecF values[kStepVecs];
+  spread(reinterpret_cast<const float*>(p), n, values);
+  for (int s = 0; s < kStepVecs; ++s) out[s] = -((VecI)values[s] * factor);
+}
+
 ST_INLINE VecI spread_pair(const int32_t* p) { return splat(*p); }
 
 // First and second half of each of two blocks of bytes.
@@ -133,16 +148,17 @@ ST_INLINE VecI sum_quads(VecI a, VecI b, VecI c, VecI d) {
   return (VecI)_mm256_add_epi32(_mm256_unpacklo_epi64(ab, cd), _mm256_unpackhi_epi64(ab, cd));
 }
 
-// Lane 4 p + r: scale p < n of row r; zero for p >= n.
+// out[s], lane 4 p + r: scale 2 s + p < n of row r; zero beyond.
 ST_INLINE void scales(const uint16_t* a, const uint16_t* b, const uint16_t* c, const uint16_t* d,
-                      int n, VecF (&out)[1]) {
-  const bool two = n >= 2;
-  const __m128i lanes =
-      _mm_set_epi16(static_cast<int16_t>(two ? d[1] : 0), static_cast<int16_t>(two ? c[1] : 0),
-                    static_cast<int16_t>(two ? b[1] : 0), static_cast<int16_t>(two ? a[1] : 0),
-                    static_cast<int16_t>(d[0]), static_cast<int16_t>(c[0]),
-                    static_cast<int16_t>(b[0]), static_cast<int16_t>(a[0]));
-  out[0] = _mm256_cvtph_ps(lanes);
+                      int n, VecF (&out)[kStepVecs]) {
+  const auto row = [n](const uint16_t* p) { return load_halves(p, n); };
+  const __m128i ra = row(a), rb = row(b), rc = row(c), rd = row(d);
+  const __m128i ab_low = _mm_unpacklo_epi16(ra, rb), ab_high = _mm_unpackhi_epi16(ra, rb);
+  const __m128i cd_low = _mm_unpacklo_epi16(rc, rd), cd_high = _mm_unpackhi_epi16(rc, rd);
+  out[0] = _mm256_cvtph_ps(_mm_unpacklo_epi32(ab_low, cd_low));
+  out[1] = _mm256_cvtph_ps(_mm_unpackhi_epi32(ab_low, cd_low));
+  out[2] = _mm256_cvtph_ps(_mm_unpacklo_epi32(ab_high, cd_high));
+  out[3] = _mm256_cvtph_ps(_mm_unpackhi_epi32(ab_high, cd_high));
 }
 
 // Sum of the 128-bit parts.
@@ -190,6 +206,17 @@ ST_INLINE Bytes high_bytes(Bytes v) { return _mm256_srai_epi16(v, 8); }
 
 ST_INLINE Bytes low_nibbles(Bytes v) { return _mm256_and_si256(v, _mm256_set1_epi8(15)); }
 ST_INLINE Bytes high_nibbles(Bytes v) { return low_nibbles(_mm256_srli_epi16(v, 4)); }
+
+}  // namespace
+}  // namespace st
+
+#include "kernels/generic/tile-block-inl.h"
+
+namespace st {
+namespace {
+
+using TileBlock = TileBlockInMemory;
+constexpr int kDotRows = 4;
 
 }  // namespace
 }  // namespace st

@@ -1,0 +1,33 @@
+// A block of the activations of one tile of tokens, kTileVecs vectors as pack_tiles() lays them
+// out. A file picks the one that suits its registers as its TileBlock.
+#pragma once
+
+#include "tensor/blocks.h"
+
+namespace st {
+namespace {
+
+constexpr int kTileVecs = kBlock / 4;  // kLanes * 32 bytes
+
+// Loaded once for all rows: for sets of 32 registers.
+struct HeldTileBlock {
+  Bytes v[kTileVecs];
+
+  HeldTileBlock() = default;
+  ST_INLINE explicit HeldTileBlock(const int8_t* p) {
+    for (int k = 0; k < kTileVecs; ++k) v[k] = load_bytes(p + k * kBytes, kBytes);
+  }
+  ST_INLINE Bytes operator[](int k) const { return v[k]; }
+};
+
+// Loaded where it is used, for a few rows at a time.
+struct TileBlockInMemory {
+  const int8_t* p = nullptr;
+
+  TileBlockInMemory() = default;
+  ST_INLINE explicit TileBlockInMemory(const int8_t* block) : p(block) {}
+  ST_INLINE Bytes operator[](int k) const { return load_bytes(p + k * kBytes, kBytes); }
+};
+
+}  // namespace
+}  // namespace st
