@@ -47,7 +47,10 @@ class Spinner {
 ThreadPool::ThreadPool(int threads)
     : ThreadPool(threads == 1 ? ThreadChoice{} : choose_threads(threads)) {}
 
-ThreadPool::ThreadPool(const ThreadChoice& choice) : cpus_(choice.cpus), spin_(!choice.crowded) {
+ThreadPool::ThreadPool(const ThreadChoice& choice)
+    : cpus_(choice.cpus),
+      spin_(!choice.crowded),
+      shares_(static_cast<size_t>(std::max(choice.threads, 1))) {
   workers_.reserve(static_cast<size_t>(std::max(choice.threads - 1, 0)));
   for (int i = 1; i < choice.threads; ++i) workers_.emplace_back([this, i] { worker(i); });
 }

@@ -48,24 +48,18 @@ class ThreadPool {
   }
 
   // Cuts [0, items) into ranges that begin at multiples of `grain` and calls body(begin, end) for
-  // each; threads take them in order as they become free, a few each. `work`, in multiply-adds or
-  // the like, tells whether waking the others is worth it at all.
+  // each. Every thread has a share and takes it from the front to the back, a few ranges, so what
+  // it reads is one run of memory; then it helps the others. `work`, in multiply-adds or the like,
+  // tells whether waking the others is worth it at all.
   template <typename Body>
   void parallel_for(int64_t items, int64_t grain, Body&& body, int64_t work = INT64_MAX) {
-    if (threads() == 1 || items <= grain || work < kWorthSharing) {
-      if (items > 0) body(int64_t{0}, items);
-      return;
-    }
-    const int64_t units = (items + grain - 1) / grain;
-    const int64_t size = std::max<int64_t>(1, units / (threads() * kRanges)) * grain;
-    next_.store(0, std::memory_order_relaxed);
-    run([&](int, int) {
-      for (;;) {
-        const int64_t begin = next_.fetch_add(size, std::memory_order_relaxed);
-        if (begin >= items) return;
-        body(begin, std::min(items, begin + size));
-      }
-    });
+    share_out(items, grain, threads(), body, work);
+  }
+
+  // The same, but all take from one share: what comes first is begun first.
+  template <typename Body>
+  void parallel_in_order(int64_t items, int64_t grain, Body&& body, int64_t work = INT64_MAX) {
+    share_out(items, grain, 1, body, work);
   }
 
   // About 10 us of arithmetic on one core: less is done sooner than it is handed out, and on a busy
@@ -74,6 +68,39 @@ class ThreadPool {
 
  private:
   static constexpr int64_t kRanges = 8;  // per thread: the last one to finish is not far behind
+
+  struct Share {
+    alignas(64) std::atomic<int64_t> next;  // first item not taken
+    int64_t end;
+  };
+
+  template <typename Body>
+  void share_out(int64_t items, int64_t grain, int64_t shares, Body&& body, int64_t work) {
+    if (threads() == 1 || items <= grain || work < kWorthSharing) {
+      if (items > 0) body(int64_t{0}, items);
+      return;
+    }
+    const int64_t units = (items + grain - 1) / grain;
+    const int64_t size = std::max<int64_t>(1, units / (threads() * kRanges)) * grain;
+    const auto border = [&](int64_t share) {
+      return std::min(items, share * units / shares * grain);
+    };
+    for (int64_t i = 0; i < shares; ++i) {
+      Share& share = shares_[static_cast<size_t>(i)];
+      share.next.store(border(i), std::memory_order_relaxed);
+      share.end = border(i + 1);
+    }
+    run([&](int thread, int) {
+      for (int64_t i = 0; i < shares; ++i) {
+        Share& share = shares_[static_cast<size_t>((thread + i) % shares)];
+        for (;;) {
+          const int64_t begin = share.next.fetch_add(size, std::memory_order_relaxed);
+          if (begin >= share.end) break;
+          body(begin, std::min(share.end, begin + size));
+        }
+      }
+    });
+  }
 
   using Function = void (*)(void* context, int thread, int threads);
   void run_erased(Function function, void* context);
@@ -87,8 +114,8 @@ class ThreadPool {
   void* context_ = nullptr;
   alignas(64) std::atomic<uint32_t> epoch_{0};  // counts run() calls: what workers wait for
   alignas(64) std::atomic<uint32_t> gate_{
-      0};  // workers inside run(), plus kOpen while one may enter
-  alignas(64) std::atomic<int64_t> next_{0};  // first item not taken, in parallel_for()
+      0};                      // workers inside run(), plus kOpen while one may enter
+  std::vector<Share> shares_;  // one per thread
   std::atomic<bool> stop_{false};
 };
 

@@ -6,6 +6,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <mutex>
 #include <set>
 #include <thread>
 
@@ -18,14 +19,48 @@ TEST(Threads, EveryItemOnceWhateverTheCount) {
     for (const int64_t items : {0, 1, 5, 64, 1000}) {
       for (const int64_t grain : {1, 16, 100}) {
         std::vector<std::atomic<int>> seen(static_cast<size_t>(items));
-        pool.parallel_for(items, grain, [&](int64_t begin, int64_t end) {
+        const auto see = [&](int64_t begin, int64_t end) {
           EXPECT_EQ(begin % grain, 0);
           for (int64_t i = begin; i < end; ++i) ++seen[static_cast<size_t>(i)];
-        });
+        };
+        pool.parallel_for(items, grain, see);
         for (const auto& count : seen) ASSERT_EQ(count, 1);
+        pool.parallel_in_order(items, grain, see);
+        for (const auto& count : seen) ASSERT_EQ(count, 2);
       }
     }
   }
+}
+
+// What a thread takes next is what follows in memory, until it helps another.
+TEST(Threads, SharesAreTakenFromFrontToBack) {
+  ThreadPool pool(2);
+  std::vector<int64_t> taken;  // by the caller, which waits in its first range for the other
+  std::atomic<int64_t> by_worker{0};
+  const auto caller = std::this_thread::get_id();
+  pool.parallel_for(1000, 10, [&](int64_t begin, int64_t end) {
+    if (std::this_thread::get_id() == caller) {
+      while (taken.empty() && by_worker == 0) std::this_thread::yield();
+      taken.push_back(begin);
+    } else {
+      EXPECT_TRUE(by_worker > 0 || begin == 500);
+      by_worker += end - begin;
+    }
+  });
+  ASSERT_FALSE(taken.empty());
+  EXPECT_EQ(taken[0], 0);
+  for (size_t i = 1; i < taken.size(); ++i) EXPECT_GT(taken[i], taken[i - 1]);
+}
+
+TEST(Threads, InOrderBeginsWithWhatComesFirst) {
+  ThreadPool pool(3);
+  std::mutex mutex;
+  int64_t next = 0;
+  pool.parallel_in_order(100, 1, [&](int64_t begin, int64_t) {
+    const std::lock_guard lock(mutex);
+    EXPECT_LE(begin, next + 12);  // a range is 4 items; the others hold one each
+    next = std::max(next, begin);
+  });
 }
 
 TEST(Threads, LittleWorkStaysWithTheCaller) {

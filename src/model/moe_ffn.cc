@@ -237,8 +237,8 @@ void Experts::count() {
 void Experts::run() {
   prepare();
   // Those that are still on their way come last. Not before: prepare() counts on their order.
-  std::ranges::stable_partition(groups,
-                                [&](const Group& g) { return s.experts.ready(layer, g.expert); });
+  const auto late = std::ranges::stable_partition(
+      groups, [&](const Group& g) { return s.experts.ready(layer, g.expert); });
   const auto experts = static_cast<int64_t>(groups.size());
   const int64_t work = static_cast<int64_t>(plan.token.size()) * F * D;  // of each matrix
   FirstError error;
@@ -246,17 +246,19 @@ void Experts::run() {
     const int64_t wanted = std::max<int64_t>(1, pieces * s.pool.threads() / experts);
     const int64_t size = (items / wanted + grain - 1) / grain * grain;
     const int64_t chunks = (items + size - 1) / size;
-    s.pool.parallel_for(
-        experts * chunks, 1,
-        [&](int64_t i, int64_t end) {
-          for (; i < end; ++i) {
-            const int64_t begin = i % chunks * size;
-            error.guard([&] {
-              body(groups[static_cast<size_t>(i / chunks)], begin, std::min(items, begin + size));
-            });
-          }
-        },
-        work);
+    const auto pieces_of_all = [&](int64_t i, int64_t end) {
+      for (; i < end; ++i) {
+        const int64_t begin = i % chunks * size;
+        error.guard([&] {
+          body(groups[static_cast<size_t>(i / chunks)], begin, std::min(items, begin + size));
+        });
+      }
+    };
+    if (late.empty()) {
+      s.pool.parallel_for(experts * chunks, 1, pieces_of_all, work);
+    } else {
+      s.pool.parallel_in_order(experts * chunks, 1, pieces_of_all, work);
+    }
     error.rethrow();
   };
   share(F, kNeurons, kPieces,

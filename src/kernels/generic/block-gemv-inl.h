@@ -16,6 +16,7 @@ namespace {
 constexpr int kGroup = 4;  // rows whose block sums share a vector
 constexpr int kStepBlocks = kStepVecs * kChains;
 constexpr int kLinesAhead = 128;  // how far memory runs ahead of arithmetic
+constexpr int kScaleRowsAhead = 16;
 
 // The activations of one step, n <= kStepBlocks blocks from block i on.
 struct StepInput {
@@ -44,11 +45,17 @@ struct GemvRows {
     return index == nullptr ? clamped : int64_t{index[clamped]};
   }
   ST_INLINE const uint8_t* quants(int64_t i) const {
-    if (index != nullptr) {  // else hardware sees them coming
-      const uint16_t* d = w.d + row(i) * (cols / kBlock);
-      for (int64_t b = 0; b < cols / kBlock; b += 32) fetch_line(d + b);
-    }
+    if (index != nullptr) fetch_scales(row(i), 1);
     return w.q + W::offset(row(i), 0, cols);
+  }
+  // Where all rows are one run of memory, their scales are another. Beyond the last row is what
+  // this thread will probably be given next.
+  ST_INLINE void fetch_scales_ahead(int64_t i, int64_t n) const {
+    if (index == nullptr) fetch_scales(i + kScaleRowsAhead, n);
+  }
+  ST_INLINE void fetch_scales(int64_t r, int64_t n) const {
+    const uint16_t* d = w.d + r * (cols / kBlock);
+    for (int64_t b = 0; b < n * (cols / kBlock); b += 32) fetch_line(d + b);
   }
 };
 
@@ -130,8 +137,8 @@ struct BlockTile {
       }
       if (kStepVecs == 1) load_scales(rows, b, n, g, g + 1, scale);  // behind the quants
       for (int t = 0; t < T; ++t) {
-        const auto row_sum = [&](const W& w) {
-          return W::dot_block(in[t].start[s], w.low, w.high, low[t], high[t]);
+        const auto row_sum = [&](const W& row) {
+          return W::dot_block(in[t].start[s], row.low, row.high, low[t], high[t]);
         };
         const VecI total =
             sum_quads(row_sum(ws[0]), row_sum(ws[1]), row_sum(ws[2]), row_sum(ws[3]));
@@ -148,6 +155,7 @@ void gemv_tile(const GemvRows<W>& rows, Fetch<GemvRows<W>>& fetch, int64_t i, co
   constexpr int kTile = G * kGroup;
   int64_t tile[kTile];
   for (int k = 0; k < kTile; ++k) tile[k] = rows.row(i + k);
+  rows.fetch_scales_ahead(i, kTile);
   const int count = rows.count - i < kTile ? static_cast<int>(rows.count - i) : kTile;
   int64_t t = 0;
   for (; t + 2 <= tokens; t += 2) {
@@ -164,9 +172,11 @@ void gemv_block(const QuantRows& w, const int32_t* index, int64_t count, const Q
   constexpr int kTile = kGemvGroups * kGroup;
   const GemvRows<W> rows{w, index, count, cols};
   const int64_t bytes = cols / kBlock * W::kBlockBytes;
-  Fetch<GemvRows<W>> fetch = index != nullptr ? Fetch<GemvRows<W>>{rows, 0, count, bytes}
-                                              : Fetch<GemvRows<W>>{rows, 0, 1, count * bytes, true};
+  Fetch<GemvRows<W>> fetch =
+      index != nullptr ? Fetch<GemvRows<W>>{rows, 0, count, bytes}
+                       : Fetch<GemvRows<W>>{rows, 0, 1, count * bytes + kLinesAhead * 64, true};
   fetch.advance(kLinesAhead);
+  rows.fetch_scales_ahead(-kScaleRowsAhead, kScaleRowsAhead);
   int64_t i = 0;
   for (; count - i > kTile - kGroup; i += kTile) {
     gemv_tile<W, kGemvGroups>(rows, fetch, i, x, tokens, y, y_stride);

@@ -18,7 +18,11 @@ namespace {
 constexpr int kTileRun = 4;
 // Sums of products of 16-bit words; pairs of them share a lane.
 using WordSum = VecI;
-ST_INLINE void add_words(WordSum& sum, Bytes a, Bytes b) { sum = dot2(sum, a, b); }
+ST_INLINE void add_words(WordSum& sum, Bytes a, Bytes b) {
+  VecI s = dot2(sum, a, b);
+  hide(s);  // else GCC adds in another order and runs out of registers
+  sum = s;
+}
 ST_INLINE VecI total(WordSum sum) { return sum; }
 
 template <auto dot_four>

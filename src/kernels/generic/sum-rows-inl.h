@@ -6,8 +6,9 @@
 // and each of the values in it meets the products where it lies, shifted down only after a group of
 // rows. Integer sums are exact, so bits depend neither on order nor on who adds.
 //
-// Memory sets the pace, so rows are taken whole, a group at a time, while the next group is on its
-// way into the second-level cache; the sums of all columns wait in memory that stays in the first.
+// Memory sets the pace, so rows are taken whole, a small group at a time, while rows to come are on
+// their way into the second-level cache; the sums of all columns wait in memory that stays in the
+// first.
 
 #include <cfloat>
 
@@ -19,10 +20,12 @@ namespace {
 
 constexpr int64_t kSumRows = 512;      // rows that share a scale; keeps integer sums below 2^31
 constexpr int64_t kSumColumns = 2048;  // columns at a time
-constexpr int kSumPairs = 16;          // times two rows are a group
+constexpr int kSumPairs = 8;           // times two rows are a group: few, so that rows are streams
+constexpr int kFetchPairs = 4;         // are added between fetches
 constexpr int kSumSlots = 8;           // vectors of sums in registers: a part of the columns
 constexpr int kSumParts = 4;           // parts that are kLanes blocks together, a span
 constexpr int kSumSpans = kSumColumns / kBlock / kLanes;
+constexpr int kPeakSpans = 3;  // whose peaks are found together
 constexpr float kSumRange = 16383;
 
 // A group's sums of values that lie up to 8 bits high, and all sums of rows, are below 2^31.
@@ -52,19 +55,34 @@ struct RowSums : RowSet<W> {
   using Rows::blocks, Rows::cols, Rows::count, Rows::first, Rows::h, Rows::index, Rows::quants;
   using Rows::w;
 
+  VecI peak[kSumSpans];                      // per block: of all rows, as bits
   VecF unit[kSumSpans], inverse[kSumSpans];  // per block: the value of 1
   VecI finite[kSumSpans];                    // per block: all bits, or none
   VecI total[kSumSpans];                     // per block: of all products
   VecI words[kSumSpans][kSumPairs];          // per block: products of two rows
   VecI sums[kSumSpans * kSumParts * kSumSlots];
 
-  explicit RowSums(const Rows& rows) : Rows(rows) {}
+  const uint16_t* scales[kSumRows];  // per row
 
-  // Of the n blocks of a span.
-  ST_INLINE VecF product(int64_t i, int s, int n) const {
-    const uint16_t* d = w.d + index[i] * (cols / kBlock) + first / kBlock + s * kLanes;
-    return F16::load(d, n) * splat(h[i]);
+  explicit RowSums(const Rows& rows) : Rows(rows) {
+    const uint16_t* d = w.d + first / kBlock;
+    for (int64_t i = 0; i < count; ++i) scales[i] = d + index[i] * (cols / kBlock);
   }
+
+  // A row that is multiplied.
+  struct Row {
+    const uint16_t* d;  // (blocks)
+    VecF h;
+
+    // Of n blocks of span s.
+    ST_INLINE VecF product(int s, int n) const { return F16::load(d + s * kLanes, n) * h; }
+  };
+  ST_INLINE Row row(int64_t i) const { return {scales[i], splat(h[i])}; }
+  // Zero past the last one.
+  ST_INLINE Row row_or_zero(int64_t i) const {
+    return i < count ? row(i) : Row{scales[count - 1], VecF{}};
+  }
+
   // Calls f(s, blocks) for every span; mostly their number is known to the compiler.
   template <typename F>
   ST_INLINE void for_spans(const F& f) const {
@@ -72,76 +90,88 @@ struct RowSums : RowSet<W> {
     for (; (s + 1) * kLanes <= blocks; ++s) f(s, kLanes);
     if (s * kLanes < blocks) f(s, blocks - s * kLanes);
   }
-  // The quants of up to a group of rows from i on.
-  ST_INLINE Fetch<Rows> fetch(int64_t i) const {
-    const int64_t end = i + 2 * kSumPairs < count ? i + 2 * kSumPairs : count;
-    return {*this, i, end, int64_t{blocks} * W::kBlockBytes};
-  }
+  // Of the quants of all rows, one after the other; runs as far ahead as it gets in fetch_some().
+  Fetch<Rows> soon = {*this, 0, count, int64_t{blocks} * W::kBlockBytes};
 
   void find_units(bool cached) {
-    Fetch<Rows> soon = fetch(0);
-    for_spans([&](int s, int n) {
-      VecI peak = {};
-      for (int64_t i = 0; i < count; ++i) {
-        if (s == 0 && !cached) fetch_ahead(i, soon);
-        peak = max(peak, (VecI)product(i, s, n) & INT32_MAX);  // as integers: a NaN is largest
-      }
-      unit[s] = (VecF)peak * splat(1 / kSumRange);
-      const VecF one_over = splat(1.0f) / unit[s];
-      inverse[s] = one_over <= splat(FLT_MAX) ? one_over : VecF{};
-      finite[s] = unit[s] <= splat(FLT_MAX);  // else it shows in unit
-      total[s] = VecI{};
+    if (!cached) fetch_some();
+    int s = 0;
+    for (; (s + kPeakSpans) * kLanes <= blocks; s += kPeakSpans) find_peaks<kPeakSpans>(s, kLanes);
+    for_spans([&](int span, int n) {
+      if (span >= s) find_peaks<1>(span, n);
+      unit[span] = (VecF)peak[span] * splat(1 / kSumRange);
+      const VecF one_over = splat(1.0f) / unit[span];
+      inverse[span] = one_over <= splat(FLT_MAX) ? one_over : VecF{};
+      finite[span] = unit[span] <= splat(FLT_MAX);  // else it shows in unit
+      total[span] = VecI{};
     });
   }
 
-  // Scales of rows to come, and a share of the first group's quants.
-  ST_INLINE void fetch_ahead(int64_t i, Fetch<Rows>& soon) const {
-    constexpr int64_t kAhead = 8;
-    if (i + kAhead < count) {
-      const uint16_t* d = w.d + index[i + kAhead] * (cols / kBlock) + first / kBlock;
-      for (int b = 0; b < blocks; b += 32) fetch_line(d + b);
-      fetch_line(d + blocks - 1);
+  // The largest products of S spans from s on, the last one of n blocks.
+  template <int S>
+  void find_peaks(int s, int n) {
+    VecI peaks[S] = {};
+    for (int64_t i = 0; i < count; ++i) {
+      const Row r = row(i);
+#pragma GCC unroll 4
+      for (int k = 0; k < S; ++k) {
+        const VecF p = r.product(s + k, k < S - 1 ? kLanes : n);
+        peaks[k] = max(peaks[k], (VecI)p & INT32_MAX);  // as integers: a NaN is largest
+      }
     }
-    soon.advance(2);
+    for (int k = 0; k < S; ++k) peak[s + k] = peaks[k];
   }
 
-  // h times the scales of row i; zero past the last row. As a float to which 1.5 * 2^23 was added,
-  // whose low bits are the nearest integer.
-  ST_INLINE VecI rounded(int64_t i, int s, int n) const {
-    const VecF p = i < count ? product(i, s, n) * inverse[s] : VecF{};
-    return (VecI)(p + splat(0x1.8p23f));
+  // Scales, and meanwhile some of the quants.
+  void fetch_some() {
+    for (int64_t i = 0; i < count; ++i) {
+      for (int b = 0; b < blocks; b += 32) fetch_line(scales[i] + b);
+      fetch_line(scales[i] + blocks - 1);
+      soon.advance(2);
+    }
+  }
+
+  // Products as integers: 1.5 * 2^23 is added, and the low bits are the nearest one.
+  ST_INLINE VecI rounded(const Row& r, int s, int n) const {
+    return (VecI)(r.product(s, n) * inverse[s] + splat(0x1.8p23f));
   }
 
   // The products of the group that begins at row i.
   ST_INLINE void round_products(int64_t i) {
-    for_spans([&](int s, int n) {
-      VecI all = total[s];
-      for (int pair = 0; pair < kSumPairs; ++pair) {
-        const VecI a = rounded(i + 2 * pair, s, n), b = rounded(i + 2 * pair + 1, s, n);
-        words[s][pair] = ((a & 0xFFFF) | b << 16) & finite[s];
-        if (W::kRowOffset != 0) all = dot2(all, (Bytes)words[s][pair], ones());
-      }
-      total[s] = all;
-    });
+    for (int pair = 0; pair < kSumPairs; ++pair) {
+      const Row even = row_or_zero(i + 2 * pair), odd = row_or_zero(i + 2 * pair + 1);
+      for_spans([&](int s, int n) {
+        const VecI a = rounded(even, s, n), b = rounded(odd, s, n);
+        const VecI two = ((a & 0xFFFF) | b << 16) & finite[s];
+        words[s][pair] = two;
+        if (W::kRowOffset != 0) total[s] = dot2(total[s], (Bytes)two, ones());
+      });
+    }
   }
   ST_INLINE static Bytes ones() { return (Bytes)splat(0x10001); }
 
-  // Adds a group to the sums of kChains blocks, or of the n last ones.
-  ST_INLINE void add_part(const uint8_t* const* rows, int part, int n) {
+  // Adds a group to the sums of kChains blocks, or of the n last ones. Meanwhile rows to come are
+  // fetched, a few lines at a time: many at once would hold up the loads in between.
+  ST_INLINE void add_part(const uint8_t* const* rows, int part, int n, bool cached) {
     WordSum group[kSumSlots] = {};
     const int s = part / kSumParts, block = part % kSumParts * kChains;
     const int64_t at = int64_t{part} * kChains * W::kBlockBytes;
-    for (int pair = 0; pair < kSumPairs; ++pair) {
-      const uint8_t *even = rows[2 * pair] + at, *odd = rows[2 * pair + 1] + at;
-      const auto* products = reinterpret_cast<const int32_t*>(&words[s][pair]) + block;
-      for (int v = 0; v < W::kSumVecs; ++v) {
-        const int bytes = n * W::kBlockBytes - v * kBytes;
-        const Bytes a = load_bytes(even + v * kBytes, bytes);
-        const Bytes b = load_bytes(odd + v * kBytes, bytes);
-        const auto two = (Bytes)W::spread_products(products, v);
-        WordSum* to = group + v * kSumSlots / W::kSumVecs;
-        W::add_rows(interleave_low_words(a, b), two, to);
-        W::add_rows(interleave_high_words(a, b), two, to + kSumSlots / W::kSumVecs / 2);
+    for (int some = 0; some < kSumPairs; some += kFetchPairs) {
+      if (!cached) soon.advance(2 * kFetchPairs * kChains * W::kBlockBytes / 64);
+#pragma GCC unroll 4
+      for (int k = 0; k < kFetchPairs; ++k) {
+        const int pair = some + k;
+        const uint8_t *even = rows[2 * pair] + at, *odd = rows[2 * pair + 1] + at;
+        const auto* products = reinterpret_cast<const int32_t*>(&words[s][pair]) + block;
+        for (int v = 0; v < W::kSumVecs; ++v) {
+          const int bytes = n * W::kBlockBytes - v * kBytes;
+          const Bytes a = load_bytes(even + v * kBytes, bytes);
+          const Bytes b = load_bytes(odd + v * kBytes, bytes);
+          const auto two = (Bytes)W::spread_products(products, v);
+          WordSum* to = group + v * kSumSlots / W::kSumVecs;
+          W::add_rows(interleave_low_words(a, b), two, to);
+          W::add_rows(interleave_high_words(a, b), two, to + kSumSlots / W::kSumVecs / 2);
+        }
       }
     }
     VecI* to = sums + part * kSumSlots;
@@ -156,13 +186,11 @@ struct RowSums : RowSet<W> {
       round_products(i);
       const uint8_t* rows[2 * kSumPairs];
       for (int k = 0; k < 2 * kSumPairs; ++k) rows[k] = quants(i + k);
-      Fetch<Rows> next = fetch(i + 2 * kSumPairs);
       int part = 0;
       for (; (part + 1) * kChains <= blocks; ++part) {
-        if (!cached) next.advance(2 * kSumPairs * kChains * W::kBlockBytes / 64);
-        add_part(rows, part, kChains);
+        add_part(rows, part, kChains, cached);
       }
-      if (part < parts) add_part(rows, part, blocks - part * kChains);
+      if (part < parts) add_part(rows, part, blocks - part * kChains, cached);
     }
   }
 

@@ -106,23 +106,20 @@ ST_INLINE Bytes splat_quad(const void* p) {
 }
 
 // The first n <= 2 values at p, each in the four lanes of its 128-bit part; zero beyond.
-ST_INLINE VecI spread(const int32_t* p, int n) {
-  return (VecI)_mm256_set_m128i(_mm_set1_epi32(n >= 2 ? p[1] : 0), _mm_set1_epi32(p[0]));
-}
 ST_INLINE VecF spread(const float* p, int n) {
-  return _mm256_set_m128(_mm_set1_ps(n >= 2 ? p[1] : 0.0f), _mm_set1_ps(p[0]));
+  if (n < 2) return _mm256_set_m128(_mm_setzero_ps(), _mm_set1_ps(*p));
+  double pair;
+  __builtin_memcpy(&pair, p, sizeof pair);
+  const __m256i lanes = _mm256_set_epi32(1, 1, 1, 1, 0, 0, 0, 0);
+  return _mm256_permutevar_ps((__m256)_mm256_set1_pd(pair), lanes);
+}
+ST_INLINE VecI spread(const int32_t* p, int n) {
+  return (VecI)spread(reinterpret_cast<const float*>(p), n);
 }
 // The same for the vectors of a step, value 2 s and 2 s + 1 in out[s]; integers times -factor.
 ST_INLINE void spread(const float* p, int n, VecF (&out)[kStepVecs]) {
-  const __m256i lanes = _mm256_set_epi32(1, 1, 1, 1, 0, 0, 0, 0);
   for (int s = 0; s < kStepVecs; ++s) {
-    if (n >= 2 * s + 2) {
-      double pair;
-      __builtin_memcpy(&pair, p + 2 * s, sizeof pair);
-      out[s] = _mm256_permutevar_ps((__m256)_mm256_set1_pd(pair), lanes);
-    } else {
-      out[s] = n > 2 * s ? spread(p + 2 * s, 1) : VecF{};
-    }
+    out[s] = n > 2 * s ? spread(p + 2 * s, n - 2 * s) : VecF{};
   }
 }
 ST_INLINE void spread_negative(const int32_t* p, int n, int32_t factor, VecI (&out)[kStepVecs]) {
