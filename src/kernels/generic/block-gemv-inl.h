@@ -48,10 +48,9 @@ struct GemvRows {
     if (index != nullptr) fetch_scales(row(i), 1);
     return w.q + W::offset(row(i), 0, cols);
   }
-  // Where all rows are one run of memory, their scales are another. Beyond the last row is what
-  // this thread will probably be given next.
+  // Where all rows are one run of memory, their scales are another.
   ST_INLINE void fetch_scales_ahead(int64_t i, int64_t n) const {
-    if (index == nullptr) fetch_scales(i + kScaleRowsAhead, n);
+    if (kFetchOnward && index == nullptr) fetch_scales(i + kScaleRowsAhead, n);
   }
   ST_INLINE void fetch_scales(int64_t r, int64_t n) const {
     const uint16_t* d = w.d + r * (cols / kBlock);
@@ -89,16 +88,19 @@ struct BlockTile {
   ST_INLINE void step(const int64_t* rows, const uint8_t* const* starts, Fetch<GemvRows<W>>& fetch,
                       int64_t t0, int64_t b, int n, VecF (&sums)[G][T]) const {
     const int64_t blocks = cols / kBlock;
+    if (!kFetchEvenly && t0 == 0) {
+      fetch.advance(G * W::kSumVecs * kGroup * kStepVecs * kBytes / 64);
+    }
     StepInput in[T];
     for (int t = 0; t < T; ++t) {
       in[t] = StepInput::template load<W>(x, (t0 + t) * blocks + b, n);
     }
     VecF scale[G][kStepVecs];
     if (kStepVecs > 1) load_scales(rows, b, n, 0, G, scale);
-#pragma GCC unroll 4
-    for (int s = 0; s < kStepVecs; ++s) {
-      if (s * kChains >= n) break;
-      if (t0 == 0) fetch.advance(G * W::kSumVecs * kGroup * kBytes / 64);
+    const int vecs = (n + kChains - 1) / kChains;
+    ST_UNROLL
+    for (int s = 0; s < vecs; ++s) {
+      if (kFetchEvenly && t0 == 0) fetch.advance(G * W::kSumVecs * kGroup * kBytes / 64);
       step_vector(rows, starts, t0, b, n, s, in, scale, sums);
     }
   }
@@ -172,9 +174,11 @@ void gemv_block(const QuantRows& w, const int32_t* index, int64_t count, const Q
   constexpr int kTile = kGemvGroups * kGroup;
   const GemvRows<W> rows{w, index, count, cols};
   const int64_t bytes = cols / kBlock * W::kBlockBytes;
-  Fetch<GemvRows<W>> fetch =
-      index != nullptr ? Fetch<GemvRows<W>>{rows, 0, count, bytes}
-                       : Fetch<GemvRows<W>>{rows, 0, 1, count * bytes + kLinesAhead * 64, true};
+  // Behind the last of a run of rows is what this thread will probably be given next.
+  const int64_t onward = kFetchOnward ? kLinesAhead * 64 : 0;
+  Fetch<GemvRows<W>> fetch = index != nullptr
+                                 ? Fetch<GemvRows<W>>{rows, 0, count, bytes}
+                                 : Fetch<GemvRows<W>>{rows, 0, 1, count * bytes + onward, true};
   fetch.advance(kLinesAhead);
   rows.fetch_scales_ahead(-kScaleRowsAhead, kScaleRowsAhead);
   int64_t i = 0;

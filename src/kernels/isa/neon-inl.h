@@ -7,6 +7,7 @@
 #include "kernels/generic/find-nonzero-inl.h"
 
 #define ST_INLINE __attribute__((always_inline)) inline
+#define ST_UNROLL
 
 namespace st {
 namespace {
@@ -23,8 +24,11 @@ constexpr int kFloatTileTokens = 4;
 constexpr int kGemvGroups = 2;
 constexpr int kStepVecs = 4;
 constexpr bool kRowPointers = true;
+constexpr bool kFetchEvenly = false;
 constexpr bool kFetchBursts = true;
 constexpr bool kFetchNear = true;
+constexpr bool kFetchOnward = false;
+constexpr int kSumPairs = 16;
 constexpr int kProbeSums = 16;
 constexpr int kAttendQueries = 6;
 constexpr int kAttendVecs = 2;
