@@ -20,9 +20,9 @@ namespace {
 
 constexpr int64_t kSumRows = 512;      // rows that share a scale; keeps integer sums below 2^31
 constexpr int64_t kSumColumns = 2048;  // columns at a time
-constexpr int kFetchPairs = 4;  // of the kSumPairs times two rows of a group, between fetches
-constexpr int kSumSlots = 8;    // vectors of sums in registers: a part of the columns
-constexpr int kSumParts = 4;    // parts that are kLanes blocks together, a span
+constexpr int kFetchPairs = kFetchEvenly ? 4 : kSumPairs;  // of a group, between fetches
+constexpr int kSumSlots = 8;  // vectors of sums in registers: a part of the columns
+constexpr int kSumParts = 4;  // parts that are kLanes blocks together, a span
 constexpr int kSumSpans = kSumColumns / kBlock / kLanes;
 constexpr int kPeakSpans = 3;  // whose peaks are found together
 constexpr float kSumRange = 16383;
