@@ -1,5 +1,9 @@
 // Software prefetch of rows, a share at every step of other work: one row after the other, because
 // hardware prefetchers see through an ascending order, not through rows side by side.
+//
+// What suits a CPU is up to the including file: kFetchEvenly (a few lines at every vector, or many
+// at once), kFetchBursts, kFetchNear (runs go to the first-level cache), kFetchOnward (scales too,
+// and on into what comes behind a run).
 #pragma once
 
 #include <cstdint>
