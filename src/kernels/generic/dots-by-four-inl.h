@@ -7,6 +7,8 @@
 //   WordSum          with add_words() and total()
 //   NibbleDots, ByteDots  with dot(), dot_block() and dot_tiles(), for weights of 0..15 and of
 //   -128..127
+//
+// kDotRows and TileBlock come from the vocabulary, NibbleDots and ByteDots from the file.
 #pragma once
 
 #include "kernels/generic/tile-block-inl.h"
@@ -16,6 +18,7 @@ namespace st {
 namespace {
 
 constexpr int kTileRun = 4;
+
 // Sums of products of 16-bit words; pairs of them share a lane.
 using WordSum = VecI;
 ST_INLINE void add_words(WordSum& sum, Bytes a, Bytes b) {
