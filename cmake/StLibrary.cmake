@@ -35,8 +35,13 @@ function(st_library name)
   endif()
 endfunction()
 
-# Tests find the shipped models by ST_SOURCE_DIR; what they call is optimised, they need not be.
+# Tests find the shipped models by ST_SOURCE_DIR. What they call is optimised and checked for undefined
+# behaviour; they need not be, and compile in half the time.
 function(st_test_options target)
   target_compile_definitions(${target} PRIVATE ST_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
-  target_compile_options(${target} PRIVATE -O1)
+  if(ST_SANITIZE)
+    target_compile_options(${target} PRIVATE -fno-sanitize=undefined)
+  else()
+    target_compile_options(${target} PRIVATE -O1)
+  endif()
 endfunction()
