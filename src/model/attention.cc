@@ -11,6 +11,9 @@
 namespace st {
 namespace {
 
+// A value of a query meets a key and a value, in half precision.
+constexpr int64_t kKeyCost = 4;  // multiply-adds of the kernels for weights
+
 // Rotates the pairs (i, i + d/2) of each head of one token ("NeoX" order). heads: (n, d)
 void rotate(float* heads, int64_t n, int64_t d, const float* cos, const float* sin) {
   const int64_t half = d / 2;
@@ -89,7 +92,7 @@ void attend_all(Step& s, int64_t l) {
     }
   };
   const int64_t keys = std::ranges::max(s.batch, {}, &BatchItem::position).position + 1;
-  if (s.tokens() * keys * c.q_width() < ThreadPool::kWorthSharing) {
+  if (kKeyCost * s.tokens() * keys * c.q_width() < ThreadPool::kWorthSharing) {
     attend_in_turn(0, 1);
   } else {
     s.pool.run(attend_in_turn);

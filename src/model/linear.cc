@@ -8,8 +8,13 @@
 namespace st {
 namespace {
 
-// Rows a thread takes at a time: a whole number of what kernels unpack together.
+// Rows a thread takes at a time: a whole number of what kernels unpack together, or of the tiles of
+// weights in floating point. Those are few: routers.
 constexpr int64_t kRowGrain = kUnpackedRows;
+constexpr int64_t kFloatRowGrain = 8;
+
+// Reading a byte of weights takes as long as so many multiply-adds.
+constexpr int64_t kMultiplyAddsPerByte = 2;
 
 constexpr int64_t kMaxTile = 16;  // tokens of the widest tile
 
@@ -173,9 +178,10 @@ void linear_indexed(const KernelTable& kernels, const Matrix& w, const int32_t* 
 void project(const KernelTable& kernels, ThreadPool& pool, const float* x, int64_t tokens,
              int64_t cols, std::span<const Projection> projections, Q8Buffer& buffer) {
   Activations in{.tokens = tokens, .cols = cols};
-  int64_t rows = 0;
+  int64_t rows = 0, bytes = 0;
   for (const Projection& p : projections) {
     rows += p.w.rows;
+    bytes += static_cast<int64_t>(p.w.bytes());
     if (wants_q8(p.w.type) && in.rows.q == nullptr) {
       in =
           buffer.pack(kernels, pool, buffer.quantize(kernels, pool, x, tokens, cols), tokens, cols);
@@ -184,7 +190,7 @@ void project(const KernelTable& kernels, ThreadPool& pool, const float* x, int64
   in.x = x;
   // The rows of all projections as one range, so that small ones do not cost a barrier each.
   pool.parallel_for(
-      rows, kRowGrain,
+      rows, in.rows.q != nullptr ? kRowGrain : kFloatRowGrain,
       [&](int64_t begin, int64_t end) {
         for (const Projection& p : projections) {
           const int64_t first = std::clamp<int64_t>(begin, 0, p.w.rows);
@@ -194,7 +200,7 @@ void project(const KernelTable& kernels, ThreadPool& pool, const float* x, int64
           end -= p.w.rows;
         }
       },
-      rows * cols * tokens);
+      std::max(rows * cols * tokens, kMultiplyAddsPerByte * bytes));
 }
 
 void axpy_row(const KernelTable& kernels, const Matrix& w, int64_t row, int64_t begin,

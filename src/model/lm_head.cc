@@ -14,7 +14,7 @@ namespace st {
 namespace {
 
 constexpr float kSkipped = -std::numeric_limits<float>::infinity();
-constexpr int64_t kRows = 1024;  // of the vocabulary that a thread takes at a time
+constexpr int64_t kRows = 4096;  // of the vocabulary that a thread takes at a time
 
 void dense(Step& s, const float* h, int64_t rows, float* logits) {
   const Projection output[] = {{s.weights.output, logits}};
@@ -46,11 +46,12 @@ void predict(Step& s, const float* h, float* scores) {
       static_cast<uint64_t>(down_w.rows * down_w.cols + up_w.rows * up_w.cols);
 }
 
-// The threshold that lets `floor` rows through, if the given one lets fewer.
-float effective_threshold(Step& s, const float* scores) {
+// A NaN must show.
+bool passes(float score, float threshold) { return !(score <= threshold); }
+
+// The threshold that lets `floor` rows through, if the given one lets fewer: `above`.
+float effective_threshold(Step& s, const float* scores, int64_t above) {
   const int64_t V = s.config.vocab;
-  int64_t above = 0;
-  for (int64_t v = 0; v < V; ++v) above += scores[v] > s.head.threshold;
   const int64_t floor = std::min(s.head.floor, V);
   if (above >= floor) return s.head.threshold;
   std::vector<float> sorted(scores, scores + V);
@@ -60,20 +61,17 @@ float effective_threshold(Step& s, const float* scores) {
   return std::nextafter(sorted[static_cast<size_t>(floor - 1)], kSkipped);
 }
 
-void sparse(Step& s, const float* h, float* logits) {
-  const int64_t V = s.config.vocab;
-  float* scores = s.state.head_scores();
-  predict(s, h, scores);
-  const float threshold = effective_threshold(s, scores);
-  const Activations in = prepare(s, s.state.q8, s.weights.output, h);
+// logits[v] for the rows that pass, -infinity for the others. Returns how many pass. logits: (V)
+int64_t compute_rows(Step& s, const Activations& in, const float* scores, float threshold,
+                     float* logits) {
   std::atomic<int64_t> computed = 0;
-  s.pool.parallel_for(V, kRows, [&](int64_t begin, int64_t end) {
+  s.pool.parallel_for(s.config.vocab, kRows, [&](int64_t begin, int64_t end) {
     std::vector<int32_t> index(static_cast<size_t>(end - begin));
     int64_t count = 0;
     for (int64_t v = begin; v < end; ++v) {
       logits[v] = kSkipped;
       index[static_cast<size_t>(count)] = static_cast<int32_t>(v);
-      count += !(scores[v] <= threshold);  // a NaN must show
+      count += passes(scores[v], threshold);
     }
     std::vector<float> values(static_cast<size_t>(count));
     linear_indexed(s.kernels, s.weights.output, index.data(), count, in, values.data(), count);
@@ -83,6 +81,18 @@ void sparse(Step& s, const float* h, float* logits) {
     }
     computed += count;
   });
+  return computed;
+}
+
+void sparse(Step& s, const float* h, float* logits) {
+  float* scores = s.state.head_scores();
+  predict(s, h, scores);
+  const Activations in = prepare(s, s.state.q8, s.weights.output, h);
+  int64_t computed = compute_rows(s, in, scores, s.head.threshold, logits);
+  const float threshold = effective_threshold(s, scores, computed);
+  if (threshold < s.head.threshold) {  // seldom; and those few once more do no harm
+    computed = compute_rows(s, in, scores, threshold, logits);
+  }
   s.state.stats.head_rows += static_cast<uint64_t>(computed);
   s.state.stats.multiply_adds += static_cast<uint64_t>(computed * s.config.hidden);
   s.state.stats.weight_bytes += static_cast<uint64_t>(computed) * s.weights.output.stride();
@@ -93,7 +103,9 @@ void check(Step& s, const float* h, const float* logits) {
   const int64_t V = s.config.vocab;
   float* scores = s.state.head_scores();
   predict(s, h, scores);
-  const float threshold = effective_threshold(s, scores);
+  const int64_t above = std::count_if(scores, scores + V,
+                                      [&](float score) { return passes(score, s.head.threshold); });
+  const float threshold = effective_threshold(s, scores, above);
   std::vector<int32_t> order(static_cast<size_t>(V));
   std::iota(order.begin(), order.end(), 0);
   const int64_t top = std::min(kTop, V);
@@ -103,7 +115,7 @@ void check(Step& s, const float* h, const float* logits) {
   LmHeadAgreement& seen = s.state.agreement;
   ++seen.steps;
   for (int64_t i = 0; i < top; ++i) {
-    const bool kept = scores[order[static_cast<size_t>(i)]] > threshold;
+    const bool kept = passes(scores[order[static_cast<size_t>(i)]], threshold);
     seen.top20_kept += kept;
     if (i == 0) seen.best_kept += kept;
   }
