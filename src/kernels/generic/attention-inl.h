@@ -9,13 +9,16 @@
 namespace st {
 namespace {
 
-// Fetches [at, end) into the second-level cache, a few lines at every step of other work.
+// Fetches [at, end) into the second-level cache, some lines at every step of other work. A step
+// that reads `bytes` asks for as many: the next tile is on its way for as long as this one is in
+// use. Faster, and memory would be idle half of the time.
 struct Ahead {
-  static constexpr int kLines = 4;
   const std::byte* at;
   const std::byte* end;
 
+  template <int bytes>
   ST_INLINE void advance() {
+    constexpr int kLines = bytes < 64 ? 1 : bytes / 64;
     if (at >= end) return;
     for (int i = 0; i < kLines; ++i) fetch_line(at + i * 64);
     at += kLines * 64;
@@ -41,7 +44,7 @@ struct Product {
     const int64_t left = width - column / kPanel * kPanel;
     const int64_t step = (left < kPanel ? left : kPanel) * T::kBytes;
     for (int64_t i = begin; i < end; ++i, b += step) {
-      ahead.advance();
+      ahead.template advance<V * kLanes * T::kBytes>();
       typename T::Vec bs[V];
       for (int v = 0; v < V; ++v) bs[v] = T::load(b + v * kLanes * T::kBytes);
       for (int r = 0; r < R; ++r) {

@@ -2,7 +2,6 @@
 
 #include <immintrin.h>
 
-#include "kernels/generic/find-nonzero-inl.h"
 #include "kernels/isa/x86-inl.h"
 
 namespace st {
@@ -32,6 +31,20 @@ constexpr int kAttendVecs = 2;
 VecF splat(float v) { return _mm256_set1_ps(v); }
 VecI splat(int32_t v) { return (VecI)_mm256_set1_epi32(v); }
 
+// Byte i of of_bits[m]: the place of the i-th one among the bits of m.
+constexpr struct PlacesOfOnes {
+  uint64_t of_bits[256] = {};
+
+  constexpr PlacesOfOnes() {
+    for (unsigned m = 0; m < 256; ++m) {
+      int ones = 0;
+      for (unsigned bit = 0; bit < 8; ++bit) {
+        if ((m >> bit & 1) != 0) of_bits[m] |= uint64_t{bit} << 8 * ones++;
+      }
+    }
+  }
+} kPlacesOfOnes;
+
 // All ones in the first n lanes, n <= kLanes.
 VecI first(int64_t n) { return splat(static_cast<int32_t>(n)) > VecI{0, 1, 2, 3, 4, 5, 6, 7}; }
 
@@ -46,6 +59,7 @@ void store(float* p, VecF v, int64_t n = kLanes) {
 }
 __m128i load_halves(const uint16_t* p, int64_t n) {
   if (n == kLanes) return load16(p);
+  if (n == kLanes / 2) return _mm_loadl_epi64(reinterpret_cast<const __m128i*>(p));
   uint16_t lanes[kLanes] = {};
   for (int64_t i = 0; i < n; ++i) lanes[i] = p[i];
   return load16(lanes);
@@ -63,6 +77,20 @@ void store_i8(int8_t* p, VecI v) {
 VecF fma(VecF a, VecF b, VecF c) { return _mm256_fmadd_ps(a, b, c); }
 VecF to_float(VecI v) { return _mm256_cvtepi32_ps((__m256i)v); }
 VecI truncate(VecF v) { return (VecI)_mm256_cvttps_epi32(v); }
+
+int64_t find_nonzero(const float* x, int64_t n, int32_t from, int32_t* index, float* values) {
+  int64_t found = 0;
+  for (int64_t i = 0; i < n; i += kLanes) {
+    const VecF v = load(x + i, n - i < kLanes ? n - i : kLanes);
+    const int ones = _mm256_movemask_ps(_mm256_cmp_ps(v, VecF{}, _CMP_NEQ_UQ));
+    const __m256i places = _mm256_cvtepu8_epi32(
+        _mm_loadl_epi64(reinterpret_cast<const __m128i*>(&kPlacesOfOnes.of_bits[ones])));
+    store32(index + found, (__m256i)((VecI)places + splat(static_cast<int32_t>(i + from))));
+    store(values + found, _mm256_permutevar8x32_ps(v, places));
+    found += __builtin_popcount(static_cast<unsigned>(ones));
+  }
+  return found;
+}
 
 float sum(VecF v) { return sum8(v); }
 int32_t sum(VecI v) {
