@@ -2,13 +2,12 @@
 // lane. What a file has in place of this one:
 //
 //   kTileRun         bytes of a token side by side in a tile of block-gemm-inl.h
-//   kDotRows         rows that its GEMM multiplies at a time
-//   TileBlock        a block of the activations of a tile of tokens, kBlock / 4 vectors
+//   kDotRows         rows that its GEMM multiplies at a time; beside this one, from the vocabulary
 //   WordSum          with add_words() and total()
 //   NibbleDots, ByteDots  with dot(), dot_block() and dot_tiles(), for weights of 0..15 and of
 //   -128..127
 //
-// kDotRows and TileBlock come from the vocabulary, NibbleDots and ByteDots from the file.
+// NibbleDots and ByteDots come from the file either way.
 #pragma once
 
 #include "kernels/generic/tile-block-inl.h"

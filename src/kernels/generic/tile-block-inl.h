@@ -1,6 +1,8 @@
 // A block of the activations of one tile of tokens, kTileVecs vectors as pack_tiles() lays them
-// out. A file picks the one that suits its registers as its TileBlock.
+// out: loaded once, or where it is used, as suits the registers of the including file, kHoldTiles.
 #pragma once
+
+#include <type_traits>
 
 #include "tensor/blocks.h"
 
@@ -28,6 +30,8 @@ struct TileBlockInMemory {
   ST_INLINE explicit TileBlockInMemory(const int8_t* block) : p(block) {}
   ST_INLINE Bytes operator[](int k) const { return load_bytes(p + k * kBytes, kBytes); }
 };
+
+using TileBlock = std::conditional_t<kHoldTiles, HeldTileBlock, TileBlockInMemory>;
 
 }  // namespace
 }  // namespace st

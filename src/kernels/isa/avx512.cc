@@ -17,6 +17,8 @@ constexpr int kBytes = 64;
 // Larger tiles do not measure faster (Zen 5), although there are registers for them.
 constexpr int kFloatTileRows = 4;
 constexpr int kFloatTileTokens = 4;
+constexpr int kDotRows = 1;
+constexpr bool kHoldTiles = true;
 constexpr int kGemvGroups = 2;
 constexpr int kStepVecs = 1;
 constexpr bool kRowPointers = false;
@@ -226,17 +228,6 @@ ST_INLINE VecI spread_pair(const int32_t* p) {
   const __m128i two = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(p));
   return (VecI)_mm512_permutexvar_epi32(lanes, _mm512_castsi128_si512(two));
 }
-
-}  // namespace
-}  // namespace st
-
-#include "kernels/generic/tile-block-inl.h"
-
-namespace st {
-namespace {
-
-using TileBlock = HeldTileBlock;
-constexpr int kDotRows = 1;
 
 }  // namespace
 }  // namespace st

@@ -21,6 +21,7 @@ constexpr int kBytes = 16;
 // Tiles as large as 32 registers allow.
 constexpr int kFloatTileRows = 4;
 constexpr int kFloatTileTokens = 4;
+constexpr bool kHoldTiles = true;
 constexpr int kGemvGroups = 2;
 constexpr int kStepVecs = 4;
 constexpr bool kRowPointers = true;
@@ -245,11 +246,3 @@ ST_INLINE void hide(V& v) {
 }  // namespace st
 
 #include "kernels/generic/tile-block-inl.h"
-
-namespace st {
-namespace {
-
-using TileBlock = HeldTileBlock;
-
-}  // namespace
-}  // namespace st

@@ -16,6 +16,8 @@ constexpr int kBytes = 32;
 // Tiles as large as 16 registers allow.
 constexpr int kFloatTileRows = 4;
 constexpr int kFloatTileTokens = 3;
+constexpr int kDotRows = 4;
+constexpr bool kHoldTiles = false;
 constexpr int kGemvGroups = 2;
 constexpr int kStepVecs = 4;
 constexpr bool kRowPointers = false;
@@ -234,17 +236,6 @@ ST_INLINE Bytes high_bytes(Bytes v) { return _mm256_srai_epi16(v, 8); }
 
 ST_INLINE Bytes low_nibbles(Bytes v) { return _mm256_and_si256(v, _mm256_set1_epi8(15)); }
 ST_INLINE Bytes high_nibbles(Bytes v) { return low_nibbles(_mm256_srli_epi16(v, 4)); }
-
-}  // namespace
-}  // namespace st
-
-#include "kernels/generic/tile-block-inl.h"
-
-namespace st {
-namespace {
-
-using TileBlock = TileBlockInMemory;
-constexpr int kDotRows = 4;
 
 }  // namespace
 }  // namespace st
