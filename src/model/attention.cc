@@ -11,8 +11,9 @@
 namespace st {
 namespace {
 
-// A value of a query meets a key and a value, in half precision.
-constexpr int64_t kKeyCost = 4;  // multiply-adds of the kernels for weights
+// For a value of a query, a position costs two products of 16 bits: as long as so many multiply-adds
+// with weights.
+constexpr int64_t kKeyCost = 4;
 
 // Rotates the pairs (i, i + d/2) of each head of one token ("NeoX" order). heads: (n, d)
 void rotate(float* heads, int64_t n, int64_t d, const float* cos, const float* sin) {
