@@ -11,8 +11,8 @@
 namespace st {
 namespace {
 
-// For a value of a query, a position costs two products of 16 bits: as long as so many multiply-adds
-// with weights.
+// For a value of a query, a position costs two products of 16 bits: as long as so many
+// multiply-adds with weights.
 constexpr int64_t kKeyCost = 4;
 
 // Rotates the pairs (i, i + d/2) of each head of one token ("NeoX" order). heads: (n, d)
