@@ -40,6 +40,13 @@ inline std::string repeat(std::string_view text, size_t times) {
   return result;
 }
 
+// CPU seconds that refusing a hostile file may take; checked by a sanitizer, three times as many.
+#ifdef __SANITIZE_ADDRESS__
+constexpr double kPatience = 6;
+#else
+constexpr double kPatience = 2;
+#endif
+
 // CPU seconds that `body` takes: unlike the time on the clock, they do not depend on who else is
 // busy.
 template <typename Body>
