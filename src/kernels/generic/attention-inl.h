@@ -114,8 +114,11 @@ class Attention {
     load_queries();
     const int64_t first = begin_of(0) / kTileKeys;
     const int64_t last = (block_.position + block_.tokens - 1) / kTileKeys;
-    // Later tiles are fetched behind work on those before; nothing comes before this one.
-    for (int64_t at = 0; at < shape_.bytes(); at += 64) fetch_line(tile(first) + at);
+    // Later tiles are fetched behind work on those before; nothing comes before the first. A tile
+    // that is the last as well may be all but empty.
+    if (first < last) {
+      for (int64_t at = 0; at < shape_.bytes(); at += 64) fetch_line(tile(first) + at);
+    }
     for (int64_t i = first; i <= last; ++i) {
       const std::byte* next = i < last ? tile(i + 1) : nullptr;
       Ahead ahead{next, i < last ? next + shape_.bytes() : nullptr};
