@@ -1,12 +1,10 @@
 #!/usr/bin/env python3
 """The command as users meet it: exit codes, one-line errors, what goes to stdout and what to stderr,
 hostile files. Runs the real binary; closes with 'N passed, M failed'."""
-import argparse
 import csv
 import io
 import json
 import os
-import pathlib
 import pickle
 import re
 import resource
@@ -14,48 +12,10 @@ import shutil
 import signal
 import struct
 import subprocess
-import sys
-import tempfile
 import time
 import zipfile
 
-PROMPT = "Once upon a time"
-passed = failed = 0
-
-
-def check(condition, what):
-    global passed, failed
-    if condition:
-        passed += 1
-    else:
-        failed += 1
-        print(f"FAILED: {what}")
-
-
-class Cli:
-    def __init__(self, binary):
-        self.binary = binary
-        program = pathlib.Path(binary).read_bytes()
-        self.sanitized = any(name in program for name in (b"__asan_init", b"__tsan_init"))
-        self.slack = 4 if self.sanitized else 0  # MiB: what stays differs between runs by what a sanitizer's heap keeps
-
-    def __call__(self, *arguments, stdin="", timeout=120, env=None):
-        return subprocess.run([self.binary, *map(str, arguments)], input=stdin, capture_output=True, text=True,
-                              errors="surrogateescape", timeout=timeout, env={**os.environ, **(env or {})})
-
-    def refuses(self, what, *arguments, code=1, contains="", stdin=""):
-        """Exit code, empty stdout, exactly one line on stderr that begins with 'error: '."""
-        try:
-            result = self(*arguments, stdin=stdin, timeout=20)
-        except subprocess.TimeoutExpired:
-            check(False, f"{what}: hangs")
-            return
-        lines = result.stderr.splitlines()
-        check(result.returncode == code, f"{what}: exit {result.returncode}, want {code}: {result.stderr[:500]}")
-        check(result.stdout == "", f"{what}: stdout not empty")
-        check(len(lines) == 1 and lines[0].startswith("error: "), f"{what}: stderr {result.stderr[:500]!r}")
-        check(contains in result.stderr, f"{what}: {result.stderr!r} lacks {contains!r}")
-        check(not any(ord(c) < 32 for c in result.stderr.rstrip("\n")), f"{what}: control bytes in {result.stderr!r}")
+from harness import PROMPT, check, main
 
 
 def usage(st):
@@ -219,6 +179,8 @@ def bench(st, gguf):
 
 
 def verify(st, gguf, models):
+    if st.sanitized:  # it computes and measures memory, nothing else
+        return
     result = st("verify", "-m", gguf, "-p", 40)
     lines = result.stdout.splitlines()
     check(result.returncode == 0 and not result.stderr and "32 combinations" in lines[-1], f"verify: {result.stdout[-300:]}")
@@ -246,6 +208,8 @@ def smallest_memory(st, *arguments):
 
 def smallest_budgets_work(st, gguf):
     """What stays is measured by each run anew: what one run says is enough must be enough for all."""
+    if st.sanitized:  # it computes and measures memory, nothing else
+        return
     for options in [], ["-t", 3, "-c", 3000, "-ub", 64]:
         ask = ["run", "-m", gguf, "-p", PROMPT * 20, "-n", 12, "--temp", 0, *options]
         want = st(*ask).stdout
@@ -264,6 +228,8 @@ def smallest_budgets_work(st, gguf):
 
 def logits_within_memory(st, gguf, folder):
     """Logits of all positions come in pieces: they are never in memory all together."""
+    if st.sanitized:  # it computes and measures memory, nothing else
+        return
     def measured(*more):
         command = [st.binary, "logits", "-m", gguf, "--all", "-c", 4096, "--tokens",
                    ",".join(str(i * 7919 % 4096) for i in range(4000)), *more]
@@ -325,11 +291,11 @@ def memory_faults(st, gguf, folder):
         check(len(text) < len(want) and want.startswith(text.rstrip(b"\n")), f"{what.__name__}: another text")
 
 
-def dead_disk(st, gguf, folder, library):
+def dead_disk_read(st, gguf, folder, dead_disk):
     """Ctrl-C while a run waits for a disk that does not answer: 2 s, exit code 130, and the receipt."""
     dead = folder / "dead"
     memory = smallest_memory(st, "-m", gguf, "-c", 2048)
-    env = {**os.environ, "LD_PRELOAD": str(library), "ST_DEAD_DISK": str(dead)}
+    env = {**os.environ, "LD_PRELOAD": str(dead_disk), "ST_DEAD_DISK": str(dead)}
     env["ASAN_OPTIONS"] = os.environ.get("ASAN_OPTIONS", "") + ":verify_asan_link_order=0"
 
     def interrupted(what, prompt, begin, **more):
@@ -679,36 +645,6 @@ def hostile(st, gguf, models, folder):
                contains="not a regular file")
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--binary", required=True)
-    parser.add_argument("--models", required=True, type=pathlib.Path)
-    parser.add_argument("--dead-disk", required=True, help="library of dead_disk.cc")
-    args = parser.parse_args()
-    st = Cli(args.binary)
-    with tempfile.TemporaryDirectory(prefix="st-cli-") as name:
-        folder = pathlib.Path(name)
-        gguf = folder / "tiny.gguf"
-        result = st("convert", args.models / "model", "--outfile", gguf, "--transpose-down", "all", "--outtype", "q8_0")
-        check(result.returncode == 0 and result.stdout == "", f"convert: {result.stderr}")
-        usage(st)
-        running(st, gguf, folder)
-        text_tools(st, gguf, args.models)
-        other_tools(st, gguf, args.models, folder)
-        bench(st, gguf)
-        if not st.sanitized:  # they compute and measure memory, nothing else
-            verify(st, gguf, args.models)
-            smallest_budgets_work(st, gguf)
-            logits_within_memory(st, gguf, folder)
-        memory_faults(st, gguf, folder)
-        dead_disk(st, gguf, folder, args.dead_disk)
-        cache_sim(st, gguf, args.models, folder)
-        bundles(st, gguf, args.models, folder)
-        interruptions(st, gguf)
-        hostile(st, gguf, args.models, folder)
-    print(f"{passed} passed, {failed} failed")
-    return 1 if failed else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    main(__doc__, usage, running, text_tools, system, other_tools, bench, verify, smallest_budgets_work,
+         logits_within_memory, memory_faults, dead_disk_read, cache_sim, bundles, interruptions, hostile)
