@@ -5,6 +5,7 @@
 #include <cmath>
 #include <vector>
 
+#include "base/round.h"
 #include "model/forward.h"
 #include "model/linear.h"
 
@@ -78,8 +79,8 @@ void attend_all(Step& s, int64_t l) {
   const std::vector<TokenBlock>& blocks = s.state.blocks;
   const int64_t group = c.heads / c.kv_heads;
   const int64_t pairs = std::ssize(blocks) * c.kv_heads;
-  const int64_t fewest = (group + kAttentionQueries - 1) / kAttentionQueries;
-  const int64_t parts = std::clamp((s.pool.threads() + pairs - 1) / pairs, fewest, group);
+  const int64_t fewest = div_up(group, kAttentionQueries);
+  const int64_t parts = std::clamp(div_up<int64_t>(s.pool.threads(), pairs), fewest, group);
 
   std::atomic<int64_t> next{0};
   const auto attend_in_turn = [&](int thread, int) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "base/round.h"
 #include "quant/quantize.h"
 
 namespace st {
@@ -23,7 +24,6 @@ const T* as(const std::byte* p) {
   return reinterpret_cast<const T*>(p);
 }
 
-int64_t round_up(int64_t n, int64_t step) { return (n + step - 1) / step * step; }
 int64_t padded(int64_t cols) { return round_up(cols, 128); }
 
 template <typename T>

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "base/first_error.h"
+#include "base/round.h"
 #include "model/forward.h"
 #include "model/linear.h"
 #include "model/moe.h"
@@ -243,9 +244,10 @@ void Experts::run() {
   const int64_t work = static_cast<int64_t>(plan.token.size()) * F * D;  // of each matrix
   FirstError error;
   const auto share = [&](int64_t items, int64_t grain, int64_t pieces, auto&& body) {
-    const int64_t wanted = std::max<int64_t>(1, pieces * s.pool.threads() / experts);
-    const int64_t size = (items / wanted + grain - 1) / grain * grain;
-    const int64_t chunks = (items + size - 1) / size;
+    // No more pieces than items, however many threads there are.
+    const int64_t wanted = std::clamp<int64_t>(pieces * s.pool.threads() / experts, 1, items);
+    const int64_t size = round_up(items / wanted, grain);
+    const int64_t chunks = div_up(items, size);
     const auto pieces_of_all = [&](int64_t i, int64_t end) {
       for (; i < end; ++i) {
         const int64_t begin = i % chunks * size;
