@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/reader.h"
+#include "format/file_kind.h"
 
 namespace st {
 namespace {
@@ -76,7 +77,7 @@ int64_t load_integer(GgufType type, const std::byte* p) {
 // cannot add up to more than the limit.
 class Parser {
  public:
-  explicit Parser(const ByteSource& source) : in_(source) {}
+  explicit Parser(const ByteSource& source) : source_(source), in_(source) {}
 
   uint32_t read_header(uint64_t& n_tensors, uint64_t& n_kv) {
     constexpr uint64_t kHeaderBytes = 24;
@@ -84,10 +85,11 @@ class Parser {
     char magic[4] = {};
     in_.read(magic, std::min<uint64_t>(size, 4), "magic");
     if (size >= 4 && std::memcmp(magic, "GGUF", 4) != 0) {
-      fail(ErrorCode::kInvalidData, "not a GGUF file");
+      fail_wrong_kind("a GGUF file", source_);
     }
     if (size < kHeaderBytes) {
-      fail(ErrorCode::kInvalidData, "truncated: need {} header bytes, file has {}", kHeaderBytes,
+      fail(ErrorCode::kInvalidData,
+           "truncated: need {} header bytes, file has {}; incomplete download?", kHeaderBytes,
            size);
     }
     const auto version = in_.get<uint32_t>("version");
@@ -149,22 +151,20 @@ class Parser {
   }
 
   // The data begins at the next multiple of `alignment`; all tensors must lie inside the file.
-  void place_tensors(std::vector<GgufTensor>& tensors, uint64_t alignment, uint64_t file_size) {
+  void place_tensors(std::vector<GgufTensor>& tensors, uint64_t alignment) {
     const uint64_t data = (in_.position() + alignment - 1) / alignment * alignment;
+    uint64_t needed = 0;
     for (GgufTensor& tensor : tensors) {
       with_context(fmt::format("tensor '{}'", printable(tensor.name)), [&] {
         if (tensor.offset % alignment != 0) {
           fail(ErrorCode::kInvalidData, "offset {} is not aligned to {}", tensor.offset, alignment);
         }
         tensor.offset = checked_add(data, tensor.offset, "offset");
-        const uint64_t end = checked_add(tensor.offset, tensor.bytes, "end");
-        if (end > file_size) {
-          fail(ErrorCode::kInvalidData, "bytes {}..{} past end of file ({})", tensor.offset, end,
-               file_size);
-        }
+        needed = std::max(needed, checked_add(tensor.offset, tensor.bytes, "end"));
       });
     }
     check_no_overlap(tensors);
+    if (needed > source_.size()) fail_cut(tensors, needed);
   }
 
  private:
@@ -187,6 +187,17 @@ class Parser {
              printable(order[i]->name), printable(order[i - 1]->name));
       }
     }
+  }
+
+  // Names the first tensor that is not all there.
+  [[noreturn]] void fail_cut(const std::vector<GgufTensor>& tensors, uint64_t needed) const {
+    const auto cut = [&](const GgufTensor& t) { return t.offset + t.bytes > source_.size(); };
+    const GgufTensor& tensor = *std::ranges::find_if(tensors, cut);
+    fail(ErrorCode::kInvalidData,
+         "tensor '{}': bytes {}..{} past end of file ({}); incomplete download? a whole one has {} "
+         "bytes",
+         printable(tensor.name), tensor.offset, tensor.offset + tensor.bytes, source_.size(),
+         needed);
   }
 
   std::string read_string(std::string_view what, uint64_t limit) {
@@ -264,6 +275,7 @@ class Parser {
     }
   }
 
+  const ByteSource& source_;
   Reader in_;
   uint64_t metadata_bytes_ = 0;
 };
@@ -340,7 +352,7 @@ GgufFile::GgufFile(std::shared_ptr<const ByteSource> source) : source_(std::move
   if (!std::has_single_bit(alignment) || alignment < 8 || alignment > 65'536) {
     fail(ErrorCode::kInvalidData, "general.alignment {}: want power of two in 8..65536", alignment);
   }
-  parser.place_tensors(tensors_, alignment, source_->size());
+  parser.place_tensors(tensors_, alignment);
 }
 
 const GgufTensor* GgufFile::find_tensor(std::string_view name) const {

@@ -94,9 +94,10 @@ TEST(Gguf, WritesWhatItReads) {
 
 TEST(GgufHostile, G1_EveryPrefix) {
   const std::string bytes = small().build();
-  EXPECT_EQ(error_for(""), "truncated: need 24 header bytes, file has 0");
-  EXPECT_EQ(error_for("GGUF"), "truncated: need 24 header bytes, file has 4");
-  EXPECT_EQ(error_for(bytes.substr(0, 23)), "truncated: need 24 header bytes, file has 23");
+  EXPECT_EQ(error_for(""), "truncated: need 24 header bytes, file has 0; incomplete download?");
+  EXPECT_EQ(error_for("GGUF"), "truncated: need 24 header bytes, file has 4; incomplete download?");
+  EXPECT_EQ(error_for(bytes.substr(0, 23)),
+            "truncated: need 24 header bytes, file has 23; incomplete download?");
   for (size_t n = 0; n < bytes.size(); ++n) {
     EXPECT_NE(error_for(bytes.substr(0, n)), "no error") << n;
   }
@@ -125,6 +126,13 @@ TEST(GgufHostile, G2_MagicAndVersion) {
   }
   b.version = 0x03000000;
   EXPECT_EQ(error_for(b), "big-endian GGUF unsupported");
+}
+
+TEST(GgufHostile, G2_OtherFiles) {
+  EXPECT_EQ(error_for("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n"),
+            "not a GGUF file: it is a Git LFS pointer, not the file itself: run 'git lfs pull'");
+  EXPECT_EQ(error_for("<!doctype html>\n<html>"),
+            "not a GGUF file: it is an HTML page: the download failed, or needs you to log in");
 }
 
 TEST(GgufHostile, G3_Counts) {
@@ -214,8 +222,11 @@ TEST(GgufHostile, G9_HugeDimensions) {
 TEST(GgufHostile, G10_Offsets) {
   EXPECT_TRUE(
       contains(error_for(with_tensor(tensor_info("x", {4}, 0, UINT64_MAX - 31))), "overflows"));
-  EXPECT_TRUE(contains(error_for(with_tensor(tensor_info("x", {4}, 0, 64))), "past end of file"));
-  EXPECT_TRUE(contains(error_for(with_tensor(tensor_info("x", {13}, 0, 0))), "past end of file"));
+  EXPECT_EQ(error_for(with_tensor(tensor_info("x", {4}, 0, 64))),
+            "tensor 'x': bytes 192..208 past end of file (176); incomplete download? a whole one "
+            "has 208 bytes");
+  EXPECT_TRUE(contains(error_for(with_tensor(tensor_info("x", {13}, 0, 0))),
+                       "past end of file (176); incomplete download? a whole one has 180 bytes"));
   EXPECT_EQ(error_for(with_tensor(tensor_info("x", {4}, 0, 8))),
             "tensor 'x': offset 8 is not aligned to 32");
   GgufBuilder b = small();
