@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cstdio>
 #include <utility>
 
 #include "base/error.h"
@@ -13,14 +12,14 @@
 #include "cli/model_args.h"
 #include "cli/report.h"
 #include "cli/routing_recording.h"
+#include "cli/streams.h"
 
 namespace st {
 namespace {
 
 void print(std::string_view text) {
-  if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size() || std::fflush(stdout) != 0) {
-    fail(ErrorCode::kIo, "cannot write to standard output");
-  }
+  write_out(text);
+  flush_out();
 }
 
 std::string now() {
@@ -62,7 +61,7 @@ class Status {
   explicit Status(bool show) : show_(show && ::isatty(STDERR_FILENO) != 0) {}
   ~Status() { clear(); }
   void show(std::string_view text) const {
-    if (show_) fmt::print(stderr, "\r\x1b[K{}", text);
+    if (show_) print_err("\r\x1b[K{}", text);
   }
   void clear() const { show(""); }
 

@@ -3,6 +3,7 @@
 #include "cli/args.h"
 #include "cli/progress_bar.h"
 #include "cli/report.h"
+#include "cli/streams.h"
 
 namespace st {
 
@@ -10,15 +11,15 @@ int execute(const BundleArgs& args) {
   BundleOptions options = args.options;
   options.progress = make_progress_bar(args.progress);
   const BundleResult result = write_bundle(options);
-  fmt::print(stderr, "{} experts, {}; file {}\n", result.experts, format_bytes(result.expert_bytes),
-             format_bytes(result.file_bytes));
+  print_err("{} experts, {}; file {}\n", result.experts, format_bytes(result.expert_bytes),
+            format_bytes(result.file_bytes));
   return kExitOk;
 }
 
 int execute(const StripArgs& args) {
   const StripResult result = strip_file(args.input, args.output, make_progress_bar(args.progress));
-  fmt::print(stderr, "dropped {} tensors, {}; file {}\n", result.dropped,
-             format_bytes(result.dropped_bytes), format_bytes(result.file_bytes));
+  print_err("dropped {} tensors, {}; file {}\n", result.dropped, format_bytes(result.dropped_bytes),
+            format_bytes(result.file_bytes));
   return kExitOk;
 }
 

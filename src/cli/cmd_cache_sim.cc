@@ -1,13 +1,13 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cstdio>
 
 #include "base/error.h"
 #include "base/file.h"
 #include "cli/args.h"
 #include "cli/interrupt.h"
 #include "cli/report.h"
+#include "cli/streams.h"
 #include "store/hot_set.h"
 
 namespace st {
@@ -53,16 +53,16 @@ class CacheSim {
   }
 
   int run() {
-    fmt::print(
+    print_out(
         "{} layers x {} experts of {}, {} in all; {} experts for a token; {} tokens, {} "
         "passes{}\n\n",
         shape_.layers, shape_.experts, format_bytes(shape_.expert_bytes()),
         format_bytes(shape_.all_bytes()), shape_.used, trace_.tokens(), trace_.passes(),
         args_.by_token ? ", replayed token by token" : "");
-    fmt::print("| {:>9} | {:>7} | {:>5} | {:<13} | {:>10} | {:>9} | {:>13} |\n", "memory",
-               "experts", "share", "policy", "hit rate %", "MiB/token", "behind belady");
-    fmt::print("|{:->10}:|{:->8}:|{:->6}:|:{:-<14}|{:->11}:|{:->10}:|{:->14}:|\n", "", "", "", "",
-               "", "", "");
+    print_out("| {:>9} | {:>7} | {:>5} | {:<13} | {:>10} | {:>9} | {:>13} |\n", "memory", "experts",
+              "share", "policy", "hit rate %", "MiB/token", "behind belady");
+    print_out("|{:->10}:|{:->8}:|{:->6}:|:{:-<14}|{:->11}:|{:->10}:|{:->14}:|\n", "", "", "", "",
+              "", "", "");
     for (const CacheBudget& budget : args_.memory) run_budget(slots_of(budget, shape_));
     if (!args_.save_hot_set.empty()) save_hot_set();
     return kExitOk;
@@ -86,14 +86,14 @@ class CacheSim {
       const SimResult result = simulate_one(policy, slots);
       const double megabytes =
           static_cast<double>(result.misses() * shape_.expert_bytes()) / (1 << 20);
-      fmt::print(
+      print_out(
           "| {:>9} | {:>7} | {:>4.0f}% | {:<13} | {:>10.1f} | {:>9.2f} | {:>13.1f} |\n",
           format_bytes(static_cast<uint64_t>(slots) * shape_.expert_bytes()), slots,
           100 * static_cast<double>(slots) / static_cast<double>(shape_.layers * shape_.experts),
           sim_policy_name(policy), 100 * result.hit_rate(),
           megabytes / static_cast<double>(result.tokens), 100 * (bound - result.hit_rate()));
     }
-    std::fflush(stdout);
+    flush_out();
   }
 
   void save_hot_set() {

@@ -1,12 +1,12 @@
 #include <fmt/format.h>
 
-#include <cstdio>
 #include <map>
 
 #include "base/error.h"
 #include "cli/args.h"
 #include "cli/progress_bar.h"
 #include "cli/report.h"
+#include "cli/streams.h"
 
 namespace st {
 
@@ -14,20 +14,20 @@ int execute(const ConvertArgs& args) {
   ConvertOptions options = args.options;
   options.progress = make_progress_bar(args.progress);
   const ConvertResult result = convert_hf(options);
-  for (const std::string& notice : result.notices) fmt::print(stderr, "note: {}\n", notice);
+  for (const std::string& notice : result.notices) print_err("note: {}\n", notice);
   if (options.dry_run) {
     for (const PlannedTensor& tensor : result.tensors) {
-      fmt::print("{:<34} {:<5} [{}]\n", tensor.name, dtype_name(tensor.type),
-                 fmt::join(tensor.ne, ", "));
+      print_out("{:<34} {:<5} [{}]\n", tensor.name, dtype_name(tensor.type),
+                fmt::join(tensor.ne, ", "));
     }
   }
   std::map<std::string_view, int> types;
   for (const PlannedTensor& tensor : result.tensors) ++types[dtype_name(tensor.type)];
   std::string counts;
   for (const auto& [type, count] : types) counts += fmt::format(" {} {},", count, type);
-  fmt::print(stderr, "{}: {} tensors ({}), {} tensor bytes, {} file bytes\n",
-             options.dry_run ? "plan" : printable(options.outfile), result.tensors.size(),
-             counts.substr(1, counts.size() - 2), result.tensor_bytes, result.file_bytes);
+  print_err("{}: {} tensors ({}), {} tensor bytes, {} file bytes\n",
+            options.dry_run ? "plan" : printable(options.outfile), result.tensors.size(),
+            counts.substr(1, counts.size() - 2), result.tensor_bytes, result.file_bytes);
   return kExitOk;
 }
 

@@ -8,6 +8,7 @@
 #include "cli/inspect_plan.h"
 #include "cli/inspect_system.h"
 #include "cli/report.h"
+#include "cli/streams.h"
 #include "format/gguf_model.h"
 
 namespace st {
@@ -71,12 +72,12 @@ void print_json(const GgufModel& model, bool tensors) {
   }
   out["tensor_count"] = model.tensors().size();
   out["tensor_bytes"] = bytes;
-  fmt::print("{}\n", out.dump(2, ' ', false, json::error_handler_t::replace));
+  print_out("{}\n", out.dump(2, ' ', false, json::error_handler_t::replace));
 }
 
 void print_text(const GgufModel& model, bool tensors) {
   for (const GgufEntry& entry : model.metadata().entries()) {
-    fmt::print("{:<46} {}\n", printable(entry.key), summary(entry.value));
+    print_out("{:<46} {}\n", printable(entry.key), summary(entry.value));
   }
   struct Sum {
     int count = 0;
@@ -93,16 +94,16 @@ void print_text(const GgufModel& model, bool tensors) {
     bytes += info->bytes;
     weights += info->bytes / type.block_bytes * type.block_values;
     if (tensors) {
-      fmt::print("{:<46} {:<5} [{}] {} bytes at {}\n", printable(info->name), type.name,
-                 fmt::join(info->ne, ", "), info->bytes, info->offset);
+      print_out("{:<46} {:<5} [{}] {} bytes at {}\n", printable(info->name), type.name,
+                fmt::join(info->ne, ", "), info->bytes, info->offset);
     }
   }
   for (const auto& [name, sum] : types) {
-    fmt::print("{:<46} {} tensors, {}\n", name, sum.count, format_bytes(sum.bytes));
+    print_out("{:<46} {} tensors, {}\n", name, sum.count, format_bytes(sum.bytes));
   }
-  fmt::print("{:<46} {} tensors, {} weights, {} ({:.2f} bits per weight)\n", "total",
-             model.tensors().size(), weights, format_bytes(bytes),
-             weights > 0 ? 8.0 * static_cast<double>(bytes) / static_cast<double>(weights) : 0.0);
+  print_out("{:<46} {} tensors, {} weights, {} ({:.2f} bits per weight)\n", "total",
+            model.tensors().size(), weights, format_bytes(bytes),
+            weights > 0 ? 8.0 * static_cast<double>(bytes) / static_cast<double>(weights) : 0.0);
 }
 
 }  // namespace

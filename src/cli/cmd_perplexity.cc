@@ -1,5 +1,4 @@
 #include <cmath>
-#include <cstdio>
 #include <optional>
 
 #include "base/error.h"
@@ -8,6 +7,7 @@
 #include "cli/interrupt.h"
 #include "cli/model_args.h"
 #include "cli/routing_recording.h"
+#include "cli/streams.h"
 #include "engine/perplexity.h"
 
 namespace st {
@@ -21,23 +21,23 @@ int execute(const PerplexityArgs& args) {
   std::optional<OnInterrupt> cancelling;
   if (engine.memory()) cancelling.emplace([&] { engine.cancel(); });
   const int64_t window = engine.context();
-  fmt::print(stderr, "{} tokens in windows of {}\n", tokens.size(), window);
+  print_err("{} tokens in windows of {}\n", tokens.size(), window);
   if (args.windows > 0 && static_cast<int64_t>(tokens.size()) > args.windows * window) {
     tokens.resize(static_cast<size_t>(args.windows * window));
   }
   const PerplexityResult result =
       perplexity(engine, tokens, window, [](const PerplexityResult& r, int64_t windows) {
-        fmt::print(stderr, "[{}/{}] {:.4f}{}", r.windows, windows, r.perplexity(),
-                   r.windows % 8 == 0 || r.windows == windows ? "\n" : "  ");
+        print_err("[{}/{}] {:.4f}{}", r.windows, windows, r.perplexity(),
+                  r.windows % 8 == 0 || r.windows == windows ? "\n" : "  ");
         return !interrupted();
       });
   recording.finish();
   if (interrupted()) return kExitInterrupted;
-  fmt::print("PPL = {:.4f} +/- {:.4f} ({} tokens scored, all but the first of each window)\n",
-             result.perplexity(), result.error(), result.scored);
+  print_out("PPL = {:.4f} +/- {:.4f} ({} tokens scored, all but the first of each window)\n",
+            result.perplexity(), result.error(), result.scored);
   if (result.scored_second_half > 0) {
-    fmt::print("PPL = {:.4f} over the second half of each full window ({} tokens)\n",
-               result.perplexity_second_half(), result.scored_second_half);
+    print_out("PPL = {:.4f} over the second half of each full window ({} tokens)\n",
+              result.perplexity_second_half(), result.scored_second_half);
   }
   return kExitOk;
 }

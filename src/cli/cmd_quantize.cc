@@ -4,6 +4,7 @@
 #include "cli/args.h"
 #include "cli/progress_bar.h"
 #include "cli/report.h"
+#include "cli/streams.h"
 
 namespace st {
 
@@ -12,16 +13,16 @@ int execute(const QuantizeArgs& args) {
   options.progress = make_progress_bar(args.progress);
   options.on_tensor = [](const GgufTensor& from, DType to, const EncodeError& error) {
     const std::string_view was = dtype_name(from.type);
-    fmt::print(stderr, "{:<34} [{}] {}", printable(from.name), fmt::join(from.ne, ", "), was);
+    print_err("{:<34} [{}] {}", printable(from.name), fmt::join(from.ne, ", "), was);
     if (to != from.type)
-      fmt::print(stderr, " -> {}, error {:.3f} %", dtype_name(to), 100 * error.relative_rms());
-    fmt::print(stderr, "\n");
+      print_err(" -> {}, error {:.3f} %", dtype_name(to), 100 * error.relative_rms());
+    print_err("\n");
   };
   const QuantizeResult result = quantize_file(options);
-  fmt::print(stderr, "{} -> {} ({:.2f} bits per weight), relative rms error {:.3f} %\n",
-             format_bytes(result.input_bytes), format_bytes(result.output_bytes),
-             8.0 * static_cast<double>(result.output_bytes) / static_cast<double>(result.weights),
-             100 * result.error.relative_rms());
+  print_err("{} -> {} ({:.2f} bits per weight), relative rms error {:.3f} %\n",
+            format_bytes(result.input_bytes), format_bytes(result.output_bytes),
+            8.0 * static_cast<double>(result.output_bytes) / static_cast<double>(result.weights),
+            100 * result.error.relative_rms());
   return kExitOk;
 }
 

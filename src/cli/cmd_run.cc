@@ -1,5 +1,4 @@
 #include <atomic>
-#include <cstdio>
 #include <optional>
 
 #include "base/error.h"
@@ -11,38 +10,38 @@
 #include "cli/reference_env.h"
 #include "cli/report.h"
 #include "cli/routing_recording.h"
+#include "cli/streams.h"
 
 namespace st {
 namespace {
 
-// Standard output that notices when nobody reads any more.
-bool print(std::string_view text) {
-  return std::fwrite(text.data(), 1, text.size(), stdout) == text.size() &&
-         std::fflush(stdout) == 0;
+// So that it is seen at once, and an Error as soon as nobody reads any more.
+void print(std::string_view text) {
+  write_out(text);
+  flush_out();
 }
 
 void print_timings(const Engine& engine, const GenerateResult& result, double load_seconds) {
   const auto rate = [](int64_t tokens, double seconds) {
     return seconds > 0 ? static_cast<double>(tokens) / seconds : 0.0;
   };
-  fmt::print(stderr, "\nload        {:8.3f} s  {} of weights, {} kernels, {} threads\n",
-             load_seconds, format_bytes(engine.weight_bytes()), engine.kernels(), engine.threads());
-  fmt::print(stderr, "prompt      {:8.3f} s  {} tokens, {:.2f} tok/s\n", result.prompt_seconds,
-             result.prompt_tokens, rate(result.prompt_tokens, result.prompt_seconds));
-  fmt::print(stderr, "generation  {:8.3f} s  {} tokens, {:.2f} tok/s\n", result.generation_seconds,
-             result.generated_tokens, rate(result.evaluated_tokens, result.generation_seconds));
+  print_err("\nload        {:8.3f} s  {} of weights, {} kernels, {} threads\n", load_seconds,
+            format_bytes(engine.weight_bytes()), engine.kernels(), engine.threads());
+  print_err("prompt      {:8.3f} s  {} tokens, {:.2f} tok/s\n", result.prompt_seconds,
+            result.prompt_tokens, rate(result.prompt_tokens, result.prompt_seconds));
+  print_err("generation  {:8.3f} s  {} tokens, {:.2f} tok/s\n", result.generation_seconds,
+            result.generated_tokens, rate(result.evaluated_tokens, result.generation_seconds));
   if (const LmHeadAgreement& seen = engine.head_agreement(); seen.steps > 0) {
     const auto steps = static_cast<double>(seen.steps);
-    fmt::print(stderr,
-               "lm head     sparse keeps the best row in {:.1f} %, {:.1f} % of the best 20\n",
-               100 * static_cast<double>(seen.best_kept) / steps,
-               5 * static_cast<double>(seen.top20_kept) / steps);
+    print_err("lm head     sparse keeps the best row in {:.1f} %, {:.1f} % of the best 20\n",
+              100 * static_cast<double>(seen.best_kept) / steps,
+              5 * static_cast<double>(seen.top20_kept) / steps);
   }
   if (const auto memory = engine.memory()) {
     print_receipt(*memory, result.prompt_tokens + result.generated_tokens,
                   result.prompt_seconds + result.generation_seconds);
   } else {
-    fmt::print(stderr, "peak memory {:>10}\n", format_bytes(peak_memory_bytes()));
+    print_err("peak memory {:>10}\n", format_bytes(peak_memory_bytes()));
   }
 }
 
@@ -69,7 +68,6 @@ int execute(const RunArgs& args) {
   const std::vector<Token> tokens = engine.tokenizer().encode(prompt, true);
   check_prompt_fits(engine, tokens.size());  // before anything is printed
   if (args.display_prompt) print(engine.tokenizer().decode(tokens, true));
-  bool broken_pipe = false;
   auto change = args.memory_changes.begin();
   int64_t generated = -(static_cast<int64_t>(tokens.size()) + options.prompt_batch - 1) /
                       options.prompt_batch;  // the prompt is asked about too
@@ -83,15 +81,14 @@ int execute(const RunArgs& args) {
       engine, tokens, options,
       [&](std::string_view text) {
         ++seen;
-        return !(broken_pipe = !print(text));
+        print(text);
+        return true;
       },
       before_token);
   print("\n");
-  if (broken_pipe) fail(ErrorCode::kIo, "cannot write to standard output");
-  if (args.model.verbose) fmt::print(stderr, "\nseed {}", result.seed);
+  if (args.model.verbose) print_err("\nseed {}", result.seed);
   if (result.reason == FinishReason::kContextFull) {
-    fmt::print(stderr, "\nnote: stopped because the context of {} tokens is full",
-               engine.context());
+    print_err("\nnote: stopped because the context of {} tokens is full", engine.context());
   }
   recording.finish();
   print_timings(engine, result, load_seconds);

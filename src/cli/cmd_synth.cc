@@ -4,6 +4,7 @@
 #include "cli/args.h"
 #include "cli/progress_bar.h"
 #include "cli/report.h"
+#include "cli/streams.h"
 
 namespace st {
 
@@ -11,8 +12,8 @@ int execute(const SynthArgs& args) {
   SynthOptions options = args.options;
   options.progress = make_progress_bar(args.progress);
   const SynthResult result = synthesize(options);
-  fmt::print(stderr, "{}: {} tensors, {} tensor bytes, {} file bytes\n", printable(options.outfile),
-             result.tensors, result.tensor_bytes, result.file_bytes);
+  print_err("{}: {} tensors, {} tensor bytes, {} file bytes\n", printable(options.outfile),
+            result.tensors, result.tensor_bytes, result.file_bytes);
   return kExitOk;
 }
 

@@ -1,10 +1,10 @@
+#include <fmt/format.h>
 #include <sys/stat.h>
-
-#include <cstdio>
 
 #include "base/error.h"
 #include "cli/args.h"
 #include "cli/prompt.h"
+#include "cli/streams.h"
 #include "format/gguf_model.h"
 
 namespace st {
@@ -25,12 +25,10 @@ int execute(const TokenizeArgs& args) {
   const Tokenizer tokenizer = load_tokenizer(args.model);
   const std::vector<Token> ids = tokenizer.encode(read_text(args.text), args.parse_special);
   if (args.ids) {
-    std::fputc('[', stdout);
-    for (size_t i = 0; i < ids.size(); ++i) fmt::print("{}{}", i == 0 ? "" : ", ", ids[i]);
-    std::fputs("]\n", stdout);
+    print_out("[{}]\n", fmt::join(ids, ", "));
     return kExitOk;
   }
-  for (const Token id : ids) fmt::print("{:6} '{}'\n", id, printable(tokenizer.piece(id, true)));
+  for (const Token id : ids) print_out("{:6} '{}'\n", id, printable(tokenizer.piece(id, true)));
   return kExitOk;
 }
 
@@ -41,7 +39,7 @@ int execute(const DetokenizeArgs& args) {
   const std::vector<Token> ids =
       parse_ids(args.ids.empty() ? read_stdin() : text, tokenizer.size());
   const std::string bytes = tokenizer.decode(ids, true);
-  std::fwrite(bytes.data(), 1, bytes.size(), stdout);
+  write_out(bytes);
   return kExitOk;
 }
 

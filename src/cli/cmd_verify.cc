@@ -1,7 +1,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cstdio>
 
 #include "base/error.h"
 #include "base/file.h"
@@ -9,6 +8,7 @@
 #include "cli/interrupt.h"
 #include "cli/model_args.h"
 #include "cli/report.h"
+#include "cli/streams.h"
 #include "engine/verify.h"
 
 namespace st {
@@ -34,8 +34,8 @@ class Verify {
       check(*engine, c);
     }
     if (!difference_.empty()) fail(ErrorCode::kInvalidData, "{}", difference_);
-    fmt::print("{} kernels: {} combinations, the logits of {} tokens are the same to the bit\n",
-               engine->kernels(), cases.size(), tokens_.size());
+    print_out("{} kernels: {} combinations, the logits of {} tokens are the same to the bit\n",
+              engine->kernels(), cases.size(), tokens_.size());
     return kExitOk;
   }
 
@@ -55,16 +55,16 @@ class Verify {
     const bool first = tokens_.empty();
     if (first) {
       tokens_ = choose_tokens(engine.tokenizer());
-      fmt::print("{:>7}  {:>11}  {:>9}  {:<14}  {}\n", "threads", "micro-batch", "memory", "prompt",
-                 "logits");
+      print_out("{:>7}  {:>11}  {:>9}  {:<14}  {}\n", "threads", "micro-batch", "memory", "prompt",
+                "logits");
     }
     const std::vector<uint64_t> hashes = hash_logits(engine, tokens_, c.split);
     if (first) expected_ = hashes;
     const auto at = first_difference(expected_, hashes);
-    fmt::print("{:>7}  {:>11}  {:>9}  {:<14}  {:016x}{}\n", c.threads, c.micro_batch,
-               budget_of(engine), split_name(c.split), hash_of(hashes),
-               at ? fmt::format("  differs from position {} on", *at) : "");
-    std::fflush(stdout);
+    print_out("{:>7}  {:>11}  {:>9}  {:<14}  {:016x}{}\n", c.threads, c.micro_batch,
+              budget_of(engine), split_name(c.split), hash_of(hashes),
+              at ? fmt::format("  differs from position {} on", *at) : "");
+    flush_out();
     if (at && difference_.empty()) {
       difference_ = fmt::format(
           "{} kernels: logits differ at position {} with {} threads, micro-batch {}, memory {}, {}",

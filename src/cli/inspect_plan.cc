@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "cli/model_args.h"
 #include "cli/report.h"
+#include "cli/streams.h"
 #include "engine/probe.h"
 #include "store/cache_sim.h"
 #include "store/probe_disk.h"
@@ -24,7 +25,7 @@ double found_share(const RoutingShape& shape, MadeUpKind kind, int64_t room) {
 }
 
 void print_line(std::string_view what, uint64_t bytes, std::string_view remark) {
-  fmt::print("  {:<12} {:>10}  {}\n", what, format_bytes(bytes), remark);
+  print_out("  {:<12} {:>10}  {}\n", what, format_bytes(bytes), remark);
 }
 
 }  // namespace
@@ -43,7 +44,7 @@ int inspect_plan(const InspectArgs& args) {
 
   const uint64_t scratch = plan.logits + static_cast<uint64_t>(plan.tokens) * plan.per_token;
   const int64_t full_room = plan.room(plan.kv_full, plan.tokens);
-  fmt::print("{} for {}:\n", format_bytes(plan.budget), printable(args.model));
+  print_out("{} for {}:\n", format_bytes(plan.budget), printable(args.model));
   print_line("stays", plan.resident + MemoryPlan::kSpare,
              "program, vocabulary, weights that are not experts");
   print_line("scratch", scratch, fmt::format("of prompts, {} tokens at a time", plan.tokens));
@@ -52,14 +53,14 @@ int inspect_plan(const InspectArgs& args) {
   print_line("experts", static_cast<uint64_t>(report.room) * plan.expert,
              fmt::format("{} of {} while there is no text, {} when the context is full",
                          report.room, plan.experts, full_room));
-  fmt::print("The smallest budget that works is {} MiB, more than {} is of no use.\n\n",
-             plan.smallest() >> 20, format_bytes(plan.largest()));
+  print_out("The smallest budget that works is {} MiB, more than {} is of no use.\n\n",
+            plan.smallest() >> 20, format_bytes(plan.largest()));
 
   ThreadPool pool(engine.threads());
   const double memory = probe(pick_kernels(settings.kernels), pool).read_bandwidth;
   const DiskSpeed disk = probe_disk(args.model, {});
-  fmt::print("This machine reads {:.1f} GB/s from memory and {:.2f} GB/s from the model's disk.\n",
-             memory / 1e9, disk.bytes_per_second() / 1e9);
+  print_out("This machine reads {:.1f} GB/s from memory and {:.2f} GB/s from the model's disk.\n",
+            memory / 1e9, disk.bytes_per_second() / 1e9);
   const auto& layer = engine.experts().front();
   const auto part = [](const MatrixStack& stack) { return static_cast<double>(stack.file_bytes); };
   const double expert = part(layer.gate) + part(layer.up) + part(layer.down);
@@ -76,7 +77,7 @@ int inspect_plan(const InspectArgs& args) {
     const double found = found_share(shape, kind, report.room);
     const double read = (1 - found) * uses * expert;
     const double seconds = touched / (kReached * memory) + read / disk.bytes_per_second();
-    fmt::print(
+    print_out(
         "Routing {}: {:.0f} % of the experts found in memory, {} read per token, "
         "about {:.1f} tokens/s.\n",
         name, 100 * found, format_bytes(static_cast<uint64_t>(read)), 1 / seconds);

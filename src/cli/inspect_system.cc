@@ -11,6 +11,7 @@
 #include "base/system_file.h"
 #include "base/thread_choice.h"
 #include "cli/report.h"
+#include "cli/streams.h"
 #include "kernels/kernels.h"
 
 namespace st {
@@ -88,7 +89,7 @@ std::string describe_memory_limit(const CgroupMemory& memory) {
 
 void print_text(const System& system) {
   const auto line = [](std::string_view name, const std::string& text) {
-    fmt::print("{:<14}{}\n", name, text);
+    print_out("{:<14}{}\n", name, text);
   };
   const auto or_unknown = [](std::string text) { return text.empty() ? "unknown" : text; };
   line("CPU", or_unknown(printable(system.topology.model)));
@@ -152,7 +153,7 @@ void print_json(const System& system) {
       {"threads_reason", system.choice.reason},
       {"threads_cpus", system.choice.cpus},
   };
-  fmt::print("{}\n", out.dump(2, ' ', false, json::error_handler_t::replace));
+  print_out("{}\n", out.dump(2, ' ', false, json::error_handler_t::replace));
 }
 
 }  // namespace

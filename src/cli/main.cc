@@ -1,10 +1,10 @@
-#include <cstdio>
 #include <new>
 
 #include "base/error.h"
 #include "cli/args.h"
 #include "cli/interrupt.h"
 #include "cli/options.h"
+#include "cli/streams.h"
 
 namespace st {
 namespace {
@@ -15,7 +15,8 @@ int exit_code(const Error& error) {
 }
 
 int report(const Error& error) {
-  if (error.code() != ErrorCode::kCancelled) fmt::print(stderr, "error: {}\n", error.what());
+  end_lines();
+  if (error.code() != ErrorCode::kCancelled) print_err("error: {}\n", error.what());
   return exit_code(error);
 }
 
@@ -23,7 +24,7 @@ int main_or_throw(int argc, char** argv) {
   install_interrupt_handler();
   const Command command = parse_command_line({argv + 1, argv + argc});
   const int code = std::visit([](const auto& args) { return execute(args); }, command);
-  if (std::fflush(stdout) != 0) fail(ErrorCode::kIo, "cannot write to standard output");
+  flush_out();
   return code;
 }
 
@@ -32,6 +33,7 @@ int main_or_throw(int argc, char** argv) {
 
 int main(int argc, char** argv) {
   try {
+    st::open_standard_streams();
     return st::main_or_throw(argc, argv);
   } catch (const st::Error& e) {
     return st::report(e);

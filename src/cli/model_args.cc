@@ -6,6 +6,7 @@
 #include "cli/progress_bar.h"
 #include "cli/reference_env.h"
 #include "cli/report.h"
+#include "cli/streams.h"
 
 namespace st {
 namespace {
@@ -62,17 +63,17 @@ Engine load_engine(const ModelArgs& given, bool tell) {
   }
   if (matrices) keep_to_matrices(engine, *matrices, tell);
   if (!tell) return engine;
-  for (const std::string& notice : engine.notices()) fmt::print(stderr, "note: {}\n", notice);
+  for (const std::string& notice : engine.notices()) print_err("note: {}\n", notice);
   if (args.verbose) {
     const ModelConfig& c = engine.config();
-    fmt::print(stderr,
-               "model: {} {}: {} layers, hidden {}, {}/{} heads of {}, {} of {} experts of {}, "
-               "vocabulary {}\n",
-               c.architecture, printable(c.name), c.layers, c.hidden, c.heads, c.kv_heads,
-               c.head_dim, c.experts_used, c.experts, c.ffn, c.vocab);
-    fmt::print(stderr, "run: {} kernels, {} threads, context {}, weights {}, cache up to {}\n",
-               engine.kernels(), engine.threads(), engine.context(),
-               format_bytes(engine.weight_bytes()), format_bytes(engine.cache_bytes()));
+    print_err(
+        "model: {} {}: {} layers, hidden {}, {}/{} heads of {}, {} of {} experts of {}, "
+        "vocabulary {}\n",
+        c.architecture, printable(c.name), c.layers, c.hidden, c.heads, c.kv_heads, c.head_dim,
+        c.experts_used, c.experts, c.ffn, c.vocab);
+    print_err("run: {} kernels, {} threads, context {}, weights {}, cache up to {}\n",
+              engine.kernels(), engine.threads(), engine.context(),
+              format_bytes(engine.weight_bytes()), format_bytes(engine.cache_bytes()));
   }
   return engine;
 }

@@ -4,12 +4,12 @@
 #include <unistd.h>
 
 #include <chrono>
-#include <cstdio>
 #include <memory>
 #include <string>
 
 #include "cli/interrupt.h"
 #include "cli/report.h"
+#include "cli/streams.h"
 
 namespace st {
 namespace {
@@ -37,12 +37,11 @@ class Bar {
                     format_bytes(total), format_bytes(static_cast<uint64_t>(rate)), left);
     if (terminal_) {
       const auto filled = static_cast<size_t>(done * kWidth / total);
-      fmt::print(stderr, "\r\x1b[K{} [{}{}] {}{}", stage, std::string(filled, '#'),
-                 std::string(kWidth - filled, ' '), numbers, finished ? "\n" : "");
+      print_err("\r\x1b[K{} [{}{}] {}{}", stage, std::string(filled, '#'),
+                std::string(kWidth - filled, ' '), numbers, finished ? "\n" : "");
     } else {
-      fmt::print(stderr, "{} {}\n", stage, numbers);
+      print_err("{} {}\n", stage, numbers);
     }
-    std::fflush(stderr);
   }
 
  private:

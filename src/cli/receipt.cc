@@ -3,10 +3,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cstdio>
 
 #include "base/cgroup.h"
 #include "cli/report.h"
+#include "cli/streams.h"
 
 namespace st {
 namespace {
@@ -26,15 +26,15 @@ void print_receipt(const MemoryReport& report, int64_t tokens, double seconds) {
   if (const auto limits = read_cgroup_memory(); limits.limit && limits.peak) {
     group = fmt::format(", {} in its control group", mib(*limits.peak));
   }
-  fmt::print(stderr, "memory      {:>10}  budget; peak {}{}\n", format_bytes(report.plan.budget),
-             mib(peak_memory_bytes()), group);
-  fmt::print(stderr,
-             "experts     {:>8.1f} %  found in memory (room for {} of {}), {:.1f} % foreseen, "
-             "{} read per token, {:.0f} % of the time waiting\n",
-             share(static_cast<double>(seen.found), static_cast<double>(seen.asked)), report.room,
-             report.plan.experts,
-             share(static_cast<double>(seen.foreseen), static_cast<double>(seen.asked)),
-             format_bytes(per_token), share(seen.stall_seconds, seconds));
+  print_err("memory      {:>10}  budget; peak {}{}\n", format_bytes(report.plan.budget),
+            mib(peak_memory_bytes()), group);
+  print_err(
+      "experts     {:>8.1f} %  found in memory (room for {} of {}), {:.1f} % foreseen, "
+      "{} read per token, {:.0f} % of the time waiting\n",
+      share(static_cast<double>(seen.found), static_cast<double>(seen.asked)), report.room,
+      report.plan.experts,
+      share(static_cast<double>(seen.foreseen), static_cast<double>(seen.asked)),
+      format_bytes(per_token), share(seen.stall_seconds, seconds));
 }
 
 }  // namespace st

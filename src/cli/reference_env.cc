@@ -6,6 +6,7 @@
 #include <cstdlib>
 
 #include "base/error.h"
+#include "cli/streams.h"
 #include "store/bundle.h"
 
 namespace st {
@@ -19,7 +20,7 @@ std::string environment(const char* name) {
 template <typename... Args>
 void note(bool tell, fmt::format_string<Args...> format, Args&&... args) {
   if (tell) {
-    fmt::print(stderr, "note: {}\n", fmt::format(format, std::forward<Args>(args)...));
+    print_err("note: {}\n", fmt::format(format, std::forward<Args>(args)...));
   }
 }
 
