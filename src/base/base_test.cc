@@ -147,7 +147,9 @@ TEST(Json, NamesTheKeyAtFault) {
             "s: want an integer in 0..10, got \"x\"");
   EXPECT_NE(message_of([&] { get_int(object, "big", -5, 10); }), "");
   EXPECT_EQ(message_of([&] { get_int(object, "none", 0, 1); }), "none: missing");
-  EXPECT_EQ(find_number(object, "f", 0), 1.5);
+  EXPECT_EQ(find_number(object, "f", 0, 9, 0), 1.5);
+  EXPECT_EQ(message_of([&] { find_number(object, "f", 2, 9, 0); }),
+            "f: want a number in 2..9, got 1.5");
   EXPECT_EQ(message_of([&] { find_bool(object, "n", true); }), "n: want true or false, got 3");
   EXPECT_EQ(message_of([&] { int_array(parse_json("[0, 2]"), "layout", 0, 1); }),
             "layout[1]: want an integer in 0..1, got 2");

@@ -11,23 +11,22 @@ namespace {
 
 constexpr int kMaxDepth = 64;
 
-template <typename T>
-std::string show(const T& value) {
-  return printable(value.dump(-1, ' ', true, nlohmann::json::error_handler_t::replace), 40);
-}
-
 int64_t checked_int(const nlohmann::json& value, std::string_view name, int64_t min, int64_t max) {
   // Unsigned values beyond int64 would wrap in get<int64_t>.
   const bool fits = value.is_number_integer() &&
                     (!value.is_number_unsigned() || value.get<uint64_t>() <= INT64_MAX);
   if (!fits || value.get<int64_t>() < min || value.get<int64_t>() > max) {
     fail(ErrorCode::kInvalidData, "{}: want an integer in {}..{}, got {}", printable(name), min,
-         max, show(value));
+         max, show_json(value));
   }
   return value.get<int64_t>();
 }
 
 }  // namespace
+
+std::string show_json(const nlohmann::json& value) {
+  return printable(value.dump(-1, ' ', true, nlohmann::json::error_handler_t::replace), 40);
+}
 
 nlohmann::json parse_json(std::string_view text) {
   using Event = nlohmann::json::parse_event_t;
@@ -75,11 +74,13 @@ int64_t find_int(const nlohmann::json& object, std::string_view key, int64_t min
   return value == nullptr ? fallback : checked_int(*value, key, min, max);
 }
 
-double find_number(const nlohmann::json& object, std::string_view key, double fallback) {
+double find_number(const nlohmann::json& object, std::string_view key, double min, double max,
+                   double fallback) {
   const nlohmann::json* value = find(object, key);
   if (value == nullptr) return fallback;
-  if (!value->is_number()) {
-    fail(ErrorCode::kInvalidData, "{}: want a number, got {}", printable(key), show(*value));
+  if (!value->is_number() || value->get<double>() < min || value->get<double>() > max) {
+    fail(ErrorCode::kInvalidData, "{}: want a number in {}..{}, got {}", printable(key), min, max,
+         show_json(*value));
   }
   return value->get<double>();
 }
@@ -88,7 +89,8 @@ bool find_bool(const nlohmann::json& object, std::string_view key, bool fallback
   const nlohmann::json* value = find(object, key);
   if (value == nullptr) return fallback;
   if (!value->is_boolean()) {
-    fail(ErrorCode::kInvalidData, "{}: want true or false, got {}", printable(key), show(*value));
+    fail(ErrorCode::kInvalidData, "{}: want true or false, got {}", printable(key),
+         show_json(*value));
   }
   return value->get<bool>();
 }
@@ -98,7 +100,7 @@ std::string find_string(const nlohmann::json& object, std::string_view key,
   const nlohmann::json* value = find(object, key);
   if (value == nullptr) return std::string(fallback);
   if (!value->is_string()) {
-    fail(ErrorCode::kInvalidData, "{}: want a string, got {}", printable(key), show(*value));
+    fail(ErrorCode::kInvalidData, "{}: want a string, got {}", printable(key), show_json(*value));
   }
   return value->get<std::string>();
 }
@@ -106,7 +108,7 @@ std::string find_string(const nlohmann::json& object, std::string_view key,
 std::vector<int64_t> int_array(const nlohmann::json& array, std::string_view name, int64_t min,
                                int64_t max) {
   if (!array.is_array()) {
-    fail(ErrorCode::kInvalidData, "{}: want an array, got {}", printable(name), show(array));
+    fail(ErrorCode::kInvalidData, "{}: want an array, got {}", printable(name), show_json(array));
   }
   std::vector<int64_t> values;
   values.reserve(array.size());

@@ -18,7 +18,8 @@ nlohmann::json parse_json(std::string_view text);
 int64_t get_int(const nlohmann::json& object, std::string_view key, int64_t min, int64_t max);
 int64_t find_int(const nlohmann::json& object, std::string_view key, int64_t min, int64_t max,
                  int64_t fallback);
-double find_number(const nlohmann::json& object, std::string_view key, double fallback);
+double find_number(const nlohmann::json& object, std::string_view key, double min, double max,
+                   double fallback);
 bool find_bool(const nlohmann::json& object, std::string_view key, bool fallback);
 std::string find_string(const nlohmann::json& object, std::string_view key,
                         std::string_view fallback);
@@ -26,5 +27,8 @@ const nlohmann::json* find(const nlohmann::json& object, std::string_view key);
 // An array of integers in [min, max].
 std::vector<int64_t> int_array(const nlohmann::json& array, std::string_view name, int64_t min,
                                int64_t max);
+
+// `value` as JSON, printable and cut to 40 bytes, for messages.
+std::string show_json(const nlohmann::json& value);
 
 }  // namespace st

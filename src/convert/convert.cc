@@ -16,6 +16,8 @@
 namespace st {
 namespace {
 
+constexpr uint64_t kMaxConfigBytes = uint64_t{1} << 20;  // released ones have 2 kB
+
 std::string in_folder(const std::string& folder, std::string_view name) {
   return fmt::format("{}/{}", folder, name);
 }
@@ -48,11 +50,14 @@ void note_tied_head(const std::vector<CheckpointTensor>& checkpoint, ConvertResu
   if (head == checkpoint.end()) return;
   const auto embedding =
       std::ranges::find(checkpoint, "model.embed_tokens.weight", &CheckpointTensor::name);
-  const bool same = !compare || (embedding != checkpoint.end() && same_bytes(*head, *embedding));
-  result.notices.push_back(
-      same ? "lm_head.weight left out: it is the embedding (tie_word_embeddings)"
-           : "lm_head.weight left out although it differs from the embedding, because "
-             "tie_word_embeddings is true");
+  std::string notice = "lm_head.weight left out: tie_word_embeddings is true";
+  if (compare) {
+    notice = embedding != checkpoint.end() && same_bytes(*head, *embedding)
+                 ? "lm_head.weight left out: it is the embedding (tie_word_embeddings)"
+                 : "lm_head.weight left out although it differs from the embedding, because "
+                   "tie_word_embeddings is true";
+  }
+  result.notices.push_back(std::move(notice));
 }
 
 void write_tensor(const PlannedTensor& tensor, ThreadPool& pool, const ByteSink& sink) {
@@ -70,12 +75,8 @@ void write_tensor(const PlannedTensor& tensor, ThreadPool& pool, const ByteSink&
 
 ConvertResult convert_hf(const ConvertOptions& options) {
   const std::string config_path = in_folder(options.folder, "config.json");
-  const HfConfig hf = with_context(printable(config_path), [&] {
-    const File file(config_path);
-    std::string text(file.size(), '\0');
-    file.read_at(0, std::as_writable_bytes(std::span(text)));
-    return parse_hf_config(text);
-  });
+  const std::string config = read_text_file(config_path, kMaxConfigBytes);
+  const HfConfig hf = with_context(printable(config_path), [&] { return parse_hf_config(config); });
   const std::vector<CheckpointTensor> checkpoint = read_safetensors_folder(options.folder);
   // A vocabulary that cannot work is better refused now than when the file is used.
   const Tokenizer tokenizer(read_hf_vocab(options.folder, hf.model.vocab));
@@ -83,6 +84,7 @@ ConvertResult convert_hf(const ConvertOptions& options) {
   const std::vector<CheckpointTensor> predictor = read_predictor(options.predictor);
 
   ConvertResult result;
+  result.notices = hf.notices;
   result.tensors = with_context(printable(options.folder), [&] {
     return plan_tensors(
         hf.model, hf.tied, checkpoint,
@@ -92,6 +94,10 @@ ConvertResult convert_hf(const ConvertOptions& options) {
 
   GgufWriter out;
   set_gguf_metadata(hf.model, options.type, options.transpose_down, out);
+  if (hf.rope_factor != 1) {
+    out.set("smallthinker.rope.scaling.type", GgufValue::string("linear"));
+    out.set("smallthinker.rope.scaling.factor", GgufValue::f32(hf.rope_factor));
+  }
   write_gguf_vocab(tokenizer.vocab(), out);
   for (const PlannedTensor& tensor : result.tensors) {
     out.add_tensor(tensor.name, tensor.type, tensor.ne);

@@ -1,9 +1,12 @@
 #include "convert/hf_config.h"
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
 #include "base/json.h"
+#include "convert/hf_config_keys.h"
+#include "convert/hf_rope.h"
 
 namespace st {
 namespace {
@@ -23,23 +26,12 @@ void check_architecture(const json& config) {
        printable(name.empty() ? type : name));
 }
 
-void refuse(bool is_on, std::string_view what) {
-  if (is_on) fail(ErrorCode::kUnsupported, "{} unsupported", what);
-}
-
-void check_unsupported(const json& config) {
-  refuse(find_bool(config, "use_qk_norm", false), "use_qk_norm true");
-  refuse(!find_bool(config, "norm_topk_prob", true), "norm_topk_prob false");
-  refuse(!find_bool(config, "moe_enable_early_router", true), "moe_enable_early_router false");
-  refuse(find(config, "rope_scaling") != nullptr, "rope_scaling");
-  for (const char* key : {"moe_num_shared_experts", "moe_num_secondary_experts",
-                          "moe_num_active_secondary_experts"}) {
-    refuse(find_int(config, key, 0, 1 << 20, 0) != 0, key);
-  }
-  if (const json* layout = find(config, "moe_layer_layout")) {
-    for (const int64_t moe : int_array(*layout, "moe_layer_layout", 0, 1)) {
-      refuse(moe == 0, "moe_layer_layout with dense layers");
-    }
+// Dense layers have no experts, and those have no place here.
+void check_layer_kinds(const json& config) {
+  const json* layout = find(config, "moe_layer_layout");
+  if (layout == nullptr) return;
+  for (const int64_t moe : int_array(*layout, "moe_layer_layout", 0, 1)) {
+    if (moe == 0) fail(ErrorCode::kUnsupported, "moe_layer_layout with dense layers unsupported");
   }
 }
 
@@ -53,37 +45,66 @@ std::vector<bool> layout(const json& config, std::string_view key, int64_t layer
   return {values.begin(), values.end()};
 }
 
+// What other programs are told of the layouts must agree with them.
+void check_sliding(const json& config, const ModelConfig& c) {
+  const bool slides = std::ranges::find(c.sliding, true) != c.sliding.end();
+  const int64_t window = find_int(config, "sliding_window", 0, 1 << 27, c.window);
+  if (slides && window != c.window) {
+    fail(ErrorCode::kInvalidData, "sliding_window {}, but sliding_window_size is {}", window,
+         c.window);
+  }
+  if (slides && !find_bool(config, "use_sliding_window", true)) {
+    fail(ErrorCode::kInvalidData, "use_sliding_window false, but sliding_window_layout has ones");
+  }
+  const bool has_layout = find(config, "sliding_window_layout") != nullptr;
+  if (!has_layout && find(config, "sliding_window_pattern") != nullptr) {
+    fail(ErrorCode::kUnsupported, "sliding_window_pattern without sliding_window_layout");
+  }
+  const json* types = find(config, "layer_types");
+  if (types == nullptr) return;
+  json wanted = json::array();
+  for (const bool sliding : c.sliding) {
+    wanted.push_back(sliding ? "sliding_attention" : "full_attention");
+  }
+  if (*types != wanted) {
+    fail(ErrorCode::kInvalidData, "layer_types and sliding_window_layout disagree");
+  }
+}
+
 }  // namespace
 
 HfConfig parse_hf_config(std::string_view text) {
   const json config = parse_json(text);
   check_architecture(config);
-  check_unsupported(config);
-
-  constexpr int64_t kMax = int64_t{1} << 27;
   HfConfig hf;
+  hf.notices = check_hf_config_keys(config);
+  check_layer_kinds(config);
+
   ModelConfig& c = hf.model;
   c.architecture = "smallthinker";
   c.name = find_string(config, "model_name", "smallthinker");
   c.layers = get_int(config, "num_hidden_layers", 1, 512);
-  c.hidden = get_int(config, "hidden_size", 1, kMax);
+  c.hidden = get_int(config, "hidden_size", 1, 1 << 16);
   c.heads = get_int(config, "num_attention_heads", 1, 1024);
   c.kv_heads = find_int(config, "num_key_value_heads", 1, 1024, c.heads);
-  c.head_dim = find_int(config, "head_dim", 1, 1024, c.hidden / c.heads);
+  c.head_dim = find_int(config, "head_dim", 2, 1024, c.hidden / c.heads);
   c.experts = get_int(config, "moe_num_primary_experts", 1, 1024);
-  c.experts_used = get_int(config, "moe_num_active_primary_experts", 1, 1024);
-  c.ffn = get_int(config, "moe_ffn_hidden_size", 1, kMax);
-  c.vocab = get_int(config, "vocab_size", 1, kMax);
+  c.experts_used = get_int(config, "moe_num_active_primary_experts", 1, 64);
+  c.ffn = get_int(config, "moe_ffn_hidden_size", 1, 1 << 20);
+  c.vocab = get_int(config, "vocab_size", 1, 1 << 24);
   // Defaults of the published configuration class.
-  c.context = find_int(config, "max_position_embeddings", 1, kMax, 131072);
-  c.rms_eps = static_cast<float>(find_number(config, "rms_norm_eps", 1e-6));
-  c.rope_theta = static_cast<float>(find_number(config, "rope_theta", 1e6));
+  c.context = find_int(config, "max_position_embeddings", 1, 1 << 27, 131072);
+  c.rms_eps = static_cast<float>(find_number(config, "rms_norm_eps", 0, 1, 1e-6));
+  const HfRope rope = read_hf_rope(config);
+  c.rope_theta = rope.theta;
+  hf.rope_factor = rope.factor;
   c.rope = layout(config, "rope_layout", c.layers, true);
   c.sliding = layout(config, "sliding_window_layout", c.layers, false);
-  c.window = find_int(config, "sliding_window_size", 1, kMax, 4096);
+  c.window = find_int(config, "sliding_window_size", 1, 1 << 27, 4096);
   c.gating = find_bool(config, "moe_primary_router_apply_softmax", false) ? Gating::kSoftmax
                                                                           : Gating::kSigmoid;
   hf.tied = find_bool(config, "tie_word_embeddings", true);
+  check_sliding(config, c);
   check_config(c, "");
   return hf;
 }

@@ -3,6 +3,7 @@
 
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "model/config.h"
 
@@ -10,11 +11,13 @@ namespace st {
 
 struct HfConfig {
   ModelConfig model;
-  bool tied = false;  // lm_head is the embedding
+  bool tied = false;      // lm_head is the embedding
+  float rope_factor = 1;  // positions are divided by it: linear scaling
+  std::vector<std::string> notices;
 };
 
-// Parses the text of config.json. Refuses what SmallThinker's code once knew but no released model
-// uses (q/k norms, dense layers, shared experts, scaled RoPE, unnormalised routing) when it is on.
+// Parses the text of config.json. Every key is judged: it is read, is known to change no result, or
+// must have the one value that we compute. Anything else is an Error(kUnsupported) that names it.
 HfConfig parse_hf_config(std::string_view text);
 
 }  // namespace st

@@ -73,7 +73,7 @@ void check_model(const json* model) {
         fail(ErrorCode::kUnsupported, "{} '{}' is not supported", key, printable(affix));
       }
     }
-    if (find_number(*model, "dropout", 0) != 0) {
+    if (find_number(*model, "dropout", 0, 1, 0) != 0) {
       fail(ErrorCode::kUnsupported, "dropout is not supported");
     }
   });

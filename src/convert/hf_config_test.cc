@@ -1,0 +1,156 @@
+#include "convert/hf_config.h"
+
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+
+#include "base/file.h"
+#include "base/json.h"
+#include "format/testing.h"
+
+namespace st {
+namespace {
+
+using nlohmann::json;
+using testkit::error_of;
+
+json tiny_config() {
+  return parse_json(
+      read_text_file(std::string(ST_SOURCE_DIR) + "/models/tiny-smallthinker/model/config.json"));
+}
+
+// The tiny model's with these keys in place of its own; null erases.
+HfConfig read_with(const json& changes) {
+  json config = tiny_config();
+  config.merge_patch(changes);
+  return parse_hf_config(config.dump());
+}
+
+std::string error_with(const json& changes) {
+  return error_of([&] { read_with(changes); });
+}
+
+TEST(HfConfigKeys, RopeParametersOfTransformers5) {
+  const json move = {{"rope_theta", nullptr}, {"rope_scaling", nullptr}};
+  const auto read = [&](const json& parameters) {
+    json changes = move;
+    changes["rope_parameters"] = parameters;
+    return read_with(changes);
+  };
+  EXPECT_EQ(read({{"rope_theta", 10000.0}, {"rope_type", "default"}}).model.rope_theta, 10000.0f);
+  EXPECT_EQ(read({{"rope_theta", 10000}}).model.rope_theta, 10000.0f);
+  const json one = {{"rope_theta", 5e5}, {"rope_type", "linear"}, {"factor", 4}};
+  EXPECT_EQ(read(one).model.rope_theta, 5e5f);
+  EXPECT_EQ(read(one).rope_factor, 4.0f);
+  EXPECT_EQ(read({{"full_attention", one}, {"sliding_attention", one}}).rope_factor, 4.0f);
+
+  const auto error = [&](const json& parameters) { return error_of([&] { read(parameters); }); };
+  json other = one;
+  other["factor"] = 2;
+  EXPECT_EQ(error({{"full_attention", one}, {"sliding_attention", other}}),
+            "rope_parameters: differs between types of layers");
+  EXPECT_EQ(error({{"rope_theta", 1e4}, {"rope_type", "yarn"}, {"factor", 4}}),
+            "rope_parameters: rope_type 'yarn' unsupported (known: default, linear)");
+  EXPECT_EQ(error({{"rope_theta", 1e4}, {"rope_type", "default"}, {"factor", 4}}),
+            "rope_parameters: factor 4 unsupported, want 1");
+  EXPECT_EQ(error({{"rope_theta", 1e4}, {"partial_rotary_factor", 0.5}}),
+            "rope_parameters: partial_rotary_factor 0.5 unsupported, want 1");
+  EXPECT_EQ(error({{"rope_theta", 1e4}, {"rope_type", "linear"}}),
+            "rope_parameters: factor: missing");
+  EXPECT_EQ(error({{"rope_theta", "1e4"}}),
+            "rope_parameters: rope_theta: want a number in 1..1000000000000, got \"1e4\"");
+  EXPECT_EQ(error({{"rope_theta", 1e4}, {"attention_factor", 2}}),
+            "rope_parameters: attention_factor 2 unsupported: the key is unknown and may change "
+            "the model; remove it from the file if it does not");
+  EXPECT_EQ(error("default"), "rope_parameters: want a JSON object, got \"default\"");
+}
+
+TEST(HfConfigKeys, RopeScaling) {
+  EXPECT_EQ(read_with({{"rope_scaling", {{"type", "linear"}, {"factor", 2.5}}}}).rope_factor, 2.5f);
+  EXPECT_EQ(read_with({{"rope_scaling", {{"rope_type", "default"}}}}).rope_factor, 1.0f);
+  EXPECT_EQ(read_with(json::object()).rope_factor, 1.0f);
+  EXPECT_EQ(error_with({{"rope_scaling", {{"type", "yarn"}, {"factor", 4}}}}),
+            "rope_scaling: rope_type 'yarn' unsupported (known: default, linear)");
+  EXPECT_EQ(error_with({{"rope_scaling", {{"factor", 4}}}}),
+            "rope_scaling: rope_type '' unsupported (known: default, linear)");
+  EXPECT_EQ(error_with({{"rope_scaling", {{"type", "linear"}, {"rope_type", "default"}}}}),
+            "rope_scaling: type 'linear', but rope_type 'default'");
+  EXPECT_EQ(error_with({{"rope_scaling", {{"type", "linear"}, {"factor", 0}}}}),
+            "rope_scaling: factor: want a number in 1..1000000, got 0");
+  EXPECT_EQ(error_with({{"rope_parameters", {{"rope_theta", 10000}}}}),
+            "rope_parameters: rope_theta 10000, but 1500000 outside of it");
+  EXPECT_EQ(error_with({{"rope_scaling", {{"type", "linear"}, {"factor", 2}}},
+                        {"rope_parameters", {{"rope_type", "default"}}}}),
+            "rope_scaling and rope_parameters disagree");
+}
+
+TEST(HfConfigKeys, WhatChangesTheMathematicsIsRefused) {
+  EXPECT_EQ(error_with({{"hidden_act", "silu"}}), "hidden_act \"silu\" unsupported, want \"relu\"");
+  EXPECT_EQ(error_with({{"hidden_act", "relu"}}), "no error");
+  EXPECT_EQ(error_with({{"partial_rotary_factor", 0.5}}),
+            "partial_rotary_factor 0.5 unsupported, want 1");
+  EXPECT_EQ(error_with({{"partial_rotary_factor", 1.0}}), "no error");
+  EXPECT_EQ(error_with({{"attention_bias", true}}), "attention_bias true unsupported, want false");
+  EXPECT_EQ(error_with({{"mlp_bias", true}}), "mlp_bias true unsupported, want false");
+  EXPECT_EQ(error_with({{"routed_scaling_factor", 2.5}}),
+            "routed_scaling_factor 2.5 unsupported, want 1");
+  EXPECT_EQ(error_with({{"clip_qkv", 8}}), "clip_qkv 8 unsupported, want null");
+  EXPECT_EQ(error_with({{"quantization_config", {{"quant_method", "fp8"}}}}),
+            "quantization_config {\"quant_method\":\"fp8\"} unsupported, want null");
+  EXPECT_EQ(error_with({{"num_nextn_predict_layers", 1}}),
+            "num_nextn_predict_layers 1 unsupported, want 0");
+  EXPECT_EQ(error_with({{"moe_enable_secondary_experts", true}}),
+            "moe_enable_secondary_experts true unsupported, want false");
+  EXPECT_EQ(error_with({{"moe_num_shared_experts", 1}}),
+            "moe_num_shared_experts 1 unsupported, want 0");
+  EXPECT_EQ(error_with({{"tie_word_embeddings", 1}}),
+            "tie_word_embeddings: want true or false, got 1");
+}
+
+TEST(HfConfigKeys, UnknownKeysAreRefusedUnlessTheyAreOff) {
+  for (const json& value : {json(2), json(0), json(true), json("x"), json({1}), json(-0.5)}) {
+    EXPECT_EQ(error_with({{"new_gate", value}}),
+              "new_gate " + value.dump() +
+                  " unsupported: the key is unknown and may change the model; remove it from the "
+                  "file if it does not");
+  }
+  const HfConfig hf =
+      read_with({{"new_gate", false}, {"new_list", json::array()}, {"new_name", ""}});
+  EXPECT_EQ(hf.notices,
+            std::vector<std::string>{
+                "config.json: unknown keys that are off: new_gate, new_list, new_name"});
+  EXPECT_EQ(read_with(json::object()).notices, std::vector<std::string>{});
+}
+
+TEST(HfConfigKeys, WindowsToldTwiceMustAgree) {
+  const json types = {"full_attention",    "sliding_attention", "sliding_attention",
+                      "sliding_attention", "full_attention",    "sliding_attention",
+                      "sliding_attention", "sliding_attention"};
+  EXPECT_EQ(error_with({{"sliding_window", 128}, {"layer_types", types}}), "no error");
+  EXPECT_EQ(error_with({{"sliding_window", 64}}),
+            "sliding_window 64, but sliding_window_size is 128");
+  EXPECT_EQ(error_with({{"use_sliding_window", false}}),
+            "use_sliding_window false, but sliding_window_layout has ones");
+  EXPECT_EQ(error_with({{"layer_types", {"full_attention"}}}),
+            "layer_types and sliding_window_layout disagree");
+  EXPECT_EQ(error_with({{"sliding_window_pattern", 4}}), "no error");
+  EXPECT_EQ(error_with({{"sliding_window_pattern", 4}, {"sliding_window_layout", nullptr}}),
+            "sliding_window_pattern without sliding_window_layout");
+}
+
+TEST(HfConfigKeys, NumbersThatCannotBe) {
+  const auto error = [](const char* key, const json& value) { return error_with({{key, value}}); };
+  EXPECT_EQ(error("hidden_size", 1 << 20), "hidden_size: want an integer in 1..65536, got 1048576");
+  EXPECT_EQ(error("hidden_size", -5), "hidden_size: want an integer in 1..65536, got -5");
+  EXPECT_EQ(error("vocab_size", UINT64_MAX),
+            "vocab_size: want an integer in 1..16777216, got 18446744073709551615");
+  EXPECT_EQ(error("vocab_size", 4096.0), "vocab_size: want an integer in 1..16777216, got 4096.0");
+  EXPECT_EQ(error("vocab_size", true), "vocab_size: want an integer in 1..16777216, got true");
+  EXPECT_EQ(error("head_dim", 1), "head_dim: want an integer in 2..1024, got 1");
+  EXPECT_EQ(error("rms_norm_eps", -1e-6), "rms_norm_eps: want a number in 0..1, got -1e-06");
+  EXPECT_EQ(error("rms_norm_eps", "1e-6"), "rms_norm_eps: want a number in 0..1, got \"1e-6\"");
+  EXPECT_EQ(error("rope_theta", 0), "rope_theta: want a number in 1..1000000000000, got 0");
+}
+
+}  // namespace
+}  // namespace st
