@@ -1,9 +1,12 @@
 #include "engine/sampler.h"
 
 #include <algorithm>
+#include <array>
+#include <bit>
 #include <cmath>
 #include <optional>
 #include <unordered_map>
+#include <utility>
 
 #include "base/error.h"
 
@@ -22,6 +25,19 @@ std::optional<SamplerKind> find_kind(std::string_view name, bool& neutral) {
     return SamplerKind::kTypicalP;
   }
   return std::nullopt;
+}
+
+// Longer lists are ordered by counting, which takes linear time.
+constexpr size_t kShort = 1024;
+
+constexpr int kDigits = 3;
+constexpr int kDigitBits = 11;
+
+// A digit of a number that grows as the logit falls; -0 is 0.
+size_t digit(float logit, int i) {
+  const auto bits = std::bit_cast<uint32_t>(logit + 0.0f);
+  const uint32_t falling = bits >> 31 != 0 ? bits : bits ^ 0x7FFFFFFF;
+  return falling >> (i * kDigitBits) & ((1u << kDigitBits) - 1);
 }
 
 }  // namespace
@@ -53,17 +69,27 @@ Sampler::Sampler(SamplerOptions options) : options_(std::move(options)) {
 void Sampler::accept(Token token) { history_.push_back(token); }
 
 Token Sampler::sample(std::span<const float> logits) {
+  take(logits);
+  for (const SamplerKind kind : options_.chain) apply(kind);
+  // Temperature 0 means greedy whether or not the chain names it.
+  if (options_.temperature <= 0) top_k(1);
+  return draw();
+}
+
+void Sampler::take(std::span<const float> logits) {
   candidates_.resize(logits.size());
-  for (size_t i = 0; i < logits.size(); ++i) candidates_[i] = {static_cast<Token>(i), logits[i]};
+  for (size_t i = 0; i < logits.size(); ++i) {
+    const float logit = logits[i] > -INFINITY ? logits[i] : -INFINITY;  // a NaN is not greater
+    candidates_[i] = {static_cast<Token>(i), logit};
+  }
   for (const Token id : options_.banned) {
     if (id >= 0 && static_cast<size_t>(id) < logits.size()) {
       candidates_[static_cast<size_t>(id)].logit = -INFINITY;
     }
   }
-  for (const SamplerKind kind : options_.chain) apply(kind);
-  // Temperature 0 means greedy whether or not the chain names it.
-  if (options_.temperature <= 0) top_k(1);
-  return draw();
+  if (std::ranges::none_of(candidates_, [](const Candidate& c) { return c.logit > -INFINITY; })) {
+    fail(ErrorCode::kInvalidData, "no token can be chosen: all are banned or have no logit");
+  }
 }
 
 void Sampler::apply(SamplerKind kind) {
@@ -98,55 +124,98 @@ void Sampler::penalties() {
     c.logit = c.logit <= 0 ? c.logit * options_.repeat_penalty : c.logit / options_.repeat_penalty;
     c.logit -=
         static_cast<float>(seen->second) * options_.frequency_penalty + options_.presence_penalty;
+    if (std::isnan(c.logit)) c.logit = -INFINITY;  // infinite penalties
+  }
+}
+
+// Best first. What a filter before has ordered still is, as a rule.
+void Sampler::order() {
+  if (std::ranges::is_sorted(candidates_, Better())) return;
+  if (candidates_.size() > kShort && std::ranges::is_sorted(candidates_, {}, &Candidate::id)) {
+    return count_into_order();
+  }
+  std::ranges::sort(candidates_, Better());
+}
+
+// The same for candidates by id: those with equal logits keep their order.
+void Sampler::count_into_order() {
+  std::array<std::array<uint32_t, 1 << kDigitBits>, kDigits> places{};  // of the next, per digit
+  for (const Candidate& c : candidates_) {
+    for (int i = 0; i < kDigits; ++i) ++places[static_cast<size_t>(i)][digit(c.logit, i)];
+  }
+  spare_.resize(candidates_.size());
+  for (int i = 0; i < kDigits; ++i) {
+    auto& place = places[static_cast<size_t>(i)];
+    uint32_t before = 0;
+    for (uint32_t& count : place) before += std::exchange(count, before);
+    for (const Candidate& c : candidates_) spare_[place[digit(c.logit, i)]++] = c;
+    candidates_.swap(spare_);
   }
 }
 
 // Keeps the k best, best first.
 void Sampler::top_k(int64_t k) {
-  const auto n = std::min(static_cast<size_t>(k), candidates_.size());
-  std::partial_sort(candidates_.begin(), candidates_.begin() + static_cast<ptrdiff_t>(n),
-                    candidates_.end(), [](const Candidate& a, const Candidate& b) {
-                      return a.logit != b.logit ? a.logit > b.logit : a.id < b.id;
-                    });
+  const auto n = static_cast<size_t>(k);
+  if (n >= candidates_.size()) return;
+  if (n > kShort) {
+    order();
+  } else {
+    std::partial_sort(candidates_.begin(), candidates_.begin() + static_cast<ptrdiff_t>(n),
+                      candidates_.end(), Better());
+  }
   candidates_.resize(n);
 }
 
-std::vector<double> Sampler::probabilities() {
-  top_k(static_cast<int64_t>(candidates_.size()));  // sorts
-  std::vector<double> p(candidates_.size());
+// Sums go from the best to the last: their last bits are the same whatever ran before.
+const std::vector<double>& Sampler::probabilities() {
+  order();
+  const float best = candidates_.front().logit;
+  probabilities_.resize(candidates_.size());
   double sum = 0;
-  for (size_t i = 0; i < p.size(); ++i) {
-    p[i] = std::exp(static_cast<double>(candidates_[i].logit) - candidates_[0].logit);
-    sum += p[i];
+  for (size_t i = 0; i < candidates_.size(); ++i) {
+    const float logit = candidates_[i].logit;
+    probabilities_[i] = logit == best ? 1 : std::exp(static_cast<double>(logit) - best);
+    sum += probabilities_[i];
   }
-  for (double& value : p) value /= sum;
-  return p;
+  for (double& value : probabilities_) value /= sum;
+  return probabilities_;
 }
 
 // Keeps the tokens whose surprise is closest to the entropy, until they hold probability p.
 void Sampler::typical_p() {
   if (options_.typical_p >= 1.0f) return;
-  const std::vector<double> p = probabilities();
+  const std::vector<double>& p = probabilities();
   double entropy = 0;
   for (const double value : p) entropy -= value > 0 ? value * std::log(value) : 0;
-  std::vector<size_t> order(p.size());
-  for (size_t i = 0; i < order.size(); ++i) order[i] = i;
-  std::ranges::stable_sort(order, {},
-                           [&](size_t i) { return std::abs(-std::log(p[i]) - entropy); });
-  std::vector<Candidate> kept;
+  // Surprise grows along the candidates. So [begin, end), the closest, grows at that end where the
+  // next one is closer; equally close ones come best first.
+  const auto distance = [&](size_t i) { return std::abs(-std::log(p[i]) - entropy); };
+  const auto middle =
+      std::ranges::partition_point(p, [&](double value) { return -std::log(value) < entropy; });
+  auto begin = static_cast<size_t>(middle - p.begin());
+  size_t end = begin;
+  const double limit = std::max(0.0f, options_.typical_p);
   double held = 0;
-  for (const size_t i : order) {
-    kept.push_back(candidates_[i]);
-    held += p[i];
-    if (held > options_.typical_p) break;
+  while (held <= limit && end - begin < p.size()) {
+    if (end < p.size() && (begin == 0 || distance(end) < distance(begin - 1))) {
+      held += p[end++];
+      continue;
+    }
+    const size_t last = begin;
+    while (begin > 0 && distance(begin - 1) == distance(last - 1)) --begin;
+    size_t next = begin;
+    while (next < last && held <= limit) held += p[next++];
+    candidates_.erase(at(next), at(last));  // none, unless this is the end
+    end -= last - next;
   }
-  candidates_ = std::move(kept);
+  candidates_.erase(at(end), candidates_.end());
+  candidates_.erase(candidates_.begin(), at(begin));
 }
 
 // Keeps the shortest run of best tokens that holds probability p.
 void Sampler::top_p() {
   if (options_.top_p >= 1.0f) return;
-  const std::vector<double> p = probabilities();
+  const std::vector<double>& p = probabilities();
   double held = 0;
   for (size_t i = 0; i < p.size(); ++i) {
     held += p[i];
@@ -162,20 +231,19 @@ void Sampler::min_p() {
   if (options_.min_p <= 0.0f) return;
   const float best = std::ranges::max(candidates_, {}, &Candidate::logit).logit;
   const float least = best + std::log(options_.min_p);
-  std::vector<Candidate> kept;
-  for (const Candidate& c : candidates_) {
-    if (c.logit >= least) kept.push_back(c);
-  }
-  if (!kept.empty()) candidates_ = std::move(kept);
+  if (best >= least)
+    std::erase_if(candidates_, [&](const Candidate& c) { return c.logit < least; });
 }
 
+// A temperature so low that the best logits would be infinite, and so alike, is none.
 void Sampler::temperature() {
-  if (options_.temperature <= 0) return top_k(1);
+  const float best = std::ranges::max(candidates_, {}, &Candidate::logit).logit;
+  if (options_.temperature <= 0 || !std::isfinite(best / options_.temperature)) return top_k(1);
   for (Candidate& c : candidates_) c.logit /= options_.temperature;
 }
 
 Token Sampler::draw() {
-  const std::vector<double> p = probabilities();
+  const std::vector<double>& p = probabilities();
   const double lo = static_cast<double>(generator_());
   const double hi = static_cast<double>(generator_());
   const double u = (lo + hi * 0x1p32) * 0x1p-64;

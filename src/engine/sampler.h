@@ -45,7 +45,8 @@ class Sampler {
 
   uint32_t seed() const { return options_.seed; }
 
-  // Chooses from logits (V). Call accept() with the token that is then really used.
+  // Chooses from logits (V); NaN counts as -infinity. Call accept() with the token that is then
+  // really used. Throws Error(kInvalidData) if no token has a logit and is not banned.
   Token sample(std::span<const float> logits);
 
   // Tells the penalties about a token of the text, prompt tokens included.
@@ -56,6 +57,12 @@ class Sampler {
     Token id;
     float logit;
   };
+  struct Better {
+    bool operator()(const Candidate& a, const Candidate& b) const {
+      return a.logit != b.logit ? a.logit > b.logit : a.id < b.id;
+    }
+  };
+  void take(std::span<const float> logits);
   void apply(SamplerKind kind);
   void penalties();
   void top_k(int64_t k);
@@ -63,13 +70,17 @@ class Sampler {
   void top_p();
   void min_p();
   void temperature();
-  std::vector<double> probabilities();  // of the candidates as they stand, best first
+  void order();  // best first
+  void count_into_order();
+  const std::vector<double>& probabilities();  // of the candidates as they stand, best first
+  auto at(size_t i) { return candidates_.begin() + static_cast<ptrdiff_t>(i); }
   Token draw();
 
   SamplerOptions options_;
   std::mt19937 generator_;
   std::vector<Token> history_;
-  std::vector<Candidate> candidates_;
+  std::vector<Candidate> candidates_, spare_;
+  std::vector<double> probabilities_;
 };
 
 }  // namespace st
