@@ -6,10 +6,12 @@
 #include <map>
 #include <set>
 
-#include "base/error.h"
+#include "format/testing.h"
 
 namespace st {
 namespace {
+
+using testkit::error_of;
 
 SamplerOptions only(std::vector<SamplerKind> chain) {
   SamplerOptions o;
@@ -137,7 +139,9 @@ TEST(Samplers, NamesOfTheChain) {
             (std::vector<SamplerKind>{kPenalties, kTopK, kTypicalP, kTopP, kMinP, kTemperature}));
   EXPECT_EQ(parse_samplers("nucleus;temp"), (std::vector<SamplerKind>{kTopP, kTemperature}));
   EXPECT_TRUE(parse_samplers("").empty());
-  EXPECT_THROW(parse_samplers("top_k;magic"), Error);
+  EXPECT_EQ(error_of([] { parse_samplers("top_k;magic"); }),
+            "unknown sampler 'magic' (known: penalties, dry, top_n_sigma, top_k, typ_p, top_p, "
+            "min_p, xtc, temperature)");
 }
 
 }  // namespace

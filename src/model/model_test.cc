@@ -56,16 +56,16 @@ TEST(Config, RefusesImpossibleNumbers) {
   c = small_config();
   c.heads = 3;
   c.kv_heads = 2;
-  EXPECT_NE(error_for(c), "no error");
+  EXPECT_EQ(error_for(c), "key p.attention.head_count 3 is not a multiple of head_count_kv 2");
   c = small_config();
   c.head_dim = 5;
   EXPECT_EQ(error_for(c), "key p.attention.key_length 5 is odd");
   c = small_config();
   c.rms_eps = std::nanf("");
-  EXPECT_NE(error_for(c), "no error");
+  EXPECT_EQ(error_for(c), "key p.attention.layer_norm_rms_epsilon nan: want 0..1");
   c = small_config();
   c.window = 0;
-  EXPECT_NE(error_for(c), "no error");
+  EXPECT_EQ(error_for(c), "layer 1 slides but p.attention.sliding_window is 0");
 }
 
 // Keys of positions begin .. end - 1 as the cache gives them back, first value of each.

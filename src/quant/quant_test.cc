@@ -4,6 +4,7 @@
 #include <cstring>
 #include <limits>
 #include <random>
+#include <string>
 #include <vector>
 
 #include "base/error.h"
@@ -48,7 +49,13 @@ TEST(Quantize, WritesTheDocumentedTypes) {
   for (DType type :
        {DType::kQ4_1, DType::kQ5_0, DType::kQ5_1, DType::kQ4_K, DType::kQ5_K, DType::kQ6_K}) {
     EXPECT_FALSE(can_quantize(type)) << dtype_name(type);
-    EXPECT_THROW(quantize_row(type, nullptr, 0, nullptr), Error) << dtype_name(type);
+    try {
+      quantize_row(type, nullptr, 0, nullptr);
+      ADD_FAILURE() << dtype_name(type);
+    } catch (const Error& e) {
+      EXPECT_EQ(std::string(e.what()),
+                "cannot write " + std::string(dtype_name(type)) + " weights");
+    }
   }
 }
 

@@ -3,12 +3,14 @@
 
 #include <gtest/gtest.h>
 
-#include "base/error.h"
 #include "engine/verify.h"
+#include "format/testing.h"
 #include "golden/fixture.h"
 
 namespace st::golden {
 namespace {
+
+using testkit::error_of;
 
 TEST(Bench, CountsTheTestAndNothingElse) {
   Engine engine(converted(kTiny, DType::kQ8_0, true), {.threads = 2, .context = 600});
@@ -28,8 +30,10 @@ TEST(Bench, CountsTheTestAndNothingElse) {
       EXPECT_LE(result.first_token[i], result.seconds[i]);
     }
   }
-  EXPECT_THROW(run_bench(engine, {.prompt = 500, .depth = 101}, {}), Error);
-  EXPECT_THROW(run_bench(engine, {.depth = 100}, {}), Error);
+  EXPECT_EQ(error_of([&] { run_bench(engine, {.prompt = 500, .depth = 101}, {}); }),
+            "test pp500 @ d101 of 601 tokens: want 1..600");
+  EXPECT_EQ(error_of([&] { run_bench(engine, {.depth = 100}, {}); }),
+            "test  @ d100 of 100 tokens: want 1..600");
 }
 
 // Each call of the threads costs microseconds, so a layer makes few: 4 to decode (less here, where
