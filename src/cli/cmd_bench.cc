@@ -10,6 +10,7 @@
 #include "cli/args.h"
 #include "cli/interrupt.h"
 #include "cli/model_args.h"
+#include "cli/outputs.h"
 #include "cli/report.h"
 #include "cli/routing_recording.h"
 #include "cli/streams.h"
@@ -158,6 +159,7 @@ class Bench {
 }  // namespace
 
 int execute(const BenchArgs& args) {
+  check_model_outputs(args.model);
   // A trace being recorded is a file to clean up.
   if (args.model.record_routing.empty()) exit_when_interrupted();
   return args.probe_only ? probe_only(args) : Bench(args).run();

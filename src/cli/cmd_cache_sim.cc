@@ -6,6 +6,7 @@
 #include "base/file.h"
 #include "cli/args.h"
 #include "cli/interrupt.h"
+#include "cli/outputs.h"
 #include "cli/report.h"
 #include "cli/streams.h"
 #include "store/hot_set.h"
@@ -110,6 +111,7 @@ class CacheSim {
 }  // namespace
 
 int execute(const CacheSimArgs& args) {
+  check_outputs({args.save_hot_set}, {args.trace, args.hot_set});
   exit_when_interrupted();
   return CacheSim(args).run();
 }

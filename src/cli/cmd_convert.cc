@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "cli/args.h"
+#include "cli/outputs.h"
 #include "cli/progress_bar.h"
 #include "cli/report.h"
 #include "cli/streams.h"
@@ -11,6 +12,7 @@
 namespace st {
 
 int execute(const ConvertArgs& args) {
+  check_outputs({args.options.outfile}, {args.options.folder, args.options.predictor});
   ConvertOptions options = args.options;
   options.progress = make_progress_bar(args.progress);
   const ConvertResult result = convert_hf(options);

@@ -5,11 +5,13 @@
 #include "cli/interrupt.h"
 #include "cli/model_args.h"
 #include "cli/npy.h"
+#include "cli/outputs.h"
 #include "cli/prompt.h"
 
 namespace st {
 
 int execute(const LogitsArgs& args) {
+  check_model_outputs(args.model, {args.tokens ? "" : text_file(args.text)}, {args.outfile});
   const std::string text = args.tokens ? std::string() : read_text(args.text);
   Engine engine = load_engine(args.model);
   const int64_t V = engine.config().vocab;

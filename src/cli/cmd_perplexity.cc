@@ -6,6 +6,7 @@
 #include "cli/args.h"
 #include "cli/interrupt.h"
 #include "cli/model_args.h"
+#include "cli/outputs.h"
 #include "cli/routing_recording.h"
 #include "cli/streams.h"
 #include "engine/perplexity.h"
@@ -13,6 +14,7 @@
 namespace st {
 
 int execute(const PerplexityArgs& args) {
+  check_model_outputs(args.model, {args.file});
   const std::string text = read_text_file(args.file);
   Engine engine = load_engine(args.model);
   std::vector<Token> tokens = engine.tokenizer().encode(text, false);

@@ -2,6 +2,7 @@
 
 #include "base/error.h"
 #include "cli/args.h"
+#include "cli/outputs.h"
 #include "cli/progress_bar.h"
 #include "cli/report.h"
 #include "cli/streams.h"
@@ -9,6 +10,7 @@
 namespace st {
 
 int execute(const QuantizeArgs& args) {
+  check_outputs({args.options.output}, {args.options.input});
   QuantizeOptions options = args.options;
   options.progress = make_progress_bar(args.progress);
   options.on_tensor = [](const GgufTensor& from, DType to, const EncodeError& error) {

@@ -5,6 +5,7 @@
 #include "cli/args.h"
 #include "cli/interrupt.h"
 #include "cli/model_args.h"
+#include "cli/outputs.h"
 #include "cli/prompt.h"
 #include "cli/receipt.h"
 #include "cli/reference_env.h"
@@ -49,6 +50,7 @@ void print_timings(const Engine& engine, const GenerateResult& result, double lo
 
 int execute(const RunArgs& args) {
   if (const auto bundle = reference_bundle_to_generate(args.model)) return execute(*bundle);
+  check_model_outputs(args.model, {text_file(args.text)});
   const std::string prompt = read_text(args.text);
   const double start = seconds_since_start();
   Engine engine = load_engine(args.model);

@@ -7,6 +7,7 @@
 #include "cli/args.h"
 #include "cli/interrupt.h"
 #include "cli/model_args.h"
+#include "cli/outputs.h"
 #include "cli/report.h"
 #include "cli/streams.h"
 #include "engine/verify.h"
@@ -104,6 +105,7 @@ class Verify {
 }  // namespace
 
 int execute(const VerifyArgs& args) {
+  check_model_outputs(args.model, {args.file});
   exit_when_interrupted();
   return Verify(args).run();
 }

@@ -1,5 +1,8 @@
 #include "format/gguf_model.h"
 
+#include <algorithm>
+#include <charconv>
+
 #include "base/error.h"
 
 namespace st {
@@ -12,13 +15,30 @@ std::unique_ptr<GgufFile> open_part(const std::string& path) {
                       [&] { return std::make_unique<GgufFile>(std::make_shared<File>(path)); });
 }
 
+std::string part_suffix(uint32_t number, uint32_t count) {
+  return fmt::format("-{:05}-of-{:05}.gguf", number, count);
+}
+
 // "dir/m-00001-of-00003.gguf" -> "dir/m"; empty when `path` does not end like part 1 of `count`.
 std::string split_prefix(const std::string& path, uint32_t count) {
-  const std::string suffix = fmt::format("-00001-of-{:05}.gguf", count);
+  const std::string suffix = part_suffix(1, count);
   return path.ends_with(suffix) ? path.substr(0, path.size() - suffix.size()) : std::string();
 }
 
 }  // namespace
+
+std::vector<std::string> gguf_part_names(const std::string& path) {
+  const size_t length = part_suffix(1, 1).size();
+  if (path.size() < length) return {path};
+  uint32_t count = 0;
+  const char* digits = path.data() + path.size() - std::string_view("00003.gguf").size();
+  std::from_chars(digits, digits + 5, count);
+  std::vector<std::string> names;
+  for (uint32_t i = 1; i <= std::min(count, kMaxParts); ++i) {
+    names.push_back(path.substr(0, path.size() - length) + part_suffix(i, count));
+  }
+  return std::ranges::count(names, path) > 0 ? names : std::vector{path};
+}
 
 GgufModel::GgufModel(const std::string& path) {
   parts_.push_back(open_part(path));
@@ -32,7 +52,7 @@ GgufModel::GgufModel(const std::string& path) {
          printable(path), count, count);
   }
   for (uint32_t i = 2; i <= count; ++i) {
-    const std::string part = fmt::format("{}-{:05}-of-{:05}.gguf", prefix, i, count);
+    const std::string part = prefix + part_suffix(i, count);
     try {
       parts_.push_back(open_part(part));
     } catch (const Error& e) {

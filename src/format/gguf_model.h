@@ -9,6 +9,9 @@
 
 namespace st {
 
+// The names of all parts if `path` is named like one, NAME-00001-of-0000N.gguf; else `path` itself.
+std::vector<std::string> gguf_part_names(const std::string& path);
+
 class GgufModel {
  public:
   // Opens `path`; for NAME-00001-of-0000N.gguf also the other parts, from the same folder.
