@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <utility>
 
 namespace st {
 namespace {
@@ -47,12 +48,23 @@ class Spinner {
 ThreadPool::ThreadPool(int threads)
     : ThreadPool(threads == 1 ? ThreadChoice{} : choose_threads(threads)) {}
 
-ThreadPool::ThreadPool(const ThreadChoice& choice)
+ThreadPool::ThreadPool(const ThreadChoice& choice, NoWorkersYet)
     : cpus_(choice.cpus),
       spin_(!choice.crowded),
       shares_(static_cast<size_t>(std::max(choice.threads, 1))) {
-  workers_.reserve(static_cast<size_t>(std::max(choice.threads - 1, 0)));
-  for (int i = 1; i < choice.threads; ++i) workers_.emplace_back([this, i] { worker(i); });
+  workers_.reserve(shares_.size() - 1);
+}
+
+// The pool is whole before the first worker begins, so that its destructor ends them if this
+// throws.
+ThreadPool::ThreadPool(const ThreadChoice& choice, const StartThread& start)
+    : ThreadPool(choice, NoWorkersYet{}) {
+  try {
+    for (int i = 1; i < choice.threads; ++i) workers_.push_back(start([this, i] { worker(i); }));
+  } catch (const std::system_error& e) {
+    notice_ = fmt::format("cannot start thread {} of {}: {}; running with {}", threads() + 1,
+                          choice.threads, why_refused(e), threads());
+  }
 }
 
 ThreadPool::~ThreadPool() {
@@ -69,10 +81,21 @@ void ThreadPool::run_erased(Function function, void* context) {
   gate_.store(kOpen, std::memory_order_release);  // nobody is inside: the last run waited for that
   epoch_.fetch_add(1, std::memory_order_release);
   epoch_.notify_all();
-  function(context, 0, threads());
+  call(0);
   uint32_t inside = gate_.fetch_sub(kOpen, std::memory_order_acq_rel) - kOpen;
   for (Spinner spinner(spin_); inside != 0; inside = gate_.load(std::memory_order_acquire)) {
     if (!spinner.spin()) gate_.wait(inside, std::memory_order_acquire);
+  }
+  if (!failed()) return;
+  failed_ = false;
+  std::rethrow_exception(std::exchange(error_, nullptr));
+}
+
+void ThreadPool::call(int thread) noexcept {
+  try {
+    function_(context_, thread, threads());
+  } catch (...) {
+    if (!failed_.exchange(true)) error_ = std::current_exception();
   }
 }
 
@@ -97,7 +120,7 @@ void ThreadPool::worker(int thread) {
     seen = now;
     if (stop_.load(std::memory_order_relaxed)) return;
     if (!enter()) continue;  // too late
-    function_(context_, thread, threads());
+    call(thread);
     if (gate_.fetch_sub(1, std::memory_order_acq_rel) == 1) gate_.notify_one();
   }
 }

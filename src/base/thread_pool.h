@@ -11,10 +11,14 @@
 #include <algorithm>
 #include <atomic>
 #include <cstdint>
+#include <exception>
+#include <string>
 #include <thread>
 #include <utility>
 #include <vector>
 
+#include "base/round.h"
+#include "base/start_thread.h"
 #include "base/thread_choice.h"
 
 namespace st {
@@ -26,19 +30,24 @@ class ThreadPool {
   explicit ThreadPool(int threads);
   // Workers stay on the CPUs of the choice. The caller's thread is not ours, and its mask would
   // pass to every thread it starts, so it is left alone; it computes as much as it gets round to.
-  explicit ThreadPool(const ThreadChoice& choice);
+  // Where the system gives fewer threads, the pool makes do with them and has a notice.
+  explicit ThreadPool(const ThreadChoice& choice, const StartThread& start = start_any_thread);
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;
   ThreadPool& operator=(const ThreadPool&) = delete;
 
   int threads() const { return static_cast<int>(workers_.size()) + 1; }
+  // "cannot start thread 3 of 8: Resource temporarily unavailable; running with 2"; empty: all are
+  // there.
+  const std::string& notice() const { return notice_; }
   // How often the workers were called so far, modulo 2^32: each time costs some microseconds.
   uint32_t calls() const { return epoch_.load(std::memory_order_relaxed); }
 
   // Calls body(thread, threads) on the calling thread, as thread 0, and on every worker that comes
   // before that call has returned; waits for those who came. So the caller must be able to do all
   // of the work: `body` takes it piece by piece, from a counter, until there is none. A worker may
-  // come twice, but not twice at once. Not reentrant; one caller at a time. `body` must not throw.
+  // come twice, but not twice at once. Not reentrant; one caller at a time. When `body` throws, on
+  // whichever thread, run() throws the first of these exceptions once all who came are done.
   template <typename Body>
   void run(Body&& body) {
     using Raw = std::remove_reference_t<Body>;
@@ -47,10 +56,13 @@ class ThreadPool {
         const_cast<void*>(static_cast<const void*>(&body)));
   }
 
+  // Whether a call of the current run()'s body has thrown: what it has left to do is not wanted.
+  bool failed() const { return failed_.load(std::memory_order_relaxed); }
+
   // Cuts [0, items) into ranges that begin at multiples of `grain` and calls body(begin, end) for
   // each. Every thread has a share and takes it from the front to the back, a few ranges, so what
   // it reads is one run of memory; then it helps the others. `work`, in multiply-adds or the like,
-  // tells whether waking the others is worth it at all.
+  // tells whether waking the others is worth it at all. After an exception no range is begun.
   template <typename Body>
   void parallel_for(int64_t items, int64_t grain, Body&& body, int64_t work = INT64_MAX) {
     share_out(items, grain, threads(), body, work);
@@ -80,7 +92,7 @@ class ThreadPool {
       if (items > 0) body(int64_t{0}, items);
       return;
     }
-    const int64_t units = (items + grain - 1) / grain;
+    const int64_t units = div_up(items, grain);
     const int64_t size = std::max<int64_t>(1, units / (threads() * kRanges)) * grain;
     const auto border = [&](int64_t share) {
       return std::min(items, share * units / shares * grain);
@@ -93,7 +105,7 @@ class ThreadPool {
     run([&](int thread, int) {
       for (int64_t i = 0; i < shares; ++i) {
         Share& share = shares_[static_cast<size_t>((thread + i) % shares)];
-        for (;;) {
+        while (!failed()) {
           const int64_t begin = share.next.fetch_add(size, std::memory_order_relaxed);
           if (begin >= share.end) break;
           body(begin, std::min(share.end, begin + size));
@@ -102,19 +114,25 @@ class ThreadPool {
     });
   }
 
+  struct NoWorkersYet {};
+  ThreadPool(const ThreadChoice& choice, NoWorkersYet);
   using Function = void (*)(void* context, int thread, int threads);
   void run_erased(Function function, void* context);
   void worker(int thread);
   bool enter();
+  void call(int thread) noexcept;
 
   std::vector<std::thread> workers_;
+  std::string notice_;
   std::vector<int> cpus_;  // where workers stay; empty: anywhere
   bool spin_ = true;
   Function function_ = nullptr;  // these two are read by workers that are inside only
   void* context_ = nullptr;
+  std::atomic<bool> failed_{false};
+  std::exception_ptr error_;                    // of the call that set failed_
   alignas(64) std::atomic<uint32_t> epoch_{0};  // counts run() calls: what workers wait for
-  alignas(64) std::atomic<uint32_t> gate_{
-      0};                      // workers inside run(), plus kOpen while one may enter
+  // Workers inside run(), plus kOpen while one may enter.
+  alignas(64) std::atomic<uint32_t> gate_{0};
   std::vector<Share> shares_;  // one per thread
   std::atomic<bool> stop_{false};
 };

@@ -104,6 +104,121 @@ TEST(Threads, ManySmallRunsInARow) {
   EXPECT_EQ(sum, int64_t{5000} * 4999 / 2 * 45);
 }
 
+struct Broken {
+  int thread;
+};
+
+struct Inside {
+  explicit Inside(std::atomic<int>& threads) : count(threads) { ++count; }
+  ~Inside() { --count; }
+  std::atomic<int>& count;
+};
+
+// The thread whose exception the caller got; -1: none.
+template <typename Run>
+int broken_by(Run&& run) {
+  try {
+    run();
+  } catch (const Broken& broken) {
+    return broken.thread;
+  }
+  return -1;
+}
+
+TEST(Threads, WhatABodyThrowsArrivesAtTheCaller) {
+  for (const bool crowded : {false, true}) {
+    ThreadPool pool(ThreadChoice{.threads = 4, .crowded = crowded, .cpus = {}, .reason = {}});
+    for (int i = 0; i < 200; ++i) {
+      const int victim = i % 5 - 1;  // -1: all
+      std::atomic<int> present{0}, inside{0};
+      const int got = broken_by([&] {
+        pool.run([&](int thread, int) {
+          const Inside guard(inside);
+          ++present;
+          while (present < 4) std::this_thread::yield();
+          if (victim < 0 || thread == victim) throw Broken{thread};
+        });
+      });
+      EXPECT_EQ(inside, 0) << "nobody is in a body that is over";
+      if (victim >= 0) {
+        EXPECT_EQ(got, victim);
+      } else {
+        EXPECT_GE(got, 0);
+      }
+      EXPECT_FALSE(pool.failed());
+      int64_t sum = 0;
+      std::mutex mutex;
+      pool.parallel_for(100, 1, [&](int64_t begin, int64_t end) {
+        const std::lock_guard lock(mutex);
+        sum += end - begin;
+      });
+      EXPECT_EQ(sum, 100) << "the pool is as it was";
+    }
+  }
+}
+
+TEST(Threads, LoopsEndSoonAfterAnException) {
+  for (const int threads : {1, 3}) {
+    ThreadPool pool(threads);
+    std::atomic<int64_t> begun{0};
+    const auto body = [&](int64_t begin, int64_t) {
+      ++begun;
+      if (begin == 0) throw Broken{7};
+      while (!pool.failed()) std::this_thread::yield();  // hangs if it is not told
+    };
+    EXPECT_EQ(broken_by([&] { pool.parallel_for(10'000, 1, body); }), 7);
+    EXPECT_EQ(broken_by([&] { pool.parallel_in_order(10'000, 1, body); }), 7);
+    EXPECT_LE(begun, 2 * threads);
+  }
+}
+
+// A system that has `left` threads for us.
+StartThread scarce(int left) {
+  return [left](std::function<void()> body) mutable {
+    if (left-- <= 0) throw std::system_error(EAGAIN, std::generic_category());
+    return std::thread(std::move(body));
+  };
+}
+
+TEST(Threads, FewerThanAskedForDoTheWork) {
+  const ThreadChoice eight{.threads = 8, .crowded = true, .cpus = {}, .reason = {}};
+  for (const int left : {0, 1, 3, 7}) {
+    ThreadPool pool(eight, scarce(left));
+    EXPECT_EQ(pool.threads(), left + 1);
+    EXPECT_EQ(pool.notice(), left == 7
+                                 ? ""
+                                 : fmt::format("cannot start thread {} of 8: Resource temporarily "
+                                               "unavailable; running with {}",
+                                               left + 2, left + 1));
+    std::atomic<int64_t> sum{0};
+    pool.parallel_for(1000, 1, [&](int64_t begin, int64_t end) { sum += end - begin; });
+    EXPECT_EQ(sum, 1000);
+  }
+}
+
+TEST(Threads, WhatElseGoesWrongAtTheStartEndsThoseThatRun) {
+  int left = 3;
+  const StartThread start = [&](std::function<void()> body) {
+    if (left-- <= 0) throw std::bad_alloc();
+    return std::thread(std::move(body));
+  };
+  const ThreadChoice eight{.threads = 8, .crowded = true, .cpus = {}, .reason = {}};
+  EXPECT_THROW(ThreadPool(eight, start), std::bad_alloc);
+}
+
+TEST(Threads, OneThatThereMustBeIsNamed) {
+  try {
+    start_thread("does this", [] {}, scarce(0));
+    FAIL();
+  } catch (const Error& e) {
+    EXPECT_EQ(e.code(), ErrorCode::kIo);
+    EXPECT_STREQ(
+        e.what(),
+        "cannot start the thread that does this: Resource temporarily unavailable; ask for "
+        "fewer threads with -t, or raise their limit (ulimit -u, pids.max, TasksMax)");
+  }
+}
+
 // A worker held up by the system looks like this: it stops wherever it is, for long.
 int hold_pipe[2];
 std::atomic<bool> is_held{false};

@@ -21,6 +21,7 @@ int execute(const QuantizeArgs& args) {
     print_err("\n");
   };
   const QuantizeResult result = quantize_file(options);
+  if (!result.notice.empty()) print_err("note: {}\n", result.notice);
   print_err("{} -> {} ({:.2f} bits per weight), relative rms error {:.3f} %\n",
             format_bytes(result.input_bytes), format_bytes(result.output_bytes),
             8.0 * static_cast<double>(result.output_bytes) / static_cast<double>(result.weights),

@@ -12,6 +12,7 @@ int execute(const SynthArgs& args) {
   SynthOptions options = args.options;
   options.progress = make_progress_bar(args.progress);
   const SynthResult result = synthesize(options);
+  if (!result.notice.empty()) print_err("note: {}\n", result.notice);
   print_err("{}: {} tensors, {} tensor bytes, {} file bytes\n", printable(options.outfile),
             result.tensors, result.tensor_bytes, result.file_bytes);
   return kExitOk;

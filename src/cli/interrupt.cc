@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "base/start_thread.h"
 #include "cli/args.h"
 
 namespace st {
@@ -44,18 +45,19 @@ void throw_if_interrupted() {
 }
 
 OnInterrupt::OnInterrupt(std::function<void()> cancel, std::function<void()> last_words)
-    : thread_([this, cancel = std::move(cancel), last_words = std::move(last_words)] {
-        constexpr std::chrono::milliseconds kPause{100};
-        constexpr int kPatience = 15;  // pauses
-        std::unique_lock lock(mutex_);
-        for (int tried = 0; !changed_.wait_for(lock, kPause, [this] { return over_; });) {
-          if (!interrupted()) continue;
-          cancel();
-          if (++tried <= kPatience) continue;
-          if (last_words) last_words();
-          ::_exit(kExitInterrupted);
-        }
-      }) {}
+    : thread_(start_thread(
+          "answers Ctrl-C", [this, cancel = std::move(cancel), last_words = std::move(last_words)] {
+            constexpr std::chrono::milliseconds kPause{100};
+            constexpr int kPatience = 15;  // pauses
+            std::unique_lock lock(mutex_);
+            for (int tried = 0; !changed_.wait_for(lock, kPause, [this] { return over_; });) {
+              if (!interrupted()) continue;
+              cancel();
+              if (++tried <= kPatience) continue;
+              if (last_words) last_words();
+              ::_exit(kExitInterrupted);
+            }
+          })) {}
 
 OnInterrupt::~OnInterrupt() {
   {

@@ -107,6 +107,7 @@ ConvertResult convert_hf(const ConvertOptions& options) {
   if (options.dry_run) return result;
 
   ThreadPool pool(options.threads);
+  if (!pool.notice().empty()) result.notices.push_back(pool.notice());
   out.begin(options.outfile);
   uint64_t done = 0;
   const ByteSink sink = [&](std::span<const std::byte> bytes) {

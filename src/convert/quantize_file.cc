@@ -78,6 +78,7 @@ QuantizeResult quantize_file(const QuantizeOptions& options) {
   });
 
   ThreadPool pool(options.threads);
+  result.notice = pool.notice();
   out.begin(options.output);
   uint64_t done = 0;
   const ByteSink sink = [&](std::span<const std::byte> bytes) {

@@ -23,7 +23,8 @@ struct QuantizeOptions {
 struct QuantizeResult {
   uint64_t input_bytes = 0, output_bytes = 0;  // of tensors
   uint64_t weights = 0;
-  EncodeError error;  // over everything that changed type
+  EncodeError error;   // over everything that changed type
+  std::string notice;  // if there was something worth telling
 };
 
 // Norms and routers are copied as they are; matrices in F32, F16 or BF16 are encoded row by row;

@@ -75,6 +75,7 @@ SynthResult synthesize(const SynthOptions& options) {
   result.file_bytes = out.file_size();
 
   ThreadPool pool(options.threads);
+  result.notice = pool.notice();
   out.begin(options.outfile);
   uint64_t done = 0;
   const auto sink = [&](std::span<const std::byte> bytes) {

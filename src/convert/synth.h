@@ -33,6 +33,7 @@ struct SynthResult {
   size_t tensors = 0;
   uint64_t tensor_bytes = 0;
   uint64_t file_bytes = 0;
+  std::string notice;  // if there was something worth telling
 };
 
 // Writes `outfile`, which appears complete or not at all, in little memory. The same options (but

@@ -69,6 +69,7 @@ struct Engine::Impl {
       fail(ErrorCode::kInvalidData, "{} tokens for a vocabulary of {} rows", tokenizer.size(),
            config.vocab);
     }
+    if (!pool.notice().empty()) notices.push_back(pool.notice());
     if (context > config.context) {
       notices.push_back(
           fmt::format("context {} is more than the {} positions the model was trained for", context,

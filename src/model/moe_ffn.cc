@@ -3,7 +3,6 @@
 #include <optional>
 #include <vector>
 
-#include "base/first_error.h"
 #include "base/round.h"
 #include "model/forward.h"
 #include "model/linear.h"
@@ -242,18 +241,15 @@ void Experts::run() {
       groups, [&](const Group& g) { return s.experts.ready(layer, g.expert); });
   const auto experts = static_cast<int64_t>(groups.size());
   const int64_t work = static_cast<int64_t>(plan.token.size()) * F * D;  // of each matrix
-  FirstError error;
   const auto share = [&](int64_t items, int64_t grain, int64_t pieces, auto&& body) {
     // No more pieces than items, however many threads there are.
     const int64_t wanted = std::clamp<int64_t>(pieces * s.pool.threads() / experts, 1, items);
     const int64_t size = round_up(items / wanted, grain);
     const int64_t chunks = div_up(items, size);
     const auto pieces_of_all = [&](int64_t i, int64_t end) {
-      for (; i < end; ++i) {
+      for (; i < end && !s.pool.failed(); ++i) {
         const int64_t begin = i % chunks * size;
-        error.guard([&] {
-          body(groups[static_cast<size_t>(i / chunks)], begin, std::min(items, begin + size));
-        });
+        body(groups[static_cast<size_t>(i / chunks)], begin, std::min(items, begin + size));
       }
     };
     if (late.empty()) {
@@ -261,7 +257,6 @@ void Experts::run() {
     } else {
       s.pool.parallel_in_order(experts * chunks, 1, pieces_of_all, work);
     }
-    error.rethrow();
   };
   share(F, kNeurons, kPieces,
         [&](const Group& g, int64_t begin, int64_t end) { gate_up(g, begin, end); });

@@ -4,10 +4,9 @@
 #include <condition_variable>
 #include <deque>
 #include <mutex>
-#include <system_error>
 #include <thread>
 
-#include "base/error.h"
+#include "base/start_thread.h"
 #include "store/read_backend.h"
 
 namespace st {
@@ -15,19 +14,22 @@ namespace {
 
 class PreadBackend final : public ReadBackend {
  public:
-  PreadBackend(int depth, int threads) {
-    done_.reserve(static_cast<size_t>(depth));
-    try {
-      for (int i = 0; i < threads; ++i) threads_.emplace_back([this] { work(); });
-    } catch (const std::system_error& e) {
-      // Fewer will do.
-      if (threads_.empty()) fail(ErrorCode::kIo, "cannot start a reading thread: {}", e.what());
-    }
-  }
+  explicit PreadBackend(int depth) { done_.reserve(static_cast<size_t>(depth)); }
 
   ~PreadBackend() override {
     shutdown();
     for (std::thread& thread : threads_) thread.join();
+  }
+
+  // One there must be, fewer than `threads` will do.
+  void begin(int threads) {
+    const auto body = [this] { work(); };
+    threads_.reserve(static_cast<size_t>(threads));
+    threads_.push_back(start_thread("reads the file", body));
+    try {
+      while (std::ssize(threads_) < threads) threads_.push_back(start_any_thread(body));
+    } catch (const std::system_error&) {
+    }
   }
 
   std::string_view name() const override { return "pread"; }
@@ -97,7 +99,9 @@ class PreadBackend final : public ReadBackend {
 }  // namespace
 
 std::unique_ptr<ReadBackend> make_pread_backend(int depth, int threads) {
-  return std::make_unique<PreadBackend>(depth, threads);
+  auto backend = std::make_unique<PreadBackend>(depth);
+  backend->begin(threads);
+  return backend;
 }
 
 }  // namespace st

@@ -118,8 +118,10 @@ TEST_F(ReaderSandbox, NoThreadsToBeHad) {
   in_own_thread([&] {
     forbid(SYS_clone, EAGAIN);
     forbid(SYS_clone3, EAGAIN);
-    EXPECT_EQ(error_of([&] { AsyncReader reader(options(Backend::kPread)); }),
-              "cannot start a reading thread: Resource temporarily unavailable");
+    EXPECT_EQ(
+        error_of([&] { AsyncReader reader(options(Backend::kPread)); }),
+        "cannot start the thread that reads the file: Resource temporarily unavailable; ask for "
+        "fewer threads with -t, or raise their limit (ulimit -u, pids.max, TasksMax)");
   });
 }
 

@@ -10,7 +10,6 @@
 #include "base/aligned.h"
 #include "base/checksum.h"
 #include "base/error.h"
-#include "base/first_error.h"
 #include "quant/quantize.h"
 #include "tensor/layout.h"
 
@@ -234,19 +233,15 @@ void WeightStore::read_all(ThreadPool& pool, const Progress& progress) {
   const uint64_t all = bytes_ - streamed_bytes();
   std::atomic<size_t> next{0};
   std::atomic<uint64_t> done{0};
-  FirstError error;  // the others stop at their next piece
   pool.run([&](int thread, int) {
     std::vector<std::byte> scratch;
-    for (size_t i = next++; i < pieces.size(); i = next++) {
+    for (size_t i = next++; i < pieces.size() && !pool.failed(); i = next++) {
       const Piece& piece = pieces[i];
-      error.guard([&] {
-        with_context(piece.place->name, [&] { read(piece, scratch); });
-        done += piece.bytes;
-        if (thread == 0 && progress) progress("load", done, all);
-      });
+      with_context(piece.place->name, [&] { read(piece, scratch); });
+      done += piece.bytes;
+      if (thread == 0 && progress) progress("load", done, all);
     }
   });
-  error.rethrow();
   if (progress) progress("load", all, all);
 }
 
