@@ -163,10 +163,50 @@ TEST(Units, SizesAsPeopleWriteThem) {
   for (const char* text : {"512MiB", "512M", "512mb", "512 MiB", "0.5GiB", "0.5g"}) {
     EXPECT_EQ(parse_bytes(text), 512 * kMiB) << text;
   }
+  for (const char* text : {".5g", "0.50000000000000000000000000000000000000GiB", "000.5Gi",
+                           "524288Ki", "512.mi", "512.000M"}) {
+    EXPECT_EQ(parse_bytes(text), 512 * kMiB) << text;
+  }
+  EXPECT_EQ(parse_bytes("1.5G"), 1536 * kMiB);
+  EXPECT_EQ(parse_bytes("1."), 1u);
+  EXPECT_EQ(parse_bytes(".9"), 0u);
+  EXPECT_EQ(parse_bytes("0.1GiB"), 107'374'182u);  // and 0.4
+  EXPECT_EQ(parse_bytes("0.99999999999999999999999999999G"), 1024 * kMiB - 1);
+  EXPECT_EQ(parse_bytes("9007199254740993"), 9'007'199'254'740'993u);  // no double is that
+  EXPECT_EQ(parse_bytes("9223372036854775808"), uint64_t{1} << 63);
+  EXPECT_EQ(parse_bytes("8388608T"), uint64_t{1} << 63);
+  EXPECT_EQ(parse_bytes("8388607.9999999999999999999T"), (uint64_t{1} << 63) - 1);
   EXPECT_EQ(parse_bytes("8G"), 8192 * kMiB);
   EXPECT_EQ(parse_bytes("2TiB"), (uint64_t{2} << 40));
-  for (const char* text : {"", "G", "-1", "1X", "1GG", "1GiBs", "1 2", "nan", "inf", "1e99", "0x10",
-                           "9000000000G", "1..5", "8 iB"}) {
+  for (const char* text : {"",
+                           "G",
+                           "-1",
+                           "1X",
+                           "1GG",
+                           "1GiBs",
+                           "1 2",
+                           "nan",
+                           "inf",
+                           "1e99",
+                           "0x10",
+                           "9000000000G",
+                           "1..5",
+                           "8 iB",
+                           "1e3",
+                           "1e3K",
+                           ".",
+                           ".G",
+                           "+1",
+                           "-0",
+                           "-0.0",
+                           "1,5G",
+                           "1i",
+                           "1ib",
+                           "9223372036854775809",
+                           "8388608.1T",
+                           "18446744073709551616",
+                           "99999999999999999999999999",
+                           "infinity"}) {
     EXPECT_EQ(parse_bytes(text), std::nullopt) << text;
   }
 }

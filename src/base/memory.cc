@@ -1,5 +1,6 @@
 #include "base/memory.h"
 
+#include <malloc.h>
 #include <sys/mman.h>
 
 #include <cerrno>
@@ -56,6 +57,14 @@ void MemoryRegion::discard(uint64_t offset, uint64_t bytes) {
   const uint64_t begin = up_to(kPage, offset);
   const uint64_t end = (offset + bytes) / kPage * kPage;
   if (begin < end) ::madvise(data_ + begin, end - begin, MADV_DONTNEED);
+}
+
+void give_back_freed() {
+#if defined(__GLIBC__)
+  ::malloc_trim(0);
+#elif defined(M_PURGE)  // Android
+  ::mallopt(M_PURGE, 0);
+#endif
 }
 
 }  // namespace st

@@ -31,4 +31,7 @@ class MemoryRegion {
   uint64_t size_ = 0;
 };
 
+// Has the allocator return to the system what it keeps of freed memory, if it knows how to.
+void give_back_freed();
+
 }  // namespace st

@@ -1,7 +1,5 @@
 #include "engine/engine.h"
 
-#include <malloc.h>
-
 #include <algorithm>
 #include <cmath>
 #include <functional>
@@ -167,7 +165,7 @@ struct Engine::Impl {
     other.stats = state.stats;
     other.agreement = state.agreement;
     state = std::move(other);
-    ::malloc_trim(0);  // of its smaller buffers
+    give_back_freed();  // its smaller buffers
   }
 
   // Tokens that may run at once: all their experts must find room in each layer.

@@ -18,7 +18,8 @@ constexpr uint32_t kLargestBlock = 65536;
 
 // What the file system wants of direct reads: 0 if it does none, a guess if it does not say.
 uint32_t direct_alignment(int fd) {
-#ifdef STATX_DIOALIGN
+// Android has statx() from API 30 on, and a filter that kills apps for the system call before that.
+#if defined(STATX_DIOALIGN) && (!defined(__ANDROID_API__) || __ANDROID_API__ >= 30)
   struct statx info{};
   if (::statx(fd, "", AT_EMPTY_PATH, STATX_DIOALIGN, &info) == 0 &&
       (info.stx_mask & STATX_DIOALIGN) != 0) {
