@@ -1,4 +1,5 @@
-// How long work tells whoever watches how far it is. Drawing is the command line's business.
+// How work that takes long tells its caller how far it is. Drawing that is the command line's
+// business.
 #pragma once
 
 #include <cstdint>

@@ -2,12 +2,11 @@
 //
 // By default one for each big core this process may use, but no more than its CPU quota pays for:
 //  * Threads meet after every step of every layer, so the slowest decides: a thread on a little
-//  core
-//    costs more than it brings. Decoding waits for memory, and the big cores can drain that alone.
+//    core costs more than it brings. Decoding waits for memory, and the big cores can drain that
+//    alone.
 //  * One per core and not per hardware thread (as llama.cpp): both threads of a core share the
-//  units
-//    that multiply, which one keeps busy, and the same memory bandwidth. A virtual machine that
-//    does not tell which of its CPUs share a core has one core per CPU.
+//    units that multiply, which one keeps busy, and the same memory bandwidth. A virtual machine
+//    that does not tell which of its CPUs share a core has one core per CPU.
 #pragma once
 
 #include <optional>

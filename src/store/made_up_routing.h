@@ -5,14 +5,12 @@
 //
 //   uniform    all ranks alike: nothing to know, the worst case for any cache
 //   published  the frequencies of the technical report (figures 4 and 5): a fifth to a quarter of
-//   the
-//              experts at 0.3-0.5 of the tokens, the others below 0.14. The gentle end of what the
-//              report says: synth's models, at the other end, have a sharper edge
+//              the experts at 0.3-0.5 of the tokens, the others below 0.14. The gentle end of what
+//              the report says: synth's models, at the other end, have a sharper edge
 //   drifting   the same, but the topic changes every 200 tokens on average, and with it the ranks
 //              of about half the experts
 //   sticky     `drifting`, and deviates of successive tokens correlate by 0.6, as neighbouring
-//   words
-//              often want the same experts
+//              words often want the same experts
 #pragma once
 
 #include <cstdint>

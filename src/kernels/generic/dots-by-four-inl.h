@@ -4,8 +4,8 @@
 //   kTileRun         bytes of a token side by side in a tile of block-gemm-inl.h
 //   kDotRows         rows that its GEMM multiplies at a time; beside this one, from the vocabulary
 //   WordSum          with add_words() and total()
-//   NibbleDots, ByteDots  with dot(), dot_block() and dot_tiles(), for weights of 0..15 and of
-//   -128..127
+//   NibbleDots       with dot(), dot_block() and dot_tiles(), for weights of 0..15
+//   ByteDots         the same for weights of -128..127
 //
 // NibbleDots and ByteDots come from the file either way.
 #pragma once
