@@ -2,8 +2,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <fstream>
 #include <nlohmann/json.hpp>
+#include <random>
+#include <vector>
 
 #define XXH_INLINE_ALL
 #define XXH_VECTOR 0  // the scalar code
@@ -260,6 +263,54 @@ TEST(Memory, LargeRegionsBeginWithAHugePage) {
   for (size_t i = 0; i < regions.size(); ++i) {
     const std::span all(regions[i].data(), regions[i].size());
     EXPECT_TRUE(std::ranges::all_of(all, [&](std::byte b) { return b == std::byte(i + 1); })) << i;
+  }
+}
+
+constexpr uint64_t kPages[] = {4096, 16384, 65536};
+
+// Of a part, whole pages go, and nothing beside it, whatever size pages have.
+TEST(Memory, DiscardsNothingBesideAPart) {
+  std::mt19937 random(3);
+  for (const uint64_t page : kPages) {
+    for (const uint64_t bytes : {uint64_t{200'000}, uint64_t{3'000'001}}) {
+      MemoryRegion region(bytes, page);
+      for (int i = 0; i < 50; ++i) {
+        std::fill_n(region.data(), bytes, std::byte{1});
+        const uint64_t begin = random() % bytes / 512 * 512,
+                       end = begin + random() % (bytes - begin);
+        region.discard(begin, end - begin);
+        const auto zeros = [&](uint64_t from, uint64_t to) {
+          return std::count(region.data() + from, region.data() + to, std::byte{0});
+        };
+        const uint64_t first = (begin + page - 1) / page * page, last = end / page * page;
+        ASSERT_EQ(zeros(begin, end), first < last ? static_cast<ptrdiff_t>(last - first) : 0)
+            << page << ": " << begin << ".." << end;
+        ASSERT_EQ(zeros(0, bytes), zeros(begin, end)) << page << ": " << begin << ".." << end;
+      }
+    }
+  }
+}
+
+uint64_t mapped_bytes() {
+  std::ifstream file("/proc/self/statm");
+  uint64_t pages = 0;
+  file >> pages;
+  return pages * page_size();
+}
+
+TEST(Memory, TakesAndLeavesNoMoreAddressesThanItHas) {
+  constexpr size_t kRegions = 40;
+  for (const uint64_t page : kPages) {
+    for (const uint64_t bytes : {uint64_t{300'000}, uint64_t{2} << 20, uint64_t{5'000'000}}) {
+      std::vector<MemoryRegion> regions;
+      regions.reserve(kRegions);
+      const uint64_t before = mapped_bytes();
+      for (size_t i = 0; i < kRegions; ++i) regions.emplace_back(bytes, page);
+      const uint64_t each = (bytes + page - 1) / page * page;
+      EXPECT_LE(mapped_bytes(), before + kRegions * each + each) << page << " " << bytes;
+      regions.clear();
+      EXPECT_LE(mapped_bytes(), before + each) << page << " " << bytes;
+    }
   }
 }
 

@@ -2,61 +2,100 @@
 
 #include <malloc.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
 #include <utility>
 
 #include "base/error.h"
+#include "base/round.h"
 
 namespace st {
 namespace {
 
-constexpr uint64_t kPage = 4096, kHugePage = uint64_t{2} << 20;
+constexpr uint64_t kHugePage = uint64_t{2} << 20;
 
-uint64_t up_to(uint64_t unit, uint64_t n) { return (n + unit - 1) / unit * unit; }
+// From `p` to the first multiple of `unit`.
+uint64_t gap(const std::byte* p, uint64_t unit) {
+  const auto address = reinterpret_cast<uintptr_t>(p);
+  return round_up<uint64_t>(address, unit) - address;
+}
+
+// ---- Calls of a kernel with pages of `page` bytes, whatever those of ours have ----
+// Memory begins at a page; a call that does not begin at one changes nothing, and the length of one
+// that does is rounded up.
+
+void unmap(std::byte* p, uint64_t bytes, uint64_t page) {
+  if (bytes > 0 && gap(p, page) == 0) ::munmap(p, round_up(bytes, page));
+}
+
+void give_back(std::byte* p, uint64_t bytes, uint64_t page) {
+  if (gap(p, page) == 0) ::madvise(p, round_up(bytes, page), MADV_DONTNEED);
+}
+
+// `bytes`: whole pages. Null, with errno, if there is no such memory.
+std::byte* map(uint64_t bytes, uint64_t page) {
+  const uint64_t ours = page_size();
+  const uint64_t spare = page - ours;
+  void* p = ::mmap(nullptr, bytes + spare, PROT_READ | PROT_WRITE,
+                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (p == MAP_FAILED) return nullptr;
+  auto* const begin = static_cast<std::byte*>(p);
+  const uint64_t before = gap(begin, page);
+  unmap(begin, before, ours);
+  unmap(begin + before + bytes, spare - before, ours);
+  return begin + before;
+}
 
 }  // namespace
 
-MemoryRegion::MemoryRegion(uint64_t bytes) : size_(bytes) {
+uint64_t page_size() {
+  static const auto size = static_cast<uint64_t>(::sysconf(_SC_PAGESIZE));
+  return size;
+}
+
+MemoryRegion::MemoryRegion(uint64_t bytes, uint64_t page) : size_(bytes), page_(page) {
   if (bytes == 0) return;
-  const uint64_t spare = bytes >= kHugePage ? kHugePage - kPage : 0;
-  const uint64_t mapped = up_to(kPage, bytes) + spare;
-  void* p = ::mmap(nullptr, mapped, PROT_READ | PROT_WRITE,
-                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  if (p == MAP_FAILED) {
+  const uint64_t spare = bytes >= kHugePage ? kHugePage - page : 0;
+  const uint64_t pages = round_up(bytes, page);
+  data_ = map(pages + spare, page);
+  if (data_ == nullptr) {
     fail(ErrorCode::kOutOfMemory, "cannot allocate {} bytes: {}", bytes, std::strerror(errno));
   }
-  data_ = static_cast<std::byte*>(p);
   if (spare == 0) return;
-  const uint64_t before =
-      up_to(kHugePage, reinterpret_cast<uintptr_t>(p)) - reinterpret_cast<uintptr_t>(p);
-  if (before > 0) ::munmap(data_, before);
+  const uint64_t before = gap(data_, kHugePage);
+  unmap(data_, before, page);
   data_ += before;
-  if (before < spare) ::munmap(data_ + up_to(kPage, bytes), spare - before);
+  unmap(data_ + pages, spare - before, page);
 }
 
-MemoryRegion::~MemoryRegion() {
-  if (data_ != nullptr) ::munmap(data_, size_);
-}
+MemoryRegion::~MemoryRegion() { unmap(data_, size_, page_); }
 
 MemoryRegion::MemoryRegion(MemoryRegion&& other) noexcept
-    : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
+    : data_(std::exchange(other.data_, nullptr)),
+      size_(std::exchange(other.size_, 0)),
+      page_(other.page_) {}
 
 MemoryRegion& MemoryRegion::operator=(MemoryRegion&& other) noexcept {
   std::swap(data_, other.data_);
   std::swap(size_, other.size_);
+  std::swap(page_, other.page_);
   return *this;
 }
 
 void MemoryRegion::prefer_huge_pages() {
-  if (data_ != nullptr) ::madvise(data_, size_, MADV_HUGEPAGE);  // a hint: refusal is fine
+  if (data_ == nullptr) return;
+  const uint64_t huge = page_ / sizeof(uint64_t) * page_;  // what a page of entries describes
+  // A hint: refusal is fine.
+  ::madvise(data_, size_, huge <= kHugePage ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
 }
 
+// Inwards: what shares a page with the part is not part of it.
 void MemoryRegion::discard(uint64_t offset, uint64_t bytes) {
-  const uint64_t begin = up_to(kPage, offset);
-  const uint64_t end = (offset + bytes) / kPage * kPage;
-  if (begin < end) ::madvise(data_ + begin, end - begin, MADV_DONTNEED);
+  const uint64_t begin = round_up(offset, page_);
+  const uint64_t end = (offset + bytes) / page_ * page_;
+  if (begin < end) give_back(data_ + begin, end - begin, page_);
 }
 
 void give_back_freed() {

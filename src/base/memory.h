@@ -8,16 +8,22 @@
 
 namespace st {
 
+// What the system gives and takes back memory in: 4 KiB nearly everywhere, 16 or 64 on some ARM
+// machines.
+uint64_t page_size();
+
 class MemoryRegion {
  public:
   MemoryRegion() = default;
-  // Throws Error(kOutOfMemory).
-  explicit MemoryRegion(uint64_t bytes);
+  // Throws Error(kOutOfMemory). `page`: a multiple of the system's, for tests; the region then is
+  // treated as a kernel with such pages treats it.
+  explicit MemoryRegion(uint64_t bytes, uint64_t page = page_size());
   ~MemoryRegion();
   MemoryRegion(MemoryRegion&& other) noexcept;
   MemoryRegion& operator=(MemoryRegion&& other) noexcept;
 
   // For memory that will be filled whole: fewer TLB misses. Not for memory that should grow slowly.
+  // With pages of 16 KiB or more a huge page has 32 MiB or more, and there are none.
   void prefer_huge_pages();
 
   // Gives the whole pages of a part back to the system; they are zero when touched again.
@@ -29,6 +35,7 @@ class MemoryRegion {
  private:
   std::byte* data_ = nullptr;
   uint64_t size_ = 0;
+  uint64_t page_ = 1;
 };
 
 // Has the allocator return to the system what it keeps of freed memory, if it knows how to.

@@ -123,7 +123,8 @@ struct Engine::Impl {
     resize_state(1, false);  // what stays is measured without scratch; parsing's leavings go too
     reader.emplace(
         AsyncReader::Options{.log = [this](std::string_view line) { notices.emplace_back(line); }});
-    cached = std::make_unique<CachedExperts>(weights.experts, config.experts_used, *reader);
+    cached = std::make_unique<CachedExperts>(weights.experts, config.experts_used, *reader,
+                                             options.page);
     const uint64_t staying = resident_memory();
     plan = plan_of(staying);
     // Slower prompts rather than a refusal: what works in a budget works in all that are larger.

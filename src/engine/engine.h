@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "base/cgroup.h"
+#include "base/memory.h"
 #include "base/progress.h"
 #include "engine/memory_plan.h"
 #include "model/batch.h"
@@ -43,6 +44,7 @@ struct EngineOptions {
   std::string expert_bundle;         // headerless file with the experts; empty: the model has them
   std::string hot_set;               // file to begin with and to leave behind; empty: none
   Progress progress;                 // told while the weights are read
+  uint64_t page = page_size();       // of memory, see MemoryRegion; for tests
   // Who says what the control groups grant; empty: the kernel. For tests.
   std::function<CgroupMemory()> groups;
 };

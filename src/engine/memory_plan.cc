@@ -1,11 +1,10 @@
 #include "engine/memory_plan.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <fstream>
 
 #include "base/error.h"
+#include "base/memory.h"
 
 namespace st {
 namespace {
@@ -23,8 +22,7 @@ MemoryInUse memory_in_use() {
   uint64_t pages = 0;
   MemoryInUse memory;
   if (!(file >> pages >> memory.resident >> memory.shared)) return {};
-  const auto page = static_cast<uint64_t>(::sysconf(_SC_PAGESIZE));
-  return {memory.resident * page, memory.shared * page};
+  return {memory.resident * page_size(), memory.shared * page_size()};
 }
 
 }  // namespace

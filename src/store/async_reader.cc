@@ -5,6 +5,8 @@
 #include <cstring>
 #include <utility>
 
+#include "base/round.h"
+
 namespace st {
 namespace {
 
@@ -26,8 +28,6 @@ constexpr milliseconds kStopped{1000};
 constexpr milliseconds kPauses[] = {milliseconds(10), milliseconds(50), milliseconds(250)};
 
 constexpr SteadyTime kNow{};  // a time that has passed: look, do not sleep
-
-uint64_t round_up(uint64_t n, uint64_t unit) { return (n + unit - 1) / unit * unit; }
 
 double seconds_since(SteadyTime start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
@@ -433,7 +433,7 @@ bool AsyncReader::cut_piece(std::vector<uint32_t>& pieces) {
   Request* request = find(waiting_.front());
   if (!request || request->next >= request->end()) return false;
   const uint64_t unit = request->file->alignment();
-  const uint64_t bytes = std::min(round_up(options_.piece_bytes, unit),
+  const uint64_t bytes = std::min(round_up<uint64_t>(options_.piece_bytes, unit),
                                   round_up(request->end() - request->next, unit));
   const uint32_t i = free_pieces_.back();
   free_pieces_.pop_back();

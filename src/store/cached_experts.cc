@@ -10,14 +10,12 @@
 #include <utility>
 
 #include "base/error.h"
+#include "base/round.h"
 #include "tensor/layout.h"
 
 namespace st {
 namespace {
 
-constexpr uint64_t kPage = 4096;
-
-uint64_t page_up(uint64_t bytes) { return (bytes + kPage - 1) / kPage * kPage; }
 size_t number(ExpertPart part) { return static_cast<size_t>(part); }
 
 CacheOptions cache_options(const std::vector<ExpertLayer>& layers, int64_t used) {
@@ -44,7 +42,8 @@ void arrange_in_place(const MatrixStack& stack, std::span<const std::byte> bytes
 
 }  // namespace
 
-CachedExperts::CachedExperts(std::vector<ExpertLayer> layers, int64_t used, AsyncReader& reader)
+CachedExperts::CachedExperts(std::vector<ExpertLayer> layers, int64_t used, AsyncReader& reader,
+                             uint64_t page)
     : ExpertStore(std::move(layers)),
       used_(used),
       reader_(reader),
@@ -63,23 +62,26 @@ CachedExperts::CachedExperts(std::vector<ExpertLayer> layers, int64_t used, Asyn
     return opened.emplace(file, id).first->second;
   };
   uint64_t rooms[kExpertParts] = {};
+  uint64_t unit = 1;  // where reads may begin
   for (const ExpertLayer& layer : this->layers()) {
     std::vector<FileId>& files = files_.emplace_back();
     for (const ExpertPart part : kEachPart) {
       const MatrixStack& stack = layer[part];
       files.push_back(file_of(stack));
+      unit = std::max<uint64_t>(unit, reader_.alignment(files.back()));
       uint64_t& room = rooms[number(part)];
-      room = std::max({room, reader_.room(files.back(), stack.file_bytes), page_up(stack.step)});
+      room = std::max({room, reader_.room(files.back(), stack.file_bytes), stack.step});
     }
   }
   for (size_t i = 0; i < kExpertParts; ++i) {
     part_at_[i] = slot_bytes_;
-    slot_bytes_ += page_up(rooms[i]);
+    slot_bytes_ += round_up(rooms[i], unit);
   }
+  slot_bytes_ = round_up(slot_bytes_, std::max(unit, page));  // no page has parts of two slots
   const int64_t all = static_cast<int64_t>(files_.size()) * this->layers().front().gate.count;
   slots_.resize(static_cast<size_t>(all));
   guesses_.resize(files_.size());
-  memory_ = MemoryRegion(static_cast<uint64_t>(all) * slot_bytes_);
+  memory_ = MemoryRegion(static_cast<uint64_t>(all) * slot_bytes_, page);
   memory_.prefer_huge_pages();
 }
 

@@ -43,8 +43,10 @@ class CachedExperts final : public ExpertStore {
  public:
   // The stacks of `layers` must be in files (MatrixStack::source), `used` experts are chosen by a
   // token, `reader` outlives the store. Begins with no room: see resize(). Throws
-  // Error(kUnsupported) for what has no file, Error(kIo) if another file has its name now.
-  CachedExperts(std::vector<ExpertLayer> layers, int64_t used, AsyncReader& reader);
+  // Error(kUnsupported) for what has no file, Error(kIo) if another file has its name now. `page`:
+  // see MemoryRegion.
+  CachedExperts(std::vector<ExpertLayer> layers, int64_t used, AsyncReader& reader,
+                uint64_t page = page_size());
   ~CachedExperts() override;
 
   // Bytes of memory an expert takes, and the fewest and most experts worth having room for: those

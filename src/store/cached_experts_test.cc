@@ -94,7 +94,7 @@ double seconds_since(Clock::time_point start) {
 class Rig {
  public:
   explicit Rig(FaultPlan plan, AsyncReader::Options options = {.depth = 8, .piece_bytes = 4096},
-               const std::string& folder = "/tmp")
+               const std::string& folder = "/tmp", uint64_t page = page_size())
       : file(folder), model_(file.path()), whole_(model_), streamed_(model_, true) {
     expected_ = ExpertFile::layers(whole_);
     ThreadPool pool(1);
@@ -102,7 +102,7 @@ class Rig {
     auto owned = std::make_unique<FaultyBackend>(make_pread_backend(options.depth, 3), plan);
     device = owned.get();
     reader.emplace(options, std::move(owned));
-    store.emplace(ExpertFile::layers(streamed_), kUsed, *reader);
+    store.emplace(ExpertFile::layers(streamed_), kUsed, *reader, page);
   }
   // The threads of `await_all` go first.
   ~Rig() {
@@ -201,6 +201,25 @@ TEST(CachedExperts, GivesWhatTheFileHasWhateverTheRoom) {
     EXPECT_EQ(stats.asked, 400u);
     if (room == kLayers * kExperts) {
       EXPECT_EQ(stats.asked - stats.found, 24u);  // each once
+    }
+  }
+}
+
+// What is given back to the system is whole pages of slots that are empty, whatever size pages
+// have.
+TEST(CachedExperts, RoomThatShrinksTakesNothingFromOthers) {
+  for (const uint64_t page : {4096, 16384, 65536}) {
+    Rig rig(no_faults(), {.depth = 8, .piece_bytes = 4096}, "/tmp", page);
+    EXPECT_EQ(rig.store->slot_bytes() % page, 0u);
+    constexpr int64_t kAll = kLayers * kExperts;
+    for (const int64_t room : {kAll, kAll - 1, kAll - 3, int64_t{9}, int64_t{4}, kUsed, kAll}) {
+      rig.store->resize(room);
+      for (int64_t l = 0; l < kLayers; ++l) {
+        for (int32_t e = 0; e < kExperts; e += 2) {
+          ASSERT_EQ(text(rig.pass(l, {e, e + 1})), "no error");
+        }
+      }
+      ASSERT_EQ(rig.wrong, 0) << "pages of " << page << ", room for " << room;
     }
   }
 }

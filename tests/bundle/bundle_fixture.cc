@@ -15,11 +15,15 @@ std::vector<float> some_logits(Engine& engine) {
   return {logits.begin(), logits.end()};
 }
 
-LimitedLogits limited_logits(const std::string& path, const std::string& expert_bundle) {
+LimitedLogits limited_logits(const std::string& path, const std::string& expert_bundle,
+                             uint64_t page) {
   constexpr uint64_t kPlenty = uint64_t{8} << 30;
   LimitedLogits out;
-  Engine engine(path,
-                {.threads = 2, .context = 64, .memory = kPlenty, .expert_bundle = expert_bundle});
+  Engine engine(path, {.threads = 2,
+                       .context = 64,
+                       .memory = kPlenty,
+                       .expert_bundle = expert_bundle,
+                       .page = page});
   out.all = some_logits(engine);
   const MemoryPlan plan = engine.memory()->plan;
   engine.set_memory((plan.smallest() + plan.largest()) / 2);

@@ -18,7 +18,8 @@ std::vector<float> some_logits(Engine& engine);
 struct LimitedLogits {
   std::vector<float> all, half, fewest, again;
 };
-LimitedLogits limited_logits(const std::string& path, const std::string& expert_bundle = {});
+LimitedLogits limited_logits(const std::string& path, const std::string& expert_bundle = {},
+                             uint64_t page = page_size());
 
 bool same_bits(const std::vector<float>& a, const std::vector<float>& b);
 

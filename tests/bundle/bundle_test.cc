@@ -47,6 +47,23 @@ TEST(Bundle, HasTheBitsOfItsModel) {
   }
 }
 
+// A kernel with larger pages gives and takes memory in those.
+TEST(Bundle, TheSameLogitsWithPagesOfAnySize) {
+  const TemporaryFolder folder;
+  const std::string model = converted(kTiny, DType::kQ4_0, false);
+  const std::string bundle = folder / "bundle.gguf";
+  write_bundle({.input = model, .output = bundle, .expert_bundle = {}, .progress = {}});
+  const auto want = resident_logits(model);
+  for (const uint64_t page : {4096, 16384, 65536}) {
+    for (const std::string& path : {model, bundle}) {
+      const LimitedLogits limited = limited_logits(path, {}, page);
+      for (const auto* logits : {&limited.all, &limited.half, &limited.fewest, &limited.again}) {
+        EXPECT_TRUE(same_bits(want, *logits)) << path << ", pages of " << page;
+      }
+    }
+  }
+}
+
 // docs/format-bundle.md, computed here once more from the model's blocks: bytes that depend on
 // nothing else, so they are the same on every machine that passes.
 template <typename Block>
