@@ -69,22 +69,6 @@ class Runner {
   volatile int64_t chosen_ = 0;
 };
 
-void add(Stats& sum, const Stats& s) {
-  sum.tokens += s.tokens;
-  sum.passes += s.passes;
-  sum.weight_bytes += s.weight_bytes;
-  sum.multiply_adds += s.multiply_adds;
-  sum.neurons += s.neurons;
-  sum.active_neurons += s.active_neurons;
-  sum.expert_uses += s.expert_uses;
-  sum.expert_loads += s.expert_loads;
-  sum.pool_calls += s.pool_calls;
-  sum.found_experts += s.found_experts;
-  sum.disk_bytes += s.disk_bytes;
-  sum.wait_seconds += s.wait_seconds;
-  sum.head_rows += s.head_rows;
-}
-
 // Whether a test can start again at its depth: full caches keep everything before it, but the ring
 // of a sliding layer has room for one micro-batch beyond the window.
 bool keeps_depth(const Engine& engine, const BenchTest& test) {
@@ -145,7 +129,7 @@ BenchResult run_bench(Engine& engine, const BenchTest& test, const BenchOptions&
     runner.seed(kSeed + 1 + static_cast<uint32_t>(i));
     engine.reset_stats();
     runner.measure(test, result);
-    add(result.stats, engine.stats());
+    result.stats += engine.stats();
   }
   return result;
 }

@@ -107,7 +107,7 @@ struct Engine::Impl {
     const auto rows = static_cast<uint64_t>(kPlannedRows * config.vocab) * sizeof(float);
     return {.budget = options.memory,
             .resident = staying,
-            .logits = rows,
+            .logits = rows + State::fixed_bytes(config, pool.threads()),
             .per_token = State::bytes_per_token(config),
             .tokens = micro_batch,
             .kv_full = cache.bytes(context),

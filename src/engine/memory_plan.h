@@ -13,7 +13,7 @@ struct MemoryPlan {
   uint64_t budget = 0;                // bytes, all together
   uint64_t group_limit = UINT64_MAX;  // what the control group leaves us now, if that is less
   uint64_t resident = 0;   // program, vocabulary, weights that stay: measured when they were loaded
-  uint64_t logits = 0;     // scratch of a forward pass: for the vocabulary,
+  uint64_t logits = 0;     // scratch of a forward pass: whatever the batch,
   uint64_t per_token = 0;  // and for each token
   int64_t tokens = 0;      // of the largest micro-batch
   uint64_t kv_full = 0;    // keys and values of a full context

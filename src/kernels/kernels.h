@@ -61,6 +61,8 @@ constexpr int64_t attention_scratch(int64_t queries, int64_t head_dim) {
   return queries * ((head_dim + 15) / 16 * 32 + kTileKeys + 32);
 }
 
+constexpr int64_t kMaxTileTokens = 16;  // of any table
+
 struct KernelTable {
   std::string_view name;  // "avx2"
   uint64_t needs;         // CpuFeature bits

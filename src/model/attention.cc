@@ -124,8 +124,8 @@ void attention(Step& s, int64_t l) {
   const int64_t T = s.tokens();
   const int64_t half = c.head_dim / 2;
 
-  project(s, state.h.data(), c.hidden,
-          {{layer.wq, state.q.data()}, {layer.wk, state.k.data()}, {layer.wv, state.v.data()}});
+  project(s, state.h.span(), c.hidden,
+          {{layer.wq, state.q.span()}, {layer.wk, state.k.span()}, {layer.wv, state.v.span()}});
 
   s.pool.parallel_for(
       T, 1,
@@ -148,7 +148,7 @@ void attention(Step& s, int64_t l) {
 
   attend_all(s, l);
 
-  project(s, state.a.data(), c.q_width(), {{layer.wo, state.o.data()}});
+  project(s, state.a.span(), c.q_width(), {{layer.wo, state.o.span()}});
   s.pool.parallel_for(T, 4, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin * c.hidden; i < end * c.hidden; ++i) {
       state.x[static_cast<size_t>(i)] += state.o[static_cast<size_t>(i)];

@@ -68,7 +68,7 @@ std::span<const float> forward(const Architecture& architecture, Step& step) {
 void early_router_layer(Step& s, int64_t l) {
   const Layer& layer = s.weights.layers[static_cast<size_t>(l)];
 
-  route(s, layer.router);  // the router reads x itself, not normalised ...
+  route(s, l);  // the router reads x itself, not normalised ...
   const Released released{s, l};
   s.experts.prefetch(l, demand(s));  // ... so the experts can be fetched meanwhile,
   foresee(s, l + 1);                 // and perhaps some of the next layer's

@@ -50,7 +50,7 @@ struct Step {
 };
 
 // y = x W^T for each projection of x (T, cols).
-inline void project(Step& s, const float* x, int64_t cols,
+inline void project(Step& s, std::span<const float> x, int64_t cols,
                     std::initializer_list<Projection> projections) {
   project(s.kernels, s.pool, x, s.tokens(), cols, projections, s.state.q8);
   for (const Projection& p : projections) {

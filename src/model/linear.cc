@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "base/error.h"
 #include "base/round.h"
 #include "quant/quantize.h"
 
@@ -17,14 +18,25 @@ constexpr int64_t kFloatRowGrain = 8;
 // Reading a byte of weights takes as long as so many multiply-adds.
 constexpr int64_t kMultiplyAddsPerByte = 2;
 
-constexpr int64_t kMaxTile = 16;  // tokens of the widest tile
-
 template <typename T>
 const T* as(const std::byte* p) {
   return reinterpret_cast<const T*>(p);
 }
 
 int64_t padded(int64_t cols) { return round_up(cols, 128); }
+
+// Values of a Q8Buffer, and of its tiles: groups may leave all but one place of their last empty.
+int64_t row_values(int64_t tokens, int64_t cols) { return tokens * round_up(cols, kBlock); }
+int64_t tile_values(int64_t tokens, int64_t cols, int64_t groups) {
+  return (tokens + groups * kMaxTileTokens) * padded(cols);
+}
+
+// Sizes come from a file: what is wrong with one must not go further than here.
+void check_room(std::string_view what, int64_t need, size_t have) {
+  if (static_cast<size_t>(need) <= have) return;
+  fail(ErrorCode::kInvalidData, "a projection needs room for {} values {}, there is room for {}",
+       need, what, have);
+}
 
 template <typename T>
 AlignedBuffer<T> room(int64_t n) {
@@ -71,15 +83,34 @@ int64_t tiled_tokens(const KernelTable& kernels, int64_t tokens) {
 }
 
 Q8Buffer::Q8Buffer(int64_t tokens, int64_t cols, int64_t groups)
-    : q_(room<int8_t>(tokens * cols)),
-      tile_q_(room<int8_t>((tokens + groups * kMaxTile) * padded(cols))),
-      d_(room<float>(tokens * cols / kBlock + 1)),
-      tile_d_(room<float>(static_cast<int64_t>(tile_q_.size()) / kBlock)),
-      sum_(room<int32_t>(tokens * cols / kBlock + 1)),
-      tile_sum_(room<int32_t>(static_cast<int64_t>(tile_q_.size()) / kBlock)) {}
+    : q_(room<int8_t>(row_values(tokens, cols))),
+      tile_q_(room<int8_t>(tile_values(tokens, cols, groups))),
+      d_(q_.size() / kBlock),
+      tile_d_(tile_q_.size() / kBlock),
+      sum_(q_.size() / kBlock),
+      tile_sum_(tile_q_.size() / kBlock) {}
+
+uint64_t Q8Buffer::bytes(int64_t tokens, int64_t cols, int64_t groups) {
+  const int64_t values = row_values(tokens, cols) + tile_values(tokens, cols, groups);
+  return static_cast<uint64_t>(values + values / kBlock * 8);
+}
+
+uint64_t Q8Buffer::bytes() const {
+  return q_.size() + tile_q_.size() + 4 * (d_.size() + tile_d_.size()) +
+         4 * (sum_.size() + tile_sum_.size());
+}
+
+void Q8Buffer::check(int64_t tokens, int64_t cols) const {
+  check_room("in 8 bits", tokens * cols, q_.size());
+}
+
+void Q8Buffer::check_tiles(int64_t lanes, int64_t cols) const {
+  check_room("in tiles", lanes * padded(cols), tile_q_.size());
+}
 
 Q8Rows Q8Buffer::quantize(const KernelTable& kernels, ThreadPool& pool, const float* x,
                           int64_t tokens, int64_t cols) {
+  check(tokens, cols);
   const int64_t blocks = cols / kBlock;
   pool.parallel_for(
       tokens, 1,
@@ -103,9 +134,11 @@ Activations Q8Buffer::pack(const KernelTable& kernels, const Q8Rows& from, const
                            int64_t first, int64_t group, int64_t tokens, int64_t cols) {
   const int64_t blocks = cols / kBlock;
   Activations in{.tokens = tokens, .cols = cols, .tiled = tiled_tokens(kernels, tokens)};
+  check(first + tokens, cols);
   if (in.tiled > 0) {
-    // Each group before may have left all but one place of its last tile empty.
-    in.tiles = tiles(kernels, first / kernels.tile_tokens + group, cols);
+    const int64_t tile = first / kernels.tile_tokens + group;
+    check_tiles(tile * kernels.tile_tokens + round_up(in.tiled, kernels.tile_tokens), cols);
+    in.tiles = tiles(kernels, tile, cols);
     kernels.pack_tiles(from, index, in.tiled, cols, in.tiles);
   }
   for (int64_t t = in.tiled; t < tokens; ++t) {
@@ -127,6 +160,7 @@ Activations Q8Buffer::pack(const KernelTable& kernels, ThreadPool& pool, const Q
     return Q8Rows{from.q + t * cols, from.d + t * blocks, from.sum + t * blocks};
   };
   if (in.tiled > 0) {
+    check_tiles(round_up(in.tiled, kernels.tile_tokens), cols);
     in.tiles = tiles(kernels, 0, cols);
     pool.parallel_for(
         in.tiled, kernels.tile_tokens,
@@ -175,19 +209,21 @@ void linear_indexed(const KernelTable& kernels, const Matrix& w, const int32_t* 
   }
 }
 
-void project(const KernelTable& kernels, ThreadPool& pool, const float* x, int64_t tokens,
+void project(const KernelTable& kernels, ThreadPool& pool, std::span<const float> x, int64_t tokens,
              int64_t cols, std::span<const Projection> projections, Q8Buffer& buffer) {
   Activations in{.tokens = tokens, .cols = cols};
   int64_t rows = 0, bytes = 0;
+  check_room("of x", tokens * cols, x.size());
   for (const Projection& p : projections) {
+    check_room("of y", tokens * p.w.rows, p.y.size());
     rows += p.w.rows;
     bytes += static_cast<int64_t>(p.w.bytes());
     if (wants_q8(p.w.type) && in.rows.q == nullptr) {
-      in =
-          buffer.pack(kernels, pool, buffer.quantize(kernels, pool, x, tokens, cols), tokens, cols);
+      const Q8Rows quantised = buffer.quantize(kernels, pool, x.data(), tokens, cols);
+      in = buffer.pack(kernels, pool, quantised, tokens, cols);
     }
   }
-  in.x = x;
+  in.x = x.data();
   // The rows of all projections as one range, so that small ones do not cost a barrier each.
   pool.parallel_for(
       rows, in.rows.q != nullptr ? kRowGrain : kFloatRowGrain,
@@ -195,7 +231,8 @@ void project(const KernelTable& kernels, ThreadPool& pool, const float* x, int64
         for (const Projection& p : projections) {
           const int64_t first = std::clamp<int64_t>(begin, 0, p.w.rows);
           const int64_t last = std::clamp<int64_t>(end, 0, p.w.rows);
-          if (first < last) linear_rows(kernels, p.w, first, last, in, p.y + first, p.w.rows);
+          if (first < last)
+            linear_rows(kernels, p.w, first, last, in, p.y.data() + first, p.w.rows);
           begin -= p.w.rows;
           end -= p.w.rows;
         }

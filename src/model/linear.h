@@ -29,10 +29,14 @@ struct Activations {
 int64_t tiled_tokens(const KernelTable& kernels, int64_t tokens);
 
 // Room for quantised activations of `tokens` tokens and up to `cols` columns, in `groups` groups
-// that each fill tiles of their own.
+// that each fill tiles of their own. Throws Error(kInvalidData) for more than there is room for.
 class Q8Buffer {
  public:
   Q8Buffer(int64_t tokens, int64_t cols, int64_t groups = 1);
+
+  // What that takes, and what this one has taken.
+  static uint64_t bytes(int64_t tokens, int64_t cols, int64_t groups);
+  uint64_t bytes() const;
 
   // Quantises x (tokens, cols) as rows; parallel over tokens.
   Q8Rows quantize(const KernelTable& kernels, ThreadPool& pool, const float* x, int64_t tokens,
@@ -48,6 +52,8 @@ class Q8Buffer {
                    int64_t cols);
 
  private:
+  void check(int64_t tokens, int64_t cols) const;
+  void check_tiles(int64_t lanes, int64_t cols) const;
   Q8Tiles tiles(const KernelTable& kernels, int64_t tile, int64_t cols);
 
   AlignedBuffer<int8_t> q_, tile_q_;
@@ -65,12 +71,13 @@ void linear_indexed(const KernelTable& kernels, const Matrix& w, const int32_t* 
 
 // Weights that share one input, and where their products go.
 struct Projection {
-  const Matrix& w;  // (rows, cols)
-  float* y;         // (tokens, rows)
+  const Matrix& w;     // (rows, cols)
+  std::span<float> y;  // (tokens, rows), or larger
 };
 
-// y = x W^T for each projection of x (tokens, cols), on all threads at once.
-void project(const KernelTable& kernels, ThreadPool& pool, const float* x, int64_t tokens,
+// y = x W^T for each projection of x (tokens, cols), on all threads at once. Throws
+// Error(kInvalidData) where x, y or the buffer have no room for that.
+void project(const KernelTable& kernels, ThreadPool& pool, std::span<const float> x, int64_t tokens,
              int64_t cols, std::span<const Projection> projections, Q8Buffer& buffer);
 
 // y[i] += a * row[begin + i] for i < count. REQUIRES: begin and count are multiples of the block

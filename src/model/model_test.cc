@@ -133,8 +133,8 @@ TEST(Linear, EveryWeightType) {
     }
     const Matrix w{type, kRows, kCols, bytes.data()};
     std::vector<float> y(kTokens * kRows);
-    const Projection projection[] = {{w, y.data()}};
-    project(pick_kernels(), pool, x.data(), kTokens, kCols, projection, buffer);
+    const Projection projection[] = {{w, y}};
+    project(pick_kernels(), pool, x, kTokens, kCols, projection, buffer);
     for (int64_t r = 0; r < kRows; ++r) {
       std::vector<float> row(kCols);
       dequantize_row(w, r, row.data());
@@ -167,8 +167,9 @@ struct RouterTest : testing::Test {
     c.hidden = c.experts;
     identity.assign(static_cast<size_t>(c.experts * c.experts), 0.0f);
     for (int64_t e = 0; e < c.experts; ++e) identity[static_cast<size_t>(e * c.experts + e)] = 1;
-    const Matrix router{DType::kF32, c.experts, c.experts,
-                        reinterpret_cast<const std::byte*>(identity.data())};
+    weights.layers.resize(1);
+    weights.layers[0].router = {DType::kF32, c.experts, c.experts,
+                                reinterpret_cast<const std::byte*>(identity.data())};
     KvCache cache(c, KvType::kF32, 1, 8, 8);
     State state(c, 8, 1);
     const std::vector<BatchItem> batch(z.size());
@@ -177,7 +178,7 @@ struct RouterTest : testing::Test {
     for (size_t t = 0; t < z.size(); ++t) {
       std::copy(z[t].begin(), z[t].end(), state.x.data() + t * z[t].size());
     }
-    route(step, router);
+    route(step, 0);
     return state.plan;
   }
 };
@@ -204,17 +205,133 @@ TEST_F(RouterTest, SigmoidWeightsSumToOne) {
   EXPECT_NEAR(plan.weights[2], sigmoid(0) / sum, 1e-6);
 }
 
-TEST_F(RouterTest, DistinctExpertsEvenOfNonsense) {
-  const float nan = std::nanf("");
-  for (const auto& z : std::vector<std::vector<float>>{{nan, nan, nan, nan, nan},
-                                                       {nan, 1, nan, 2, nan},
-                                                       {-INFINITY, -INFINITY, -1e30f, 0, nan}}) {
-    ExpertPlan plan = route_scores({z}, Gating::kSigmoid);
-    std::sort(plan.chosen.begin(), plan.chosen.end());
-    EXPECT_EQ(std::unique(plan.chosen.begin(), plan.chosen.end()), plan.chosen.end());
+template <typename Body>
+std::string message_of(Body&& body) {
+  try {
+    body();
+  } catch (const Error& e) {
+    EXPECT_EQ(e.code(), ErrorCode::kInvalidData);
+    return e.what();
   }
+  return "no error";
+}
+
+TEST_F(RouterTest, ScoresThatAreNotFiniteAreRefused) {
+  for (const float nonsense : {std::nanf(""), INFINITY, -INFINITY}) {
+    for (const size_t expert : {0, 3, 4}) {
+      std::vector<std::vector<float>> z{{1, 2, 3, 4, 5}, {1, 2, 3, 4, 5}};
+      z[1][expert] = nonsense;
+      for (const Gating gating : {Gating::kSigmoid, Gating::kSoftmax}) {
+        // The identity makes NaN of all: 0 * infinity.
+        const std::string message = message_of([&] { route_scores(z, gating); });
+        EXPECT_EQ(message, "layer 0: router score of expert 0 is not a finite number");
+      }
+    }
+  }
+}
+
+TEST_F(RouterTest, WeightsOfTheSmallestSigmoidsAreZero) {
   const ExpertPlan zero = route_scores({{-1e4f, -1e4f, -1e4f, -1e4f, -1e4f}}, Gating::kSigmoid);
   for (const float w : zero.weights) EXPECT_EQ(w, 0.0f);  // defined, not 0 / 0
+}
+
+// A store that listens to guesses.
+struct Listening final : ExpertStore {
+  Listening() : ExpertStore({}) {}
+  void prefetch(int64_t, const ExpertDemand&) override {}
+  bool wants_guess() override { return true; }
+  void guess(int64_t, std::span<const int32_t> experts) override {
+    heard.assign(experts.begin(), experts.end());
+  }
+  bool ready(int64_t, int32_t) override { return true; }
+  Matrix await(int64_t, int32_t, ExpertPart) override { return {}; }
+  void release(int64_t) override {}
+  std::vector<int32_t> heard;
+};
+
+TEST_F(RouterTest, AGuessNamesDistinctExpertsEvenOfNonsense) {
+  const float nan = std::nanf("");
+  const std::vector<float> router(static_cast<size_t>(c.experts * c.hidden), nan);
+  weights.layers.resize(1);
+  weights.layers[0].router = {DType::kF32, c.experts, c.hidden,
+                              reinterpret_cast<const std::byte*>(router.data())};
+  KvCache cache(c, KvType::kF32, 1, 8, 8);
+  State state(c, 8, 1);
+  const std::vector<BatchItem> batch(1);
+  const LmHeadOptions head;
+  Listening store;
+  Step step{c, weights, pick_kernels(), pool, store, cache, state, batch, head};
+  foresee(step, 0);
+  EXPECT_EQ(store.heard, (std::vector<int32_t>{0, 1, 2}));
+}
+
+// ---- Room ----
+
+TEST(Room, ProjectionsBeyondItAreRefused) {
+  constexpr int64_t kRows = 32, kCols = 64;
+  const std::vector<float> weights(kRows * kCols * 4);  // bytes of any type
+  ThreadPool pool(1);
+  for (const DType type : {DType::kF32, DType::kQ8_0}) {
+    const Matrix w{type, kRows, kCols, reinterpret_cast<const std::byte*>(weights.data())};
+    const auto attempt = [&](int64_t x_values, int64_t y_values, int64_t buffer_tokens,
+                             int64_t tokens) {
+      Q8Buffer buffer(buffer_tokens, kCols);
+      const std::vector<float> x(static_cast<size_t>(x_values), 1.0f);
+      std::vector<float> y(static_cast<size_t>(y_values));
+      const Projection projection[] = {{w, y}};
+      return message_of(
+          [&] { project(pick_kernels(), pool, x, tokens, kCols, projection, buffer); });
+    };
+    EXPECT_EQ(attempt(3 * kCols, 3 * kRows, 3, 3), "no error");
+    EXPECT_EQ(attempt(3 * kCols - 1, 3 * kRows, 3, 3),
+              "a projection needs room for 192 values of x, there is room for 191");
+    EXPECT_EQ(attempt(3 * kCols, 3 * kRows - 1, 3, 3),
+              "a projection needs room for 96 values of y, there is room for 95");
+    EXPECT_EQ(attempt(3 * kCols, 3 * kRows, 2, 3),
+              type == DType::kF32
+                  ? "no error"
+                  : "a projection needs room for 192 values in 8 bits, there is room for 128");
+  }
+}
+
+TEST(Room, TilesBeyondItAreRefused) {
+  constexpr int64_t kCols = 64;
+  for (const KernelTable* kernels : usable_kernels()) {
+    if (kernels->tile_tokens == 0) continue;
+    const int64_t tile = kernels->tile_tokens;
+    ThreadPool pool(1);
+    Q8Buffer from(2 * tile, kCols), to(2 * tile, kCols, 1);
+    const std::vector<float> x(static_cast<size_t>(2 * tile * kCols), 1.0f);
+    const Q8Rows rows = from.quantize(*kernels, pool, x.data(), 2 * tile, kCols);
+    std::vector<int32_t> index(static_cast<size_t>(2 * tile));
+    to.pack(*kernels, rows, index.data(), 0, 0, 2 * tile, kCols);
+    const int64_t past = kMaxTileTokens / tile + 1;  // groups before, each with a tile of its own
+    const std::string message =
+        message_of([&] { to.pack(*kernels, rows, index.data(), 0, past, 2 * tile, kCols); });
+    EXPECT_EQ(message, fmt::format("a projection needs room for {} values in tiles, there is room "
+                                   "for {}",
+                                   (past + 2) * tile * 128, (2 * tile + kMaxTileTokens) * 128));
+  }
+}
+
+// What a plan says a state takes is what it takes.
+TEST(Room, OfAStateIsAsPlanned) {
+  ModelConfig c = small_config();
+  for (const int64_t hidden : {8, 33, 256}) {
+    c.hidden = hidden;
+    for (const int64_t tokens : {1, 2, 3, 64}) {
+      for (const int threads : {1, 7}) {
+        const State state(c, tokens, threads);
+        const uint64_t most = State::fixed_bytes(c, threads) +
+                              static_cast<uint64_t>(tokens) * State::bytes_per_token(c);
+        if (tokens * c.experts_used >= c.experts) {
+          EXPECT_EQ(state.bytes(), most) << hidden << " " << tokens;
+        } else {
+          EXPECT_LT(state.bytes(), most) << hidden << " " << tokens;
+        }
+      }
+    }
+  }
 }
 
 // A head of 16 rows whose predictor scores row v with 8 - v, whatever the input.
@@ -292,6 +409,17 @@ TEST_F(LmHeadTest, CheckCountsWhatSparseWouldKeep) {
   EXPECT_EQ(seen.steps, 1u);
   EXPECT_EQ(seen.best_kept, best < 3 ? 1u : 0u);
   EXPECT_EQ(seen.top20_kept, 3u);  // of the 16 there are
+}
+
+TEST_F(LmHeadTest, ScoresThatAreNotFiniteAreRefused) {
+  for (const float nonsense : {std::nanf(""), INFINITY, -INFINITY}) {
+    for (const LmHead mode : {LmHead::kSparse, LmHead::kCheck}) {
+      up.at(11) = nonsense;
+      EXPECT_EQ(message_of([&] { logits({.mode = mode, .threshold = 5.5f, .floor = 1}); }),
+                "lm-head predictor: score of token 11 is not a finite number");
+      up.at(11) = 0;
+    }
+  }
 }
 
 }  // namespace

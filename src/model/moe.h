@@ -3,15 +3,14 @@
 
 #include <cstdint>
 
-#include "tensor/matrix.h"
-
 namespace st {
 
 struct Step;
 
-// Chooses each token's experts from x: the k largest of router . x (ties: lower index), weighted by
-// the configuration's gating over the chosen ones. router: (E, D). Fills state.plan.
-void route(Step& step, const Matrix& router);
+// Chooses each token's experts for layer l from x: the k largest of router . x (ties: lower index),
+// weighted by the configuration's gating over the chosen ones. Fills state.plan. Throws
+// Error(kInvalidData) when a score is not a finite number.
+void route(Step& step, int64_t l);
 
 // Tells the store which experts layer l would choose from x as it is now. A layer changes x little,
 // so for the next one most of that will come true. Leaves state.plan alone.

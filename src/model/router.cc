@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "base/error.h"
 #include "model/forward.h"
 #include "model/linear.h"
 #include "model/moe.h"
@@ -8,8 +9,18 @@
 namespace st {
 namespace {
 
-// The k largest of z (E), best first, ties to the lower index; NaN loses to everything, so that
-// even a broken model selects k distinct experts.
+// A score that is not finite would only make its expert never, or always, the chosen one: wrong,
+// and nothing to see it by.
+void check_scores(std::span<const float> z, int64_t layer) {
+  const auto finite = [](float score) { return std::isfinite(score); };
+  const auto bad = std::ranges::find_if_not(z, finite);
+  if (bad == z.end()) return;
+  fail(ErrorCode::kInvalidData, "layer {}: router score of expert {} is not a finite number", layer,
+       bad - z.begin());
+}
+
+// The k largest of z (E), best first, ties to the lower index; NaN, which only a guess may have,
+// loses to everything.
 void top_k(const float* z, int64_t E, int64_t k, int32_t* chosen) {
   for (int64_t slot = 0; slot < k; ++slot) {
     int32_t best = -1;
@@ -61,15 +72,17 @@ void group_by_expert(ExpertPlan& plan, int64_t T, int64_t k, int64_t E) {
 
 }  // namespace
 
-void route(Step& s, const Matrix& router) {
+void route(Step& s, int64_t l) {
   const ModelConfig& c = s.config;
+  const Matrix& router = s.weights.layers[static_cast<size_t>(l)].router;
   const int64_t T = s.tokens();
   ExpertPlan& plan = s.state.plan;
-  project(s, s.state.x.data(), c.hidden, {{router, s.state.router.data()}});
+  project(s, s.state.x.span(), c.hidden, {{router, s.state.router.span()}});
   plan.chosen.resize(static_cast<size_t>(T * c.experts_used));
   plan.weights.resize(static_cast<size_t>(T * c.experts_used));
   for (int64_t t = 0; t < T; ++t) {
     const float* z = s.state.router.data() + t * c.experts;
+    check_scores({z, static_cast<size_t>(c.experts)}, l);
     int32_t* chosen = plan.chosen.data() + t * c.experts_used;
     top_k(z, c.experts, c.experts_used, chosen);
     gate(c.gating, z, c.experts_used, chosen, plan.weights.data() + t * c.experts_used);
@@ -81,7 +94,7 @@ void foresee(Step& s, int64_t l) {
   const ModelConfig& c = s.config;
   if (l == c.layers || !s.experts.wants_guess()) return;
   const Matrix& router = s.weights.layers[static_cast<size_t>(l)].router;
-  project(s, s.state.x.data(), c.hidden, {{router, s.state.router.data()}});
+  project(s, s.state.x.span(), c.hidden, {{router, s.state.router.span()}});
   std::vector<int32_t> chosen(static_cast<size_t>(c.experts_used));
   std::vector<uint8_t> wanted(static_cast<size_t>(c.experts));
   for (int64_t t = 0; t < s.tokens(); ++t) {

@@ -120,6 +120,10 @@ void load_predictor(WeightStore& store, const ModelConfig& c, Weights& w) {
     fail(ErrorCode::kInvalidData, "lm-head predictor: {} weights do not fit D={} V={}", n, c.hidden,
          c.vocab);
   }
+  if (rank > c.hidden) {  // as wide as what it predicts, it would cost as much
+    fail(ErrorCode::kInvalidData, "tensor '{}': rank {}, want 1..{}", names::kPredictor, rank,
+         c.hidden);
+  }
   w.predictor_down = store.part(names::kPredictor, n, 0, rank, c.hidden);
   w.predictor_up = store.part(names::kPredictor, n, rank * c.hidden, c.vocab, rank);
 }

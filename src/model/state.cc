@@ -11,45 +11,77 @@ AlignedBuffer<float> floats(int64_t count) {
   return AlignedBuffer<float>(static_cast<size_t>(count));
 }
 
+// The buffers of floats and how many of them a token has: what is made, and what is planned.
+struct Floats {
+  AlignedBuffer<float> State::* buffer;
+  int64_t per_token;
+};
+std::vector<Floats> all_floats(const ModelConfig& c) {
+  const int64_t D = c.hidden, F = c.ffn, k = c.experts_used;
+  return {{&State::x, D},
+          {&State::h, D},
+          {&State::q, c.q_width()},
+          {&State::k, c.kv_width()},
+          {&State::v, c.kv_width()},
+          {&State::a, c.q_width()},
+          {&State::o, D},
+          {&State::cos, c.head_dim / 2},
+          {&State::sin, c.head_dim / 2},
+          {&State::router, c.experts},
+          {&State::pair_in, k * D},
+          {&State::gate, k * F},
+          {&State::up, k * F},
+          {&State::down, k * D}};
+}
+
+// Columns of the widest input of a projection.
+int64_t widest(const ModelConfig& c) { return std::max(c.hidden, c.q_width()); }
+
+// Floats that each thread has for itself.
+int64_t per_thread(const ModelConfig& c) {
+  return attention_scratch(kAttentionQueries, c.head_dim);
+}
+
+constexpr auto kFloatBytes = static_cast<int64_t>(sizeof(float));
+
 }  // namespace
 
 State::State(const ModelConfig& c, int64_t T, int threads)
-    : x(floats(T * c.hidden)),
-      h(floats(T * c.hidden)),
-      q(floats(T * c.q_width())),
-      k(floats(T * c.kv_width())),
-      v(floats(T * c.kv_width())),
-      a(floats(T * c.q_width())),
-      o(floats(T * c.hidden)),
-      scratch(floats(threads * attention_scratch(kAttentionQueries, c.head_dim))),
-      cos(floats(T * c.head_dim / 2)),
-      sin(floats(T * c.head_dim / 2)),
-      router(floats(T * c.experts)),
-      pair_in(floats(T * c.experts_used * c.hidden)),
-      gate(floats(T * c.experts_used * c.ffn)),
-      up(floats(T * c.experts_used * c.ffn)),
-      down(floats(T * c.experts_used * c.hidden)),
-      q8(T, std::max(c.hidden, c.q_width())),
+    : scratch(floats(threads * per_thread(c))),
+      q8(T, widest(c)),
       pair_q8(T * c.experts_used, c.hidden, std::min(c.experts, T * c.experts_used)),
       vocab_(c.vocab),
-      max_tokens_(T) {}
+      max_tokens_(T) {
+  for (const auto& [buffer, per_token] : all_floats(c)) this->*buffer = floats(T * per_token);
+}
 
 uint64_t State::bytes_per_token(const ModelConfig& c) {
-  const int64_t values = 3 * c.hidden + 2 * c.q_width() + 2 * c.kv_width() + c.head_dim +
-                         c.experts + 2 * c.experts_used * (c.hidden + c.ffn);
-  const int64_t quants = 2 * (std::max(c.hidden, c.q_width()) + c.experts_used * c.hidden);
-  return static_cast<uint64_t>(4 * values + quants + quants / 4);
+  int64_t values = 0;
+  for (const Floats& f : all_floats(c)) values += f.per_token;
+  return static_cast<uint64_t>(kFloatBytes * values) + Q8Buffer::bytes(1, widest(c), 0) +
+         Q8Buffer::bytes(c.experts_used, c.hidden, 0);
 }
 
-float* State::head_scores() {
+uint64_t State::fixed_bytes(const ModelConfig& c, int threads) {
+  return static_cast<uint64_t>(kFloatBytes * threads * per_thread(c)) +
+         Q8Buffer::bytes(0, widest(c), 1) + Q8Buffer::bytes(0, c.hidden, c.experts);
+}
+
+uint64_t State::bytes() const {
+  uint64_t values = scratch.size();
+  for (const Floats& f : all_floats({})) values += (this->*f.buffer).size();
+  return values * sizeof(float) + q8.bytes() + pair_q8.bytes();
+}
+
+std::span<float> State::head_scores() {
   if (head_scores_.size() == 0) head_scores_ = floats(vocab_);
-  return head_scores_.data();
+  return head_scores_.span();
 }
 
-float* State::logits(int64_t rows) {
+std::span<float> State::logits(int64_t rows) {
   const auto need = static_cast<size_t>(rows * vocab_);
   if (logits_.size() < need) logits_ = AlignedBuffer<float>(need);
-  return logits_.data();
+  return logits_.span().first(need);
 }
 
 }  // namespace st

@@ -1,7 +1,9 @@
-// Scratch of a forward pass ("RunState"): allocated once, sized for the largest batch.
+// Scratch of a forward pass ("RunState"), sized for the largest batch; within a budget it is made
+// anew for a longer one and after it.
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <utility>
 #include <vector>
 
@@ -40,12 +42,12 @@ struct State {
   AlignedBuffer<float> k, v;      // (T, K * d)
   AlignedBuffer<float> a;         // (T, H * d) attention output, heads side by side
   AlignedBuffer<float> o;         // (T, D) output of a projection
-  AlignedBuffer<float> scratch;   // (threads, attention_scratch)
   AlignedBuffer<float> cos, sin;  // (T, d / 2) rotation of each token's position
   AlignedBuffer<float> router;    // (T, E)
   AlignedBuffer<float> pair_in;   // (T * k, D) inputs of the experts, where weights are floats
   AlignedBuffer<float> gate, up;  // (T * k, F)
   AlignedBuffer<float> down;      // (T * k, D)
+  AlignedBuffer<float> scratch;   // (threads, attention_scratch)
   std::vector<TokenBlock> blocks;
   ExpertPlan plan;
   Stats stats;
@@ -53,16 +55,19 @@ struct State {
   Q8Buffer q8;       // the input of the current projection
   Q8Buffer pair_q8;  // (T * k, D) the same for the experts
 
-  // Bytes of the buffers for one token of the largest batch, about.
+  // What a state for T tokens takes at most, but for logits and scores: fixed_bytes and T times
+  // bytes_per_token; and what this one has taken.
   static uint64_t bytes_per_token(const ModelConfig& config);
+  static uint64_t fixed_bytes(const ModelConfig& config, int threads);
+  uint64_t bytes() const;
   int64_t max_tokens() const { return max_tokens_; }
 
   // (rows, V); grows to the largest number of rows asked for.
-  float* logits(int64_t rows);
+  std::span<float> logits(int64_t rows);
   // Those of another state, whose reader may not be done with them.
   void take_logits(State& other) { logits_ = std::move(other.logits_); }
   // (V) scores of the predictor; made when first asked for.
-  float* head_scores();
+  std::span<float> head_scores();
 
  private:
   int64_t vocab_;

@@ -20,6 +20,24 @@ struct Stats {
   uint64_t disk_bytes = 0;      // read from the file meanwhile
   double wait_seconds = 0;      // for the file, summed over threads
   uint64_t head_rows = 0;       // rows of the output matrix computed, per token with logits
+
+  Stats& operator+=(const Stats& other) {
+    tokens += other.tokens;
+    passes += other.passes;
+    weight_bytes += other.weight_bytes;
+    multiply_adds += other.multiply_adds;
+    neurons += other.neurons;
+    active_neurons += other.active_neurons;
+    expert_uses += other.expert_uses;
+    expert_loads += other.expert_loads;
+    pool_calls += other.pool_calls;
+    found_experts += other.found_experts;
+    disk_bytes += other.disk_bytes;
+    wait_seconds += other.wait_seconds;
+    head_rows += other.head_rows;
+    static_assert(sizeof(Stats) == 13 * sizeof(uint64_t), "another field is to be added here");
+    return *this;
+  }
 };
 
 }  // namespace st

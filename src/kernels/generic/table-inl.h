@@ -17,6 +17,8 @@
 namespace st {
 namespace {
 
+static_assert(kLanes <= kMaxTileTokens);
+
 constexpr KernelTable make_table(std::string_view name, uint64_t needs) {
   return {.name = name,
           .needs = needs,
