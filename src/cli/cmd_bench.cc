@@ -138,12 +138,12 @@ class Bench {
     row_.micro_batch = micro_batch;
     BenchOptions options = args_.options;
     options.micro_batch = micro_batch;
-    row_.result = run_bench(engine, test, options, [&](int repetition) {
-      throw_if_interrupted();
+    const auto show = [&](int repetition) {
       status_.show(repetition < 0 ? fmt::format("{}: warm-up", test.name())
                                   : fmt::format("{}: {} of {}", test.name(), repetition + 1,
                                                 options.repetitions));
-    });
+    };
+    row_.result = run_bench(engine, test, options, show, interrupt_stop());
     status_.clear();
   }
 

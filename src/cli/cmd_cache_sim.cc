@@ -71,7 +71,6 @@ class CacheSim {
 
  private:
   SimResult simulate_one(SimPolicy policy, int64_t slots) {
-    throw_if_interrupted();
     return simulate(trace_, policy,
                     {.slots = slots,
                      .by_token = args_.by_token,

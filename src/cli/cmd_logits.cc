@@ -1,5 +1,3 @@
-#include <optional>
-
 #include "base/error.h"
 #include "cli/args.h"
 #include "cli/interrupt.h"
@@ -24,11 +22,10 @@ int execute(const LogitsArgs& args) {
     tokens = {bos};
   }
   check_prompt_fits(engine, tokens.size());
-  std::optional<OnInterrupt> cancelling;
-  if (engine.memory()) cancelling.emplace([&] { engine.cancel(); });
+  const OnInterrupt cancelling;
   NpyFile out(args.outfile, args.all ? static_cast<int64_t>(tokens.size()) : 1, V);
-  engine.evaluate(make_batch(tokens, 0, args.all),
-                  [&](std::span<const float> rows) { out.append(rows); });
+  const auto append = [&](std::span<const float> rows) { out.append(rows); };
+  engine.evaluate(make_batch(tokens, 0, args.all), append, interrupt_stop());
   out.commit();
   return kExitOk;
 }

@@ -1,5 +1,4 @@
 #include <cmath>
-#include <optional>
 
 #include "base/error.h"
 #include "base/file.h"
@@ -20,21 +19,18 @@ int execute(const PerplexityArgs& args) {
   std::vector<Token> tokens = engine.tokenizer().encode(text, false);
   RoutingRecording recording(args.model.record_routing);
   recording.attach(engine);
-  std::optional<OnInterrupt> cancelling;
-  if (engine.memory()) cancelling.emplace([&] { engine.cancel(); });
+  const OnInterrupt cancelling;
   const int64_t window = engine.context();
   print_err("{} tokens in windows of {}\n", tokens.size(), window);
   if (args.windows > 0 && static_cast<int64_t>(tokens.size()) > args.windows * window) {
     tokens.resize(static_cast<size_t>(args.windows * window));
   }
-  const PerplexityResult result =
-      perplexity(engine, tokens, window, [](const PerplexityResult& r, int64_t windows) {
-        print_err("[{}/{}] {:.4f}{}", r.windows, windows, r.perplexity(),
-                  r.windows % 8 == 0 || r.windows == windows ? "\n" : "  ");
-        return !interrupted();
-      });
+  const auto show = [](const PerplexityResult& r, int64_t windows) {
+    print_err("[{}/{}] {:.4f}{}", r.windows, windows, r.perplexity(),
+              r.windows % 8 == 0 || r.windows == windows ? "\n" : "  ");
+  };
+  const PerplexityResult result = perplexity(engine, tokens, window, show, interrupt_stop());
   recording.finish();
-  if (interrupted()) return kExitInterrupted;
   print_out("PPL = {:.4f} +/- {:.4f} ({} tokens scored, all but the first of each window)\n",
             result.perplexity(), result.error(), result.scored);
   if (result.scored_second_half > 0) {

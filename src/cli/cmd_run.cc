@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <atomic>
 #include <optional>
 
@@ -53,7 +54,9 @@ int execute(const RunArgs& args) {
   check_model_outputs(args.model, {text_file(args.text)});
   const std::string prompt = read_text(args.text);
   const double start = seconds_since_start();
-  Engine engine = load_engine(args.model);
+  ModelArgs model = args.model;
+  model.micro_batch = std::min(model.micro_batch, model.batch);
+  Engine engine = load_engine(model);
   const double load_seconds = seconds_since_start() - start;
   RoutingRecording recording(args.model.record_routing);
   recording.attach(engine);
@@ -63,21 +66,17 @@ int execute(const RunArgs& args) {
     print_receipt(*engine.memory(), seen, seconds_since_start() - loaded);
   };
   std::optional<OnInterrupt> cancelling;
-  if (engine.memory()) cancelling.emplace([&] { engine.cancel(); }, last_words);
+  if (engine.memory()) cancelling.emplace(last_words);
 
-  GenerateOptions options = args.generate;
-  options.prompt_batch = args.model.batch;
   const std::vector<Token> tokens = engine.tokenizer().encode(prompt, true);
   check_prompt_fits(engine, tokens.size());  // before anything is printed
   if (args.display_prompt) print(engine.tokenizer().decode(tokens, true));
   auto change = args.memory_changes.begin();
-  int64_t generated = -(static_cast<int64_t>(tokens.size()) + options.prompt_batch - 1) /
-                      options.prompt_batch;  // the prompt is asked about too
-  const auto before_token = [&] {
-    if (change != args.memory_changes.end() && generated++ >= change->tokens) {
+  GenerateOptions options = args.generate;
+  options.before_token = [&](int64_t generated) {
+    if (change != args.memory_changes.end() && generated >= change->tokens) {
       engine.set_memory(change++->bytes);
     }
-    return interrupted();
   };
   const GenerateResult result = generate(
       engine, tokens, options,
@@ -86,7 +85,7 @@ int execute(const RunArgs& args) {
         print(text);
         return true;
       },
-      before_token);
+      interrupt_stop());
   print("\n");
   if (args.model.verbose) print_err("\nseed {}", result.seed);
   if (result.reason == FinishReason::kContextFull) {
@@ -94,7 +93,7 @@ int execute(const RunArgs& args) {
   }
   recording.finish();
   print_timings(engine, result, load_seconds);
-  return interrupted() ? kExitInterrupted : kExitOk;
+  return interrupt_stop().requested() ? kExitInterrupted : kExitOk;
 }
 
 int execute(const PrintArgs& args) {

@@ -14,12 +14,12 @@
 namespace st {
 namespace {
 
-std::atomic<bool> g_interrupted{false};
+Stop g_stop;
 std::atomic<bool> g_exit_at_once{false};
-static_assert(std::atomic<bool>::is_always_lock_free);  // usable in a signal handler
 
 extern "C" void on_interrupt(int) {
-  if (g_interrupted.exchange(true) || g_exit_at_once) ::_exit(kExitInterrupted);
+  if (g_stop.requested() || g_exit_at_once) ::_exit(kExitInterrupted);
+  g_stop.request();
 }
 
 }  // namespace
@@ -35,29 +35,23 @@ void install_interrupt_handler() {
 
 void exit_when_interrupted() {
   g_exit_at_once = true;
-  throw_if_interrupted();
+  g_stop.check();
 }
 
-bool interrupted() { return g_interrupted.load(std::memory_order_relaxed); }
+const Stop& interrupt_stop() { return g_stop; }
 
-void throw_if_interrupted() {
-  if (interrupted()) fail(ErrorCode::kCancelled, "interrupted");
-}
-
-OnInterrupt::OnInterrupt(std::function<void()> cancel, std::function<void()> last_words)
-    : thread_(start_thread(
-          "answers Ctrl-C", [this, cancel = std::move(cancel), last_words = std::move(last_words)] {
-            constexpr std::chrono::milliseconds kPause{100};
-            constexpr int kPatience = 15;  // pauses
-            std::unique_lock lock(mutex_);
-            for (int tried = 0; !changed_.wait_for(lock, kPause, [this] { return over_; });) {
-              if (!interrupted()) continue;
-              cancel();
-              if (++tried <= kPatience) continue;
-              if (last_words) last_words();
-              ::_exit(kExitInterrupted);
-            }
-          })) {}
+OnInterrupt::OnInterrupt(std::function<void()> last_words)
+    : thread_([this, last_words = std::move(last_words)] {
+        constexpr std::chrono::milliseconds kPause{100};
+        constexpr int kPatience = 15;  // pauses
+        std::unique_lock lock(mutex_);
+        for (int tried = 0; !changed_.wait_for(lock, kPause, [this] { return over_; });) {
+          if (!g_stop.requested()) continue;
+          if (++tried <= kPatience) continue;
+          if (last_words) last_words();
+          ::_exit(kExitInterrupted);
+        }
+      }) {}
 
 OnInterrupt::~OnInterrupt() {
   {

@@ -6,22 +6,22 @@
 #include <mutex>
 #include <thread>
 
+#include "base/stop.h"
+
 namespace st {
 
 void install_interrupt_handler();
 // From now on also the first one ends the process at once; for work that leaves nothing to finish.
 void exit_when_interrupted();
-bool interrupted();
-// Throws Error(kCancelled) if interrupted; for progress callbacks of long work.
-void throw_if_interrupted();
+// Requested by the first Ctrl-C.
+const Stop& interrupt_stop();
 
-// From the first Ctrl-C on calls `cancel` ten times a second, in a thread of its own: for work that
-// waits for somebody else, and may begin to wait again. If that has not ended it in a second and a
-// half (one row of the embedding is read without a way back), calls `last_words` and ends the
-// process.
+// For work that waits for somebody else: if the first Ctrl-C has not ended it in a second and a
+// half (one row of the embedding is read without a way back), calls `last_words`, in a thread of
+// its own, and ends the process.
 class OnInterrupt {
  public:
-  explicit OnInterrupt(std::function<void()> cancel, std::function<void()> last_words = {});
+  explicit OnInterrupt(std::function<void()> last_words = {});
   ~OnInterrupt();
   OnInterrupt(const OnInterrupt&) = delete;
   OnInterrupt& operator=(const OnInterrupt&) = delete;

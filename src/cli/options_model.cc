@@ -123,7 +123,7 @@ void add_model(CLI::App& app, ModelArgs& args) {
       ->envname("SMALLTHINKER_THREADS");
   app.add_option("-c,--ctx-size", args.context, "context in tokens (default: the model's)")
       ->check(CLI::Range(0, 1 << 27));
-  app.add_option("-b,--batch-size", args.batch, "prompt tokens per step")
+  app.add_option("-b,--batch-size", args.batch, "prompt tokens per step, at most -ub at once")
       ->check(CLI::Range(1, 1 << 20))
       ->capture_default_str();
   app.add_option("--ubatch-size", args.micro_batch, "-ub: tokens per forward pass")

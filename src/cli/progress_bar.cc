@@ -56,7 +56,7 @@ class Bar {
 Progress make_progress_bar(bool show) {
   return
       [bar = std::make_shared<Bar>(), show](std::string_view stage, uint64_t done, uint64_t total) {
-        throw_if_interrupted();
+        interrupt_stop().check();
         if (show) bar->update(stage, done, total);
       };
 }

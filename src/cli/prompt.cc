@@ -23,7 +23,7 @@ std::string read_stdin() {
   std::string text;
   char buffer[1 << 16];
   while (const size_t n = std::fread(buffer, 1, sizeof(buffer), stdin)) text.append(buffer, n);
-  throw_if_interrupted();
+  interrupt_stop().check();
   if (std::ferror(stdin)) fail(ErrorCode::kIo, "cannot read standard input");
   return text;
 }

@@ -19,8 +19,8 @@ double seconds_since(Clock::time_point start) {
 
 class Runner {
  public:
-  Runner(Engine& engine, const BenchOptions& options)
-      : engine_(engine), step_(std::min(options.batch, options.micro_batch)) {}
+  Runner(Engine& engine, const BenchOptions& options, const Stop& stop)
+      : engine_(engine), stop_(stop), step_(std::min(options.batch, options.micro_batch)) {}
 
   // What follows draws its tokens from here on.
   void seed(uint32_t seed) { random_.seed(seed); }
@@ -32,7 +32,7 @@ class Runner {
       const std::vector<Token> tokens = draw(std::min(step_, n - done));
       std::vector<BatchItem> batch = make_batch(tokens, position + done, false);
       batch.back().logits = logits && done + step_ >= n;
-      last = engine_.evaluate(batch);
+      last = engine_.evaluate(batch, stop_);
     }
     return last;
   }
@@ -63,6 +63,7 @@ class Runner {
   }
 
   Engine& engine_;
+  const Stop& stop_;
   int64_t step_;
   std::mt19937 random_;
   // Volatile: the choice is made although nobody looks at it.
@@ -105,7 +106,7 @@ double standard_deviation(std::span<const double> values) {
 }
 
 BenchResult run_bench(Engine& engine, const BenchTest& test, const BenchOptions& options,
-                      const std::function<void(int)>& progress) {
+                      const std::function<void(int)>& progress, const Stop& stop) {
   if (test.tokens() < 1 || test.context() > engine.context()) {
     fail(ErrorCode::kInvalidUsage, "test {} of {} tokens: want 1..{}", test.name(), test.context(),
          engine.context());
@@ -114,7 +115,7 @@ BenchResult run_bench(Engine& engine, const BenchTest& test, const BenchOptions&
   const auto tell = [&](int repetition) {
     if (progress) progress(repetition);
   };
-  Runner runner(engine, options);
+  Runner runner(engine, options, stop);
   if (options.warmup) {
     tell(-1);
     runner.seed(kSeed);

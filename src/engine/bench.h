@@ -45,9 +45,10 @@ double standard_deviation(std::span<const double> values);  // of a sample: n - 
 // Runs one test. Tokens are pseudo-random, the same on every machine and for every setting: as in
 // llama-bench nothing is sampled, but the first token of each repetition is chosen (the likeliest)
 // so that the time to it can be told. `progress` is called before each repetition, counted from 0,
-// and before the warm-up with -1; it may throw to stop. Throws Error(kInvalidUsage) when the test
-// does not fit the engine's context.
+// and before the warm-up with -1. Throws Error(kInvalidUsage) when the test does not fit the
+// engine's context, and what Engine::evaluate() throws.
 BenchResult run_bench(Engine& engine, const BenchTest& test, const BenchOptions& options,
-                      const std::function<void(int)>& progress = {});
+                      const std::function<void(int)>& progress = {},
+                      const Stop& stop = Stop::never());
 
 }  // namespace st

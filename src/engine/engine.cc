@@ -47,7 +47,7 @@ struct Engine::Impl {
   int64_t sink_rows = kSinkRows;
   GroupWatch groups;
 
-  Impl(const std::string& path, EngineOptions opts)
+  Impl(const std::string& path, EngineOptions opts, const Stop& stop)
       : options(std::move(opts)),
         file(path),
         architecture(find_architecture(file.metadata())),
@@ -76,7 +76,7 @@ struct Engine::Impl {
     options.head.always = tokenizer.vocab().end_of_generation;
     file.forget_entries();  // all that matters is in config, tokenizer and weights
     tokenizer.forget_texts();
-    store.read_all(pool, options.progress);
+    store.read_all(pool, options.progress, stop);
     if (options.memory > 0) {
       limit_memory();
     } else {
@@ -235,13 +235,13 @@ struct Engine::Impl {
 
   // Refuses what is wrong with a batch, and has `part` run it in micro-batches. There is room made
   // before each: in a long prompt, somebody else may want memory meanwhile.
-  void run(std::span<const BatchItem> batch, int64_t rows,
+  void run(std::span<const BatchItem> batch, int64_t rows, const Stop& stop,
            const std::function<void(std::span<const BatchItem>)>& part) {
     check(batch);
-    if (cached) cached->resume();
     for (const BatchItem& item : batch) positions = std::max<int64_t>(positions, item.position + 1);
     const auto tokens = static_cast<int64_t>(batch.size());
     while (!batch.empty()) {
+      stop.check();
       if (cached) fit_memory(tokens, rows);
       const auto n = std::min(static_cast<size_t>(tokens_at_once()), batch.size());
       part(batch.first(n));
@@ -271,11 +271,11 @@ struct Engine::Impl {
   }
 
   // The checks come before anybody sees a logit.
-  std::span<const float> evaluate_micro(std::span<const BatchItem> batch,
+  std::span<const float> evaluate_micro(std::span<const BatchItem> batch, const Stop& stop,
                                         const LogitsSink& sink = {}) {
     count_positions(batch, stored);
     ExpertStore& experts = cached ? static_cast<ExpertStore&>(*cached) : *resident;
-    Step step{config, weights, kernels, pool, experts, cache, state, batch, options.head};
+    Step step{config, weights, kernels, pool, experts, cache, state, batch, options.head, stop};
     if (observer) step.observer = &observer;
     if (routing_observer) step.routing_observer = &routing_observer;
     const LogitsSink checked = [&](std::span<const float> rows) {
@@ -297,11 +297,11 @@ struct Engine::Impl {
   }
 };
 
-Engine::Engine(const std::string& path, EngineOptions options) {
+Engine::Engine(const std::string& path, EngineOptions options, const Stop& stop) {
   if (options.micro_batch < 1 || options.sequences < 1 || options.context < 0) {
     fail(ErrorCode::kInvalidUsage, "batch size, sequences and context must be positive");
   }
-  impl_ = std::make_unique<Impl>(path, std::move(options));
+  impl_ = std::make_unique<Impl>(path, std::move(options), stop);
 }
 
 Engine::~Engine() = default;
@@ -342,20 +342,16 @@ void Engine::set_memory(uint64_t budget) {
   impl_->fit_memory(1, kPlannedRows, true);
 }
 
-void Engine::cancel() {
-  if (impl_->cached) impl_->cached->cancel();
-}
-
 void Engine::observe(Observer observer) { impl_->observer = std::move(observer); }
 void Engine::observe_routing(RoutingObserver observer) {
   impl_->routing_observer = std::move(observer);
 }
 
-std::span<const float> Engine::evaluate(std::span<const BatchItem> batch) {
+std::span<const float> Engine::evaluate(std::span<const BatchItem> batch, const Stop& stop) {
   std::span<const float> rows;
   impl_->logits.clear();
-  impl_->run(batch, kPlannedRows, [&](std::span<const BatchItem> part) {
-    rows = impl_->evaluate_micro(part);
+  impl_->run(batch, kPlannedRows, stop, [&](std::span<const BatchItem> part) {
+    rows = impl_->evaluate_micro(part, stop);
     if (part.size() == batch.size()) return;
     impl_->logits.insert(impl_->logits.end(), rows.begin(), rows.end());
     rows = impl_->logits;
@@ -363,9 +359,9 @@ std::span<const float> Engine::evaluate(std::span<const BatchItem> batch) {
   return rows;
 }
 
-void Engine::evaluate(std::span<const BatchItem> batch, const LogitsSink& sink) {
-  impl_->run(batch, kSinkRows,
-             [&](std::span<const BatchItem> part) { impl_->evaluate_micro(part, sink); });
+void Engine::evaluate(std::span<const BatchItem> batch, const LogitsSink& sink, const Stop& stop) {
+  impl_->run(batch, kSinkRows, stop,
+             [&](std::span<const BatchItem> part) { impl_->evaluate_micro(part, stop, sink); });
 }
 
 std::vector<BatchItem> make_batch(std::span<const Token> tokens, int64_t position,

@@ -14,6 +14,7 @@
 #include "base/cgroup.h"
 #include "base/memory.h"
 #include "base/progress.h"
+#include "base/stop.h"
 #include "engine/memory_plan.h"
 #include "model/batch.h"
 #include "model/config.h"
@@ -52,8 +53,8 @@ struct EngineOptions {
 // One forward pass at a time: not for concurrent use. Everything const may be called concurrently.
 class Engine {
  public:
-  // Opens and reads the model. Throws Error.
-  Engine(const std::string& path, EngineOptions options);
+  // Opens and reads the model. Throws Error, of kCancelled once `stop` is requested.
+  Engine(const std::string& path, EngineOptions options, const Stop& stop = Stop::never());
   ~Engine();
   Engine(Engine&&) noexcept;
 
@@ -75,14 +76,17 @@ class Engine {
   // them, (rows, V) in batch order, valid until the next one; rows that a sparse head skips are
   // -infinity. A new sequence begins at position 0.
   // Throws Error(kInvalidUsage) for a token, position or sequence out of range,
-  // Error(kInvalidData) when the model computes something that is not a number, and Error(kIo) when
-  // experts cannot be read or their file was changed. The engine can be used after that, and the
-  // same batch evaluated again, unless sliding layers have lost what came before it: then that is
-  // refused, and the sequence begins again at position 0.
-  std::span<const float> evaluate(std::span<const BatchItem> batch);
+  // Error(kInvalidData) when the model computes something that is not a number, Error(kIo) when
+  // experts cannot be read or their file was changed, and Error(kCancelled) once `stop` is
+  // requested, within half a second, or about one where a device does not answer. The engine can be
+  // used after that, and the same batch evaluated again, unless sliding layers have lost what came
+  // before it: then that is refused, and the sequence begins again at position 0.
+  std::span<const float> evaluate(std::span<const BatchItem> batch,
+                                  const Stop& stop = Stop::never());
   // The same, but `sink` gets the logits, a few rows at a time: those of a long batch are never in
   // memory all together, and within a budget there is room for those that are.
-  void evaluate(std::span<const BatchItem> batch, const LogitsSink& sink);
+  void evaluate(std::span<const BatchItem> batch, const LogitsSink& sink,
+                const Stop& stop = Stop::never());
 
   // Empty without a budget. What control groups leave to us counts too, if that is less: evaluate()
   // looks several times a second, and experts give way.
@@ -91,9 +95,6 @@ class Engine {
   // smaller micro-batches from then on. Throws Error(kInvalidUsage) when there is none, or it would
   // be too small: then nothing changes.
   void set_memory(uint64_t budget);
-  // From any thread: an evaluate() that waits for experts from the file throws Error(kCancelled),
-  // about a second later at most.
-  void cancel();
 
   bool has_predictor() const;                     // of the rows of the lm head
   const LmHeadAgreement& head_agreement() const;  // what LmHead::kCheck has seen

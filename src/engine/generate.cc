@@ -37,8 +37,7 @@ void check_prompt_fits(const Engine& engine, size_t tokens) {
 
 GenerateResult generate(Engine& engine, std::span<const Token> given,
                         const GenerateOptions& options,
-                        const std::function<bool(std::string_view)>& emit,
-                        const std::function<bool()>& stop) {
+                        const std::function<bool(std::string_view)>& emit, const Stop& stop) {
   const Tokenizer& tokenizer = engine.tokenizer();
   const std::vector<Token> prompt = non_empty(given, tokenizer.vocab());
   const auto n = static_cast<int64_t>(prompt.size());
@@ -52,7 +51,7 @@ GenerateResult generate(Engine& engine, std::span<const Token> given,
   // False if it was cancelled.
   const auto evaluate = [&](std::span<const BatchItem> batch) {
     try {
-      logits = engine.evaluate(batch);
+      logits = engine.evaluate(batch, stop);
     } catch (const Error& e) {
       if (e.code() != ErrorCode::kCancelled) throw;
       result.reason = FinishReason::kStopped;
@@ -62,26 +61,19 @@ GenerateResult generate(Engine& engine, std::span<const Token> given,
   };
 
   const Stopwatch prompt_time;
-  for (int64_t done = 0; done < n;) {
-    if (stop()) return result.reason = FinishReason::kStopped, result;
-    const int64_t count = std::min(n - done, std::max<int64_t>(1, options.prompt_batch));
-    std::vector<BatchItem> batch =
-        make_batch(std::span(prompt).subspan(static_cast<size_t>(done), static_cast<size_t>(count)),
-                   done, false);
-    batch.back().logits = done + count == n;
-    if (!evaluate(batch)) return result.prompt_seconds = prompt_time.seconds(), result;
-    done += count;
-  }
-  for (const Token token : prompt) sampler.accept(token);
+  const bool read = evaluate(make_batch(prompt, 0, false));
   result.prompt_seconds = prompt_time.seconds();
+  if (!read) return result;
+  for (const Token token : prompt) sampler.accept(token);
 
   const Stopwatch generation_time;
   StreamDecoder decoder;
   for (int64_t position = n;; ++position) {
-    if (stop()) {
+    if (stop.requested()) {
       result.reason = FinishReason::kStopped;
       break;
     }
+    if (options.before_token) options.before_token(result.generated_tokens);
     if (options.max_tokens >= 0 && result.generated_tokens >= options.max_tokens) {
       result.reason = FinishReason::kMaxTokens;
       break;

@@ -14,7 +14,8 @@ struct GenerateOptions {
   int64_t max_tokens = -1;  // -1: until the model ends or the context is full
   bool ignore_eos = false;  // go on after end-of-generation tokens, and never choose one
   SamplerOptions sampler;
-  int64_t prompt_batch = 2048;  // tokens handed to the engine between two looks at `stop`
+  // Called before each token is chosen with the number of those generated so far; may be empty.
+  std::function<void(int64_t generated)> before_token;
 };
 
 enum class FinishReason { kEndOfGeneration, kMaxTokens, kContextFull, kStopped };
@@ -33,12 +34,12 @@ struct GenerateResult {
 void check_prompt_fits(const Engine& engine, size_t tokens);
 
 // `emit` gets each token's bytes, cut at character boundaries, as soon as they are known; it
-// returns false to stop. `stop` is asked between tokens; Engine::cancel() also stops. Throws
-// Error(kInvalidUsage) when the prompt does not fit the context, before any work. An empty prompt
-// starts from the model's BOS token.
+// returns false to stop. Once `stop` is requested the result is what there is by then, kStopped.
+// Throws Error(kInvalidData) when the prompt does not fit the context, before any work. An empty
+// prompt starts from the model's BOS token.
 GenerateResult generate(Engine& engine, std::span<const Token> prompt,
                         const GenerateOptions& options,
                         const std::function<bool(std::string_view)>& emit,
-                        const std::function<bool()>& stop);
+                        const Stop& stop = Stop::never());
 
 }  // namespace st

@@ -33,7 +33,8 @@ double PerplexityResult::error() const {
 
 PerplexityResult perplexity(
     Engine& engine, std::span<const Token> tokens, int64_t window,
-    const std::function<bool(const PerplexityResult&, int64_t windows)>& progress) {
+    const std::function<void(const PerplexityResult&, int64_t windows)>& progress,
+    const Stop& stop) {
   if (window < 2 || window > engine.context()) {
     fail(ErrorCode::kInvalidUsage, "window of {} tokens: want 2..{}", window, engine.context());
   }
@@ -47,7 +48,7 @@ PerplexityResult perplexity(
     if (n < 2) break;
     const auto part = tokens.subspan(static_cast<size_t>(begin), static_cast<size_t>(n));
     int64_t target = 0;  // of the next row: the token after its own
-    engine.evaluate(make_batch(part, 0, true), [&](std::span<const float> rows) {
+    const auto score = [&](std::span<const float> rows) {
       for (; !rows.empty() && ++target < n; rows = rows.subspan(V)) {
         const double nll =
             negative_log_likelihood(rows.first(V), part[static_cast<size_t>(target)]);
@@ -59,9 +60,10 @@ PerplexityResult perplexity(
           ++result.scored_second_half;
         }
       }
-    });
+    };
+    engine.evaluate(make_batch(part, 0, true), score, stop);
     ++result.windows;
-    if (progress && !progress(result, windows)) break;
+    if (progress) progress(result, windows);
   }
   return result;
 }

@@ -24,9 +24,10 @@ struct PerplexityResult {
 // Cuts `tokens` into consecutive windows of `window` tokens (the last may be shorter, at least 2),
 // each evaluated on its own from an empty cache; every token of a window but the first is scored.
 // The second half of full windows is summed apart: that is what llama.cpp's perplexity reports.
-// `progress` is called after each window and may return false to stop.
+// `progress` is called after each window; may be empty. Throws what Engine::evaluate() throws.
 PerplexityResult perplexity(
     Engine& engine, std::span<const Token> tokens, int64_t window,
-    const std::function<bool(const PerplexityResult&, int64_t windows)>& progress);
+    const std::function<void(const PerplexityResult&, int64_t windows)>& progress,
+    const Stop& stop = Stop::never());
 
 }  // namespace st

@@ -72,8 +72,8 @@ uint64_t hash_row(std::span<const float> row) {
   return hash;
 }
 
-std::vector<uint64_t> hash_logits(Engine& engine, std::span<const Token> tokens,
-                                  PromptSplit split) {
+std::vector<uint64_t> hash_logits(Engine& engine, std::span<const Token> tokens, PromptSplit split,
+                                  const Stop& stop) {
   const auto V = static_cast<size_t>(engine.config().vocab);
   const auto total = static_cast<int64_t>(tokens.size());
   std::vector<uint64_t> hashes;
@@ -81,9 +81,10 @@ std::vector<uint64_t> hash_logits(Engine& engine, std::span<const Token> tokens,
   for (size_t i = 0; done < total; ++i) {
     const int64_t n = std::min(piece(split, i), total - done);
     const auto part = tokens.subspan(static_cast<size_t>(done), static_cast<size_t>(n));
-    engine.evaluate(make_batch(part, done, true), [&](std::span<const float> rows) {
+    const auto hash = [&](std::span<const float> rows) {
       for (; !rows.empty(); rows = rows.subspan(V)) hashes.push_back(hash_row(rows.first(V)));
-    });
+    };
+    engine.evaluate(make_batch(part, done, true), hash, stop);
     done += n;
   }
   return hashes;

@@ -42,7 +42,8 @@ uint64_t hash_row(std::span<const float> row);
 
 // Evaluates `tokens` from position 0 on and hashes the logits after each: (T). Few rows of logits
 // are in memory at a time.
-std::vector<uint64_t> hash_logits(Engine& engine, std::span<const Token> tokens, PromptSplit split);
+std::vector<uint64_t> hash_logits(Engine& engine, std::span<const Token> tokens, PromptSplit split,
+                                  const Stop& stop = Stop::never());
 
 // The first position at which two runs differ.
 std::optional<int64_t> first_difference(std::span<const uint64_t> a, std::span<const uint64_t> b);

@@ -87,6 +87,7 @@ void attend_all(Step& s, int64_t l) {
     float* scratch =
         s.state.scratch.data() + thread * attention_scratch(kAttentionQueries, c.head_dim);
     for (int64_t i = next++; i < pairs * parts; i = next++) {
+      s.stop.check();
       const int64_t pair = pairs - 1 - i / parts;  // from the end: later tokens see more keys
       const int64_t part = i % parts;
       attend(s, l, blocks[static_cast<size_t>(pair / c.kv_heads)], pair % c.kv_heads,

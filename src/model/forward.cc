@@ -41,7 +41,7 @@ struct Released {
 };
 
 ExpertDemand demand(const Step& s) {
-  return {s.state.plan.experts, s.state.plan.begin, s.tokens()};
+  return {s.state.plan.experts, s.state.plan.begin, s.tokens(), s.stop};
 }
 
 void observe(Step& s, std::string_view what, int64_t layer) {

@@ -6,6 +6,7 @@
 #include <span>
 #include <string_view>
 
+#include "base/stop.h"
 #include "base/thread_pool.h"
 #include "kernels/kernels.h"
 #include "model/architecture.h"
@@ -41,6 +42,7 @@ struct Step {
   State& state;
   std::span<const BatchItem> batch;  // (T)
   const LmHeadOptions& head;
+  const Stop& stop = Stop::never();  // looked at before each product and each piece of a layer
   const Observer* observer = nullptr;
   const RoutingObserver* routing_observer = nullptr;
   const LogitsSink* sink = nullptr;  // gets the logits; else they are returned, all together
@@ -52,6 +54,7 @@ struct Step {
 // y = x W^T for each projection of x (T, cols).
 inline void project(Step& s, std::span<const float> x, int64_t cols,
                     std::initializer_list<Projection> projections) {
+  s.stop.check();
   project(s.kernels, s.pool, x, s.tokens(), cols, projections, s.state.q8);
   for (const Projection& p : projections) {
     s.state.stats.weight_bytes += p.w.bytes();
@@ -61,8 +64,8 @@ inline void project(Step& s, std::span<const float> x, int64_t cols,
 
 // Runs the batch; returns the logits (rows, V) of the items that want them, in batch order; valid
 // until the next pass; empty if they went to a sink. REQUIRES: 1 <= T <= the state's and cache's
-// limits, tokens and positions in range. Throws what ExpertStore::await throws; the cache entries
-// of the batch are then undefined.
+// limits, tokens and positions in range. Throws what ExpertStore::await throws, and
+// Error(kCancelled) once its stop is requested; the cache entries of the batch are then undefined.
 std::span<const float> forward(const Architecture& architecture, Step& step);
 
 // A decoder layer whose experts are chosen from its raw input, before attention (SmallThinker).

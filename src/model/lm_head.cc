@@ -151,6 +151,7 @@ std::span<const float> lm_head(Step& s) {
   };
   const bool one = rows == 1 && s.weights.predictor_up;
   for (int64_t done = 0; done < rows; done += at_once) {
+    s.stop.check();
     const int64_t n = std::min(at_once, rows - done);
     if (one && s.head.mode == LmHead::kSparse) {
       sparse(s, h, logits);

@@ -249,6 +249,7 @@ void Experts::run() {
     const auto pieces_of_all = [&](int64_t i, int64_t end) {
       for (; i < end && !s.pool.failed(); ++i) {
         const int64_t begin = i % chunks * size;
+        s.stop.check();
         body(groups[static_cast<size_t>(i / chunks)], begin, std::min(items, begin + size));
       }
     };

@@ -173,7 +173,7 @@ bool AsyncReader::ready(Ticket ticket) {
   return is_ready();
 }
 
-ReadResult AsyncReader::await(Ticket ticket) {
+ReadResult AsyncReader::await(Ticket ticket, const Stop& stop) {
   std::unique_lock lock(mutex_);
   SteadyTime asleep_since{}, asked{};
   for (;;) {
@@ -182,6 +182,10 @@ ReadResult AsyncReader::await(Ticket ticket) {
       return {.error = Error(ErrorCode::kInvalidUsage, "a read was awaited twice")};
     }
     if (request->over()) break;
+    if (stop.requested()) {
+      cancel_request(ticket.index);
+      break;
+    }
     const SteadyTime now = Clock::now();
     if (asleep_since == SteadyTime{}) asleep_since = asked = now;
     if (now >= asked + request->timeout + kStopped) asked = now;
@@ -192,6 +196,7 @@ ReadResult AsyncReader::await(Ticket ticket) {
                    fmt::format("no answer from the device for {} ms", request->timeout.count()));
       break;
     }
+    until = std::min<SteadyTime>(until, now + Stop::kLook);
     if (sleeping_) {
       changed_.wait_until(lock, until);
     } else {

@@ -52,6 +52,7 @@
 
 #include "base/error.h"
 #include "base/memory.h"
+#include "base/stop.h"
 #include "store/read_backend.h"
 #include "store/read_file.h"
 
@@ -136,7 +137,9 @@ class AsyncReader {
   Ticket submit(const ReadRequest& request);
   // Whether await() would return without sleeping.
   bool ready(Ticket ticket);
-  ReadResult await(Ticket ticket);
+  // Once `stop` is requested the read is given up as by cancel(), and await() returns within
+  // Stop::kLook without waiting for the device, which may still write to the buffer.
+  ReadResult await(Ticket ticket, const Stop& stop = Stop::never());
 
   // Pieces that are not with the device yet will not be read, and await() returns within a second,
   // with kCancelled unless the request was complete before.

@@ -111,6 +111,7 @@ void CachedExperts::prefetch(int64_t l, const ExpertDemand& demand) {
     counts.push_back(static_cast<int32_t>(demand.begin[i + 1] - demand.begin[i]));
   }
   if (l == 0) note_time();
+  stop_ = &demand.stop;
   const std::vector<int32_t> foreseen = judge_guesses(l, demand.experts);
   policy_.ask(l, demand.experts, counts, demand.tokens);
   let_go_of_strays();
@@ -132,13 +133,12 @@ void CachedExperts::prefetch(int64_t l, const ExpertDemand& demand) {
     read(unit, slot, ExpertPart::kUp);
   }
   for (const auto& [unit, slot] : missing) read(unit, slot, ExpertPart::kDown);
-  if (cancelled_) reader_.cancel_all();
 }
 
 void CachedExperts::guess(int64_t l, std::span<const int32_t> experts) {
   std::vector<Guess>& guesses = guesses_[static_cast<size_t>(l)];
   // Most of the room is for what is known to be needed.
-  int64_t reads = foresight_.reads() && !cancelled_ ? policy_.slots() / 8 : 0;
+  int64_t reads = foresight_.reads() ? policy_.slots() / 8 : 0;
   reads -= std::ssize(strays_);
   for (const int32_t e : experts) {
     if (policy_.find(l, e) != kNoSlot) continue;
@@ -169,11 +169,11 @@ Matrix CachedExperts::await(int64_t l, int32_t expert, ExpertPart part) {
   const MatrixStack& stack = layer(l)[part];
   std::byte* room = room_of(at, part);
   if (p.state == PartState::kReading) {
-    ReadResult result = reader_.await(p.ticket);
-    if (!result.ok() && !result.buffer_busy && p.asked_at != prefetches_ && !cancelled_) {
+    ReadResult result = reader_.await(p.ticket, *stop_);
+    if (!result.ok() && !result.buffer_busy && p.asked_at != prefetches_ && !stop_->requested()) {
       // An old story, from before this pass: the device may be well by now.
       read({static_cast<int32_t>(l), expert}, at, part);
-      result = reader_.await(p.ticket);
+      result = reader_.await(p.ticket, *stop_);
     }
     if (result.ok()) result.error = damage(stack, expert, result.bytes);
     if (result.ok()) {
@@ -204,12 +204,8 @@ void CachedExperts::release(int64_t l) {
     empty(at);
   }
   asked_.clear();
+  stop_ = &Stop::never();
   policy_.release(l);
-}
-
-void CachedExperts::cancel() {
-  cancelled_ = true;
-  reader_.cancel_all();
 }
 
 void CachedExperts::check_files() {
@@ -240,6 +236,7 @@ int32_t CachedExperts::take_slot(CacheUnit unit) {
            unit.layer, unit.expert);
     }
     wait_for_device();
+    stop_->check();
     if (give_back()) continue;
     fail(ErrorCode::kIo, "expert {}/{}: no room, the device does not finish {} earlier reads",
          unit.layer, unit.expert, held_.size());
@@ -306,7 +303,7 @@ void CachedExperts::wait_for_device() {
   for (const int32_t slot : held_) {
     for (Part& p : slots_[static_cast<size_t>(slot)].parts) {
       if (p.state != PartState::kReading) continue;
-      static_cast<void>(reader_.await(p.ticket));
+      static_cast<void>(reader_.await(p.ticket, *stop_));
       p.state = PartState::kFailed;
     }
   }

@@ -16,7 +16,6 @@
 // ever waits for a device longer than a read may take, or about a second once it was given up.
 #pragma once
 
-#include <atomic>
 #include <deque>
 #include <mutex>
 #include <optional>
@@ -70,11 +69,6 @@ class CachedExperts final : public ExpertStore {
   bool ready(int64_t layer, int32_t expert) override;
   Matrix await(int64_t layer, int32_t expert, ExpertPart part) override;
   void release(int64_t layer) override;
-
-  // From any thread: whatever is being read is given up, and what needs it, now or later, fails
-  // with kCancelled, until resume().
-  void cancel();
-  void resume() { cancelled_ = false; }
 
   // Throws Error(kIo) if a file was written to since it was opened: then nothing read is sure, and
   // all is forgotten. Not between prefetch() and release().
@@ -132,7 +126,7 @@ class CachedExperts final : public ExpertStore {
   double busy_seconds_ = 0;    // of the device, by then
   std::vector<int32_t> held_;  // slots without a unit that may still be written to
   uint64_t prefetches_ = 0;
-  std::atomic<bool> cancelled_ = false;
+  const Stop* stop_ = &Stop::never();  // of the current layer's demand
   CachedExpertsStats stats_;
 };
 

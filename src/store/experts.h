@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/stop.h"
 #include "store/weights.h"
 #include "tensor/matrix.h"
 
@@ -48,6 +49,7 @@ struct ExpertDemand {
   std::span<const int32_t> experts;
   std::span<const int64_t> begin;  // (experts + 1): expert i has pairs begin[i] .. begin[i + 1]
   int64_t tokens = 0;
+  const Stop& stop = Stop::never();  // who waits for them gives up; outlives release()
 };
 
 class ExpertStore {
@@ -60,8 +62,8 @@ class ExpertStore {
   const ExpertLayer& layer(int64_t l) const { return layers_[static_cast<size_t>(l)]; }
 
   // `layer` is going to need these experts. Returns at once. Throws Error(kOutOfMemory) where there
-  // is no room for so many, Error(kIo) where the device that should read them does not answer;
-  // release(layer) must follow all the same.
+  // is no room for so many, Error(kIo) where the device that should read them does not answer,
+  // Error(kCancelled) once the demand's stop is requested; release(layer) must follow all the same.
   virtual void prefetch(int64_t layer, const ExpertDemand& demand) = 0;
 
   // Whether guesses are welcome of what the layer after the one just prefetched will need. A guess
@@ -75,7 +77,8 @@ class ExpertStore {
   virtual bool ready(int64_t layer, int32_t expert) = 0;
 
   // A matrix of a prefetched expert, waiting for it if need be; valid until release(layer). May be
-  // called by several threads. Throws Error(kIo) when it cannot be read.
+  // called by several threads. Throws Error(kIo) when it cannot be read, Error(kCancelled) when it
+  // has to be waited for and the demand's stop is requested.
   virtual Matrix await(int64_t layer, int32_t expert, ExpertPart part) = 0;
 
   // The layer's experts are no longer in use.

@@ -228,7 +228,7 @@ void WeightStore::read(const Piece& piece, std::vector<std::byte>& scratch) cons
                static_cast<int64_t>(piece.bytes / block), s.first.rows, s.first.cols, out);
 }
 
-void WeightStore::read_all(ThreadPool& pool, const Progress& progress) {
+void WeightStore::read_all(ThreadPool& pool, const Progress& progress, const Stop& stop) {
   const std::vector<Piece> pieces = this->pieces();
   const uint64_t all = bytes_ - streamed_bytes();
   std::atomic<size_t> next{0};
@@ -237,6 +237,7 @@ void WeightStore::read_all(ThreadPool& pool, const Progress& progress) {
     std::vector<std::byte> scratch;
     for (size_t i = next++; i < pieces.size() && !pool.failed(); i = next++) {
       const Piece& piece = pieces[i];
+      stop.check();
       with_context(piece.place->name, [&] { read(piece, scratch); });
       done += piece.bytes;
       if (thread == 0 && progress) progress("load", done, all);

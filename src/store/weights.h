@@ -18,6 +18,7 @@
 #include "base/error.h"
 #include "base/memory.h"
 #include "base/progress.h"
+#include "base/stop.h"
 #include "base/thread_pool.h"
 #include "format/gguf_model.h"
 #include "tensor/matrix.h"
@@ -93,7 +94,8 @@ class WeightStore {
   bool has(std::string_view name) const { return static_cast<bool>(model_.find(name)); }
   const GgufTensor* info(std::string_view name) const { return model_.find(name).info; }
 
-  void read_all(ThreadPool& pool, const Progress& progress);
+  // Throws Error(kCancelled) once `stop` is requested.
+  void read_all(ThreadPool& pool, const Progress& progress, const Stop& stop = Stop::never());
 
   // Bytes of all requested tensors, and of those that stay in the file.
   uint64_t bytes() const { return bytes_; }

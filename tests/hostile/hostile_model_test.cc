@@ -224,9 +224,8 @@ TEST_F(Hostile, BatchesOutOfRange) {
 TEST_F(Hostile, PromptsAtTheEdgeOfTheContext) {
   Engine engine(good, {.threads = 1, .context = 8});
   const auto run = [&](size_t n) {
-    return generate(
-        engine, std::vector<Token>(n, 100), {.sampler = {.temperature = 0}},
-        [](std::string_view) { return true; }, [] { return false; });
+    return generate(engine, std::vector<Token>(n, 100), {.sampler = {.temperature = 0}},
+                    [](std::string_view) { return true; });
   };
   EXPECT_EQ(error_of([&] { run(9); }), "prompt 9 tokens > context 8");
   EXPECT_EQ(run(8).reason, FinishReason::kContextFull);
