@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <functional>
+#include <mutex>
 #include <utility>
 
 #include "base/error.h"
@@ -17,6 +18,12 @@ namespace {
 constexpr int64_t kLimitedContext = 4096;  // unless asked for
 constexpr int64_t kFew = 8;                // tokens for which scratch is kept between prompts
 constexpr int64_t kPlannedRows = 2;        // of logits, in every plan
+
+// What the cache has of a sequence.
+struct Held {
+  int64_t end = 0;      // positions [0, end) were computed
+  int64_t written = 0;  // positions [0, written) were written to since it began, perhaps in vain
+};
 
 }  // namespace
 
@@ -40,12 +47,14 @@ struct Engine::Impl {
   State state;
   Observer observer;
   RoutingObserver routing_observer;
-  std::vector<float> logits;    // rows gathered over micro-batches
-  MemoryPlan plan;              // with a budget
-  int64_t positions = 0;        // seen so far by the longest sequence
-  std::vector<int64_t> stored;  // of each sequence, positions
+  std::vector<float> logits;  // rows gathered over micro-batches
+  MemoryPlan plan;            // with a budget
+  int64_t positions = 0;      // seen so far by the longest sequence
+  std::vector<Held> held;     // by each sequence
   int64_t sink_rows = kSinkRows;
   GroupWatch groups;
+  mutable std::mutex published_mutex;
+  EngineSnapshot published;
 
   Impl(const std::string& path, EngineOptions opts, const Stop& stop)
       : options(std::move(opts)),
@@ -61,7 +70,7 @@ struct Engine::Impl {
         micro_batch(choose_micro_batch()),
         cache(make_cache(micro_batch)),
         state(config, micro_batch, pool.threads()),
-        stored(static_cast<size_t>(options.sequences)),
+        held(static_cast<size_t>(options.sequences)),
         groups({.groups = options.groups}) {
     if (tokenizer.size() > config.vocab) {
       fail(ErrorCode::kInvalidData, "{} tokens for a vocabulary of {} rows", tokenizer.size(),
@@ -82,6 +91,7 @@ struct Engine::Impl {
     } else {
       resident = std::make_unique<ResidentExperts>(weights.experts);
     }
+    publish();
   }
 
   ~Impl() { save_hot_set(); }
@@ -213,24 +223,70 @@ struct Engine::Impl {
              options.sequences - 1);
       }
     }
-    std::vector<int64_t> after = stored;
-    count_positions(batch, after);
+    check_positions(batch);
+  }
+
+  void check_positions(std::span<const BatchItem> batch) const {
+    std::vector<int64_t> next(held.size(), -1);  // of each sequence, -1 before its first item
+    for (const BatchItem& item : batch) {
+      int64_t& wanted = next[static_cast<size_t>(item.sequence)];
+      if (wanted < 0) {
+        check_first(item);
+      } else if (item.position != wanted) {
+        fail(ErrorCode::kInvalidUsage, "sequence {}: position {} after {}: want {}", item.sequence,
+             item.position, wanted - 1, wanted);
+      }
+      wanted = item.position + 1;
+    }
   }
 
   // Sliding layers keep one micro-batch beyond the window: going back further than that, other than
   // to the beginning, finds the keys of other positions.
-  void count_positions(std::span<const BatchItem> batch, std::vector<int64_t>& ends) const {
+  void check_first(const BatchItem& item) const {
     const bool slides = std::ranges::any_of(config.sliding, std::identity());
     const bool ring = slides && config.window + micro_batch - 1 < context;
+    const auto [end, written] = held[static_cast<size_t>(item.sequence)];
+    const int64_t back = ring ? std::max<int64_t>(0, written - micro_batch) : 0;
+    if (item.position == 0 || (item.position >= back && item.position <= end)) return;
+    const std::string zero = back > 1 ? "0 or " : "";
+    fail(ErrorCode::kInvalidUsage, "sequence {}: position {}: it holds {} positions, want {}{}..{}",
+         item.sequence, item.position, end, zero, back > 1 ? back : 0, end);
+  }
+
+  // The cache is about to be written to: what a sequence held from there on is no longer sure.
+  void begin_writing(std::span<const BatchItem> batch) {
     for (const BatchItem& item : batch) {
-      int64_t& end = ends[static_cast<size_t>(item.sequence)];
-      if (item.position == 0) end = 0;
-      if (ring && item.position < end - micro_batch) {
-        fail(ErrorCode::kInvalidUsage, "position {}: what came before it is gone, begin at 0",
-             item.position);
-      }
-      end = std::max<int64_t>(end, item.position + 1);
+      auto& [end, written] = held[static_cast<size_t>(item.sequence)];
+      if (item.position == 0) written = 0;
+      end = std::min<int64_t>(end, item.position);
+      written = std::max<int64_t>(written, item.position + 1);
     }
+  }
+
+  void end_writing(std::span<const BatchItem> batch) {
+    for (const BatchItem& item : batch) {
+      held[static_cast<size_t>(item.sequence)].end = item.position + 1;
+    }
+  }
+
+  void publish() {
+    const std::lock_guard lock(published_mutex);
+    published.stats = state.stats;
+    published.head_agreement = state.agreement;
+    published.memory = memory();
+    published.positions.clear();
+    for (const Held& h : held) published.positions.push_back(h.end);
+  }
+
+  // At the end of a pass, however it ends.
+  struct Published {
+    Impl& impl;
+    ~Published() { impl.publish(); }
+  };
+
+  std::optional<MemoryReport> memory() const {
+    if (!cached) return std::nullopt;
+    return MemoryReport{plan, cached->room(), cached->stats()};
   }
 
   // Refuses what is wrong with a batch, and has `part` run it in micro-batches. There is room made
@@ -273,7 +329,8 @@ struct Engine::Impl {
   // The checks come before anybody sees a logit.
   std::span<const float> evaluate_micro(std::span<const BatchItem> batch, const Stop& stop,
                                         const LogitsSink& sink = {}) {
-    count_positions(batch, stored);
+    const Published published_at_end{*this};
+    begin_writing(batch);
     ExpertStore& experts = cached ? static_cast<ExpertStore&>(*cached) : *resident;
     Step step{config, weights, kernels, pool, experts, cache, state, batch, options.head, stop};
     if (observer) step.observer = &observer;
@@ -293,6 +350,7 @@ struct Engine::Impl {
     state.stats.pool_calls += pool.calls() - calls;
     count_reads(seen, loads);
     check_finite(out);
+    end_writing(batch);
     return out;
   }
 };
@@ -323,11 +381,16 @@ uint64_t Engine::cache_bytes() const { return impl_->cache.reserved_bytes(); }
 bool Engine::has_predictor() const { return static_cast<bool>(impl_->weights.predictor_up); }
 const LmHeadAgreement& Engine::head_agreement() const { return impl_->state.agreement; }
 const Stats& Engine::stats() const { return impl_->state.stats; }
-void Engine::reset_stats() { impl_->state.stats = {}; }
+void Engine::reset_stats() {
+  impl_->state.stats = {};
+  impl_->publish();
+}
 
-std::optional<MemoryReport> Engine::memory() const {
-  if (!impl_->cached) return std::nullopt;
-  return MemoryReport{impl_->plan, impl_->cached->room(), impl_->cached->stats()};
+std::optional<MemoryReport> Engine::memory() const { return impl_->memory(); }
+
+EngineSnapshot Engine::snapshot() const {
+  const std::lock_guard lock(impl_->published_mutex);
+  return impl_->published;
 }
 
 void Engine::set_memory(uint64_t budget) {
@@ -340,6 +403,7 @@ void Engine::set_memory(uint64_t budget) {
   plan.check();
   impl_->plan = plan;
   impl_->fit_memory(1, kPlannedRows, true);
+  impl_->publish();
 }
 
 void Engine::observe(Observer observer) { impl_->observer = std::move(observer); }

@@ -32,6 +32,14 @@ struct MemoryReport {
   CachedExpertsStats experts;
 };
 
+// Where an engine stood at the end of its last pass.
+struct EngineSnapshot {
+  Stats stats;
+  LmHeadAgreement head_agreement;
+  std::optional<MemoryReport> memory;
+  std::vector<int64_t> positions;  // held by each sequence
+};
+
 struct EngineOptions {
   int threads = 0;                   // 0: as choose_threads() says
   int64_t context = 0;               // positions per sequence; 0: what the model was trained for
@@ -50,7 +58,8 @@ struct EngineOptions {
   std::function<CgroupMemory()> groups;
 };
 
-// One forward pass at a time: not for concurrent use. Everything const may be called concurrently.
+// Has an owner, one thread at a time, which alone calls what runs, changes or tells of the passes.
+// What is marked "any thread" may be called by others meanwhile.
 class Engine {
  public:
   // Opens and reads the model. Throws Error, of kCancelled once `stop` is requested.
@@ -58,6 +67,7 @@ class Engine {
   ~Engine();
   Engine(Engine&&) noexcept;
 
+  // Any thread, from here ...
   const ModelConfig& config() const;
   const Tokenizer& tokenizer() const;
   const GgufModel& file() const;
@@ -71,16 +81,21 @@ class Engine {
   uint64_t streamed_bytes() const;  // of that, what stays in the file
   const std::vector<ExpertLayer>& experts() const;
   uint64_t cache_bytes() const;  // reserved, not necessarily used
+  bool has_predictor() const;    // of the rows of the lm head
+  EngineSnapshot snapshot() const;
+  // ... to here.
 
   // Runs `batch` through the model, in micro-batches. Returns the logits of the items that want
   // them, (rows, V) in batch order, valid until the next one; rows that a sparse head skips are
-  // -infinity. A new sequence begins at position 0.
-  // Throws Error(kInvalidUsage) for a token, position or sequence out of range,
-  // Error(kInvalidData) when the model computes something that is not a number, Error(kIo) when
-  // experts cannot be read or their file was changed, and Error(kCancelled) once `stop` is
-  // requested, within half a second, or about one where a device does not answer. The engine can be
-  // used after that, and the same batch evaluated again, unless sliding layers have lost what came
-  // before it: then that is refused, and the sequence begins again at position 0.
+  // -infinity. Within a sequence positions go up by one from the first, which is 0 (it begins
+  // anew), the end of what it holds, or any before that whose predecessors are still there: sliding
+  // layers forget. What it held from there on is replaced. Throws Error(kInvalidUsage) for a token,
+  // position or sequence out of range, Error(kInvalidData) when the model computes something that
+  // is not a number, Error(kIo) when experts cannot be read or their file was changed, and
+  // Error(kCancelled) once `stop` is requested, within half a second, or about one where a device
+  // does not answer. The engine can be used after that, and the same batch evaluated again, unless
+  // sliding layers have lost what came before it: then that is refused, and the sequence begins
+  // again at position 0.
   std::span<const float> evaluate(std::span<const BatchItem> batch,
                                   const Stop& stop = Stop::never());
   // The same, but `sink` gets the logits, a few rows at a time: those of a long batch are never in
@@ -96,7 +111,6 @@ class Engine {
   // be too small: then nothing changes.
   void set_memory(uint64_t budget);
 
-  bool has_predictor() const;                     // of the rows of the lm head
   const LmHeadAgreement& head_agreement() const;  // what LmHead::kCheck has seen
 
   // What the passes touched so far, and a fresh start.
