@@ -9,6 +9,7 @@
 #include <cstring>
 
 #include "base/error.h"
+#include "base/temporary_files.h"
 
 namespace st {
 namespace {
@@ -100,24 +101,20 @@ std::string read_text_file(const std::string& path, uint64_t max_bytes) {
   });
 }
 
-AtomicFile::AtomicFile(std::string path)
-    : path_(std::move(path)), temporary_(fmt::format("{}.{}.tmp", path_, ::getpid())) {
+AtomicFile::AtomicFile(std::string path) : path_(std::move(path)) {
   struct stat info{};
   if (::stat(path_.c_str(), &info) == 0 && !S_ISREG(info.st_mode)) {
     fail(ErrorCode::kIo, "{}: cannot create: exists and is not a regular file", printable(path_));
   }
-  fd_ = ::open(temporary_.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0666);
-  if (fd_ < 0) {
-    fail(ErrorCode::kIo, "{}: cannot create: {}", printable(path_), std::strerror(errno));
-  }
   buffer_.reserve(kWriteBuffer);
+  fd_ = create_temporary(path_, temporary_);
+  if (fd_ < 0) fail_io("cannot create");
 }
 
 AtomicFile::~AtomicFile() {
-  if (fd_ >= 0) {
-    ::close(fd_);
-    ::unlink(temporary_.c_str());
-  }
+  if (fd_ < 0) return;
+  remove_temporary(temporary_);
+  ::close(fd_);
 }
 
 void AtomicFile::fail_io(const char* what) const {
@@ -156,14 +153,11 @@ void AtomicFile::write_at(uint64_t offset, std::span<const std::byte> bytes) {
 void AtomicFile::commit() {
   flush();
   if (::fsync(fd_) != 0) fail_io("cannot sync");
-  if (::close(std::exchange(fd_, -1)) != 0) {
-    ::unlink(temporary_.c_str());
-    fail_io("cannot close");
-  }
-  if (::rename(temporary_.c_str(), path_.c_str()) != 0) {
-    ::unlink(temporary_.c_str());
-    fail_io("cannot rename");
-  }
+  // Closing may tell of an error that nothing else did; a second descriptor keeps the lock.
+  const int second = ::fcntl(fd_, F_DUPFD_CLOEXEC, 0);
+  if (second < 0 || ::close(std::exchange(fd_, second)) != 0) fail_io("cannot close");
+  if (!rename_temporary(temporary_, path_)) fail_io("cannot rename");
+  ::close(std::exchange(fd_, -1));
   // The rename itself must survive a power cut too.
   const int directory = ::open(directory_of(path_).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (directory >= 0) {

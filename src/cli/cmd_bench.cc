@@ -143,6 +143,7 @@ class Bench {
                                   : fmt::format("{}: {} of {}", test.name(), repetition + 1,
                                                 options.repetitions));
     };
+    const GracefulStop graceful;
     row_.result = run_bench(engine, test, options, show, interrupt_stop());
     status_.clear();
   }
@@ -160,8 +161,6 @@ class Bench {
 
 int execute(const BenchArgs& args) {
   check_model_outputs(args.model);
-  // A trace being recorded is a file to clean up.
-  if (args.model.record_routing.empty()) exit_when_interrupted();
   return args.probe_only ? probe_only(args) : Bench(args).run();
 }
 

@@ -5,7 +5,6 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "cli/args.h"
-#include "cli/interrupt.h"
 #include "cli/outputs.h"
 #include "cli/report.h"
 #include "cli/streams.h"
@@ -111,7 +110,6 @@ class CacheSim {
 
 int execute(const CacheSimArgs& args) {
   check_outputs({args.save_hot_set}, {args.trace, args.hot_set});
-  exit_when_interrupted();
   return CacheSim(args).run();
 }
 

@@ -22,7 +22,7 @@ int execute(const LogitsArgs& args) {
     tokens = {bos};
   }
   check_prompt_fits(engine, tokens.size());
-  const OnInterrupt cancelling;
+  const GracefulStop graceful;
   NpyFile out(args.outfile, args.all ? static_cast<int64_t>(tokens.size()) : 1, V);
   const auto append = [&](std::span<const float> rows) { out.append(rows); };
   engine.evaluate(make_batch(tokens, 0, args.all), append, interrupt_stop());

@@ -19,7 +19,7 @@ int execute(const PerplexityArgs& args) {
   std::vector<Token> tokens = engine.tokenizer().encode(text, false);
   RoutingRecording recording(args.model.record_routing);
   recording.attach(engine);
-  const OnInterrupt cancelling;
+  const GracefulStop graceful;
   const int64_t window = engine.context();
   print_err("{} tokens in windows of {}\n", tokens.size(), window);
   if (args.windows > 0 && static_cast<int64_t>(tokens.size()) > args.windows * window) {

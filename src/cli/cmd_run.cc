@@ -62,14 +62,15 @@ int execute(const RunArgs& args) {
   recording.attach(engine);
   std::atomic<int64_t> seen = 0;  // tokens
   const double loaded = seconds_since_start();
-  const auto last_words = [&] {
-    print_receipt(*engine.memory(), seen, seconds_since_start() - loaded);
-  };
-  std::optional<OnInterrupt> cancelling;
-  if (engine.memory()) cancelling.emplace(last_words);
-
   const std::vector<Token> tokens = engine.tokenizer().encode(prompt, true);
   check_prompt_fits(engine, tokens.size());  // before anything is printed
+  std::function<void()> last_words;
+  if (engine.memory()) {
+    last_words = [&] {
+      print_receipt(*engine.snapshot().memory, seen, seconds_since_start() - loaded);
+    };
+  }
+  const GracefulStop graceful(last_words);
   if (args.display_prompt) print(engine.tokenizer().decode(tokens, true));
   auto change = args.memory_changes.begin();
   GenerateOptions options = args.generate;

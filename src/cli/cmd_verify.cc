@@ -59,7 +59,11 @@ class Verify {
       print_out("{:>7}  {:>11}  {:>9}  {:<14}  {}\n", "threads", "micro-batch", "memory", "prompt",
                 "logits");
     }
-    const std::vector<uint64_t> hashes = hash_logits(engine, tokens_, c.split);
+    std::vector<uint64_t> hashes;
+    {
+      const GracefulStop graceful;
+      hashes = hash_logits(engine, tokens_, c.split, interrupt_stop());
+    }
     if (first) expected_ = hashes;
     const auto at = first_difference(expected_, hashes);
     print_out("{:>7}  {:>11}  {:>9}  {:<14}  {:016x}{}\n", c.threads, c.micro_batch,
@@ -106,7 +110,6 @@ class Verify {
 
 int execute(const VerifyArgs& args) {
   check_model_outputs(args.model, {args.file});
-  exit_when_interrupted();
   return Verify(args).run();
 }
 

@@ -1,4 +1,5 @@
-// Ctrl-C: the first one asks the work to stop, the second ends the process at once.
+// Ctrl-C, and the other signals that ask a command to end: SIGTERM, and SIGHUP where nohup does not
+// have it ignored. The exit code is 130, and no temporary file stays.
 #pragma once
 
 #include <condition_variable>
@@ -10,23 +11,28 @@
 
 namespace st {
 
-void install_interrupt_handler();
-// From now on also the first one ends the process at once; for work that leaves nothing to finish.
-void exit_when_interrupted();
-// Requested by the first Ctrl-C.
+// From now on such a signal ends the process at once, and what cannot be written is an error
+// instead of a signal of its own (SIGPIPE, SIGXFSZ).
+void install_signal_handlers();
+
+// Requested by the first signal that comes while there is a GracefulStop.
 const Stop& interrupt_stop();
 
-// For work that waits for somebody else: if the first Ctrl-C has not ended it in a second and a
-// half (one row of the embedding is read without a way back), calls `last_words`, in a thread of
-// its own, and ends the process.
-class OnInterrupt {
+// While it lives the first signal requests interrupt_stop(), for work that looks at it and has
+// something left to do or to say. The second one ends the process at once; so does a moment without
+// any, as what the work waits for may never come.
+class GracefulStop {
  public:
-  explicit OnInterrupt(std::function<void()> last_words = {});
-  ~OnInterrupt();
-  OnInterrupt(const OnInterrupt&) = delete;
-  OnInterrupt& operator=(const OnInterrupt&) = delete;
+  // `last_words` are called, in a thread of their own, if the process ends because of that.
+  explicit GracefulStop(std::function<void()> last_words = {});
+  ~GracefulStop();
+  GracefulStop(const GracefulStop&) = delete;
+  GracefulStop& operator=(const GracefulStop&) = delete;
 
  private:
+  void watch();
+
+  const std::function<void()> last_words_;
   std::mutex mutex_;
   std::condition_variable changed_;
   bool over_ = false;

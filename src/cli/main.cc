@@ -21,7 +21,7 @@ int report(const Error& error) {
 }
 
 int main_or_throw(int argc, char** argv) {
-  install_interrupt_handler();
+  install_signal_handlers();
   const Command command = parse_command_line({argv + 1, argv + argc});
   const int code = std::visit([](const auto& args) { return execute(args); }, command);
   flush_out();

@@ -7,7 +7,6 @@
 #include <memory>
 #include <string>
 
-#include "cli/interrupt.h"
 #include "cli/report.h"
 #include "cli/streams.h"
 
@@ -56,7 +55,6 @@ class Bar {
 Progress make_progress_bar(bool show) {
   return
       [bar = std::make_shared<Bar>(), show](std::string_view stage, uint64_t done, uint64_t total) {
-        interrupt_stop().check();
         if (show) bar->update(stage, done, total);
       };
 }

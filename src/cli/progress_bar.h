@@ -5,8 +5,8 @@
 
 namespace st {
 
-// A Progress that draws (or not, when `show` is false) and stops the work on Ctrl-C. Work that is
-// over within half a second draws nothing.
+// A Progress that draws (or not, when `show` is false). Work that is over within half a second
+// draws nothing.
 Progress make_progress_bar(bool show);
 
 }  // namespace st

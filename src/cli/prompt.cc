@@ -8,7 +8,6 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "cli/escapes.h"
-#include "cli/interrupt.h"
 
 namespace st {
 
@@ -23,7 +22,6 @@ std::string read_stdin() {
   std::string text;
   char buffer[1 << 16];
   while (const size_t n = std::fread(buffer, 1, sizeof(buffer), stdin)) text.append(buffer, n);
-  interrupt_stop().check();
   if (std::ferror(stdin)) fail(ErrorCode::kIo, "cannot read standard input");
   return text;
 }

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <poll.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -26,7 +27,7 @@ bool leaves_line_open(std::string_view text) {
 void check_out(bool written) {
   if (written) return;
   const int error = errno;
-  throw_if_interrupted();
+  interrupt_stop().check();
   fail(ErrorCode::kIo, "cannot write to standard output: {}", std::strerror(error));
 }
 
@@ -67,6 +68,12 @@ void end_lines() noexcept {
   if (g_out_in_line.exchange(false)) std::fputc('\n', stdout);
   std::fflush(stdout);
   if (g_err_in_line) write_err("\n");
+}
+
+void end_err_line_at_once() noexcept {
+  pollfd stream{.fd = STDERR_FILENO, .events = POLLOUT, .revents = 0};
+  if (!g_err_in_line || ::poll(&stream, 1, 0) != 1 || (stream.revents & POLLOUT) == 0) return;
+  static_cast<void>(::write(STDERR_FILENO, "\n", 1));
 }
 
 }  // namespace st

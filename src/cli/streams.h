@@ -34,5 +34,7 @@ void print_out(fmt::format_string<Args...> format, Args&&... args) {
 
 // Ends the lines that were begun on both, so that what follows has one of its own.
 void end_lines() noexcept;
+// That of standard error, if nobody has to wait for it; a signal handler may call it.
+void end_err_line_at_once() noexcept;
 
 }  // namespace st

@@ -27,7 +27,9 @@ TEST(Snapshot, MayBeTakenByAnyThreadAtAnyTime) {
         ASSERT_EQ(seen.stats.tokens, static_cast<uint64_t>(seen.positions[0]));
         ASSERT_EQ(seen.stats.passes, seen.stats.tokens);
         ASSERT_GE(seen.stats.tokens, last);
-        if (seen.memory) ASSERT_GE(seen.memory->experts.asked, seen.memory->experts.found);
+        if (seen.memory) {
+          ASSERT_GE(seen.memory->experts.asked, seen.memory->experts.found);
+        }
         last = seen.stats.tokens;
       } while (!over);
     });

@@ -76,7 +76,7 @@ TEST_P(StopTest, APromptStopsAtAnyMomentAndIsReadAgain) {
   for (int i = 0; i < 20; ++i) {
     const std::chrono::microseconds after(random() % static_cast<uint64_t>(whole.count()));
     const auto code = stopped(after, [&](const Stop& stop) { engine.evaluate(batch, stop); });
-    if (code) EXPECT_EQ(*code, ErrorCode::kCancelled);
+    EXPECT_EQ(code.value_or(ErrorCode::kCancelled), ErrorCode::kCancelled);
     cancelled += code.has_value();
     const auto again = engine.evaluate(batch);
     ASSERT_TRUE(std::ranges::equal(again, want)) << i;
