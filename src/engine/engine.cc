@@ -40,6 +40,7 @@ struct Engine::Impl {
   Weights weights;
   std::optional<AsyncReader> reader;      // with a budget
   std::unique_ptr<CachedExperts> cached;  // the same
+  std::optional<RowReader> embedding;     // the same, unless it is in memory as the output
   std::unique_ptr<ExpertStore> resident;  // else
   int64_t context;
   int64_t micro_batch;  // tokens at most
@@ -135,6 +136,7 @@ struct Engine::Impl {
         AsyncReader::Options{.log = [this](std::string_view line) { notices.emplace_back(line); }});
     cached = std::make_unique<CachedExperts>(weights.experts, config.experts_used, *reader,
                                              options.page);
+    if (!weights.embedding.matrix) embedding.emplace(weights.embedding, *reader);
     const uint64_t staying = resident_memory();
     plan = plan_of(staying);
     // Slower prompts rather than a refusal: what works in a budget works in all that are larger.
@@ -333,6 +335,7 @@ struct Engine::Impl {
     begin_writing(batch);
     ExpertStore& experts = cached ? static_cast<ExpertStore&>(*cached) : *resident;
     Step step{config, weights, kernels, pool, experts, cache, state, batch, options.head, stop};
+    if (embedding) step.embedding = &*embedding;
     if (observer) step.observer = &observer;
     if (routing_observer) step.routing_observer = &routing_observer;
     const LogitsSink checked = [&](std::span<const float> rows) {

@@ -16,9 +16,14 @@ namespace {
 
 // x[t] = E[token_t]
 void embed(Step& s) {
+  if (s.embedding != nullptr) {
+    std::vector<int32_t> tokens;
+    for (const BatchItem& item : s.batch) tokens.push_back(item.token);
+    return s.embedding->read(tokens, s.state.x.data(), s.stop);
+  }
   for (int64_t t = 0; t < s.tokens(); ++t) {
-    s.weights.embedding.read(s.batch[static_cast<size_t>(t)].token,
-                             s.state.x.data() + t * s.config.hidden);
+    dequantize_row(s.weights.embedding.matrix, s.batch[static_cast<size_t>(t)].token,
+                   s.state.x.data() + t * s.config.hidden);
   }
 }
 

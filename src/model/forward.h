@@ -18,6 +18,7 @@
 #include "model/lm_head.h"
 #include "model/state.h"
 #include "store/experts.h"
+#include "store/row_reader.h"
 
 namespace st {
 
@@ -43,6 +44,7 @@ struct Step {
   std::span<const BatchItem> batch;  // (T)
   const LmHeadOptions& head;
   const Stop& stop = Stop::never();  // looked at before each product and each piece of a layer
+  RowReader* embedding = nullptr;    // where it stays in the file
   const Observer* observer = nullptr;
   const RoutingObserver* routing_observer = nullptr;
   const LogitsSink* sink = nullptr;  // gets the logits; else they are returned, all together

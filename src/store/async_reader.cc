@@ -110,9 +110,10 @@ void AsyncReader::abandon() {
   all->push_back({std::move(backend_), std::move(files_), std::move(kept_)});
 }
 
-FileId AsyncReader::open(const std::string& path) {
-  auto file = std::make_unique<ReadFile>(path, options_.direct);
-  const bool cached = options_.direct && !file->direct();
+FileId AsyncReader::open(const std::string& path, PageCache cache) {
+  const bool direct = options_.direct && cache == PageCache::kPast;
+  auto file = std::make_unique<ReadFile>(path, direct, cache == PageCache::kUse);
+  const bool cached = direct && !file->direct();
   if (cached && options_.log && !noted_cached_.exchange(true)) {
     options_.log(
         fmt::format("{}: reading through the page cache: {}", printable(path), file->reason()));

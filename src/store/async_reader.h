@@ -60,6 +60,12 @@ namespace st {
 
 enum class FileId : int32_t {};
 
+// What reads of a file do with the page cache.
+enum class PageCache {
+  kPast,  // go past it where that is possible, and else leave nothing in it
+  kUse,   // small ones that come again
+};
+
 // Names a submitted request. A default one names none, and is drained.
 struct Ticket {
   uint32_t index = 0;
@@ -119,7 +125,7 @@ class AsyncReader {
   AsyncReader& operator=(const AsyncReader&) = delete;
 
   // Opens a file for reading; it stays open as long as the reader. Throws like ReadFile.
-  FileId open(const std::string& path);
+  FileId open(const std::string& path, PageCache cache = PageCache::kPast);
   uint64_t size(FileId file) const { return at(file).size(); }
   bool direct(FileId file) const { return at(file).direct(); }
   uint32_t alignment(FileId file) const { return at(file).alignment(); }

@@ -52,8 +52,8 @@ bool same_inode(const struct stat& a, const struct stat& b) {
 
 }  // namespace
 
-ReadFile::ReadFile(const std::string& path, bool want_direct)
-    : file_(with_context(printable(path), [&] { return File(path); })) {
+ReadFile::ReadFile(const std::string& path, bool want_direct, bool keep)
+    : file_(with_context(printable(path), [&] { return File(path); })), keep_(keep) {
   if (::fstat(file_.fd(), &opened_) != 0) {
     fail(ErrorCode::kIo, "{}: cannot inspect: {}", printable(path), std::strerror(errno));
   }
@@ -93,6 +93,7 @@ void ReadFile::try_direct() {
 }
 
 void ReadFile::forget(uint64_t offset, uint64_t bytes) const {
+  if (keep_) return;
   ::posix_fadvise(file_.fd(), static_cast<off_t>(offset), static_cast<off_t>(bytes),
                   POSIX_FADV_DONTNEED);
 }

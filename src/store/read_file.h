@@ -24,7 +24,8 @@ enum class FileChange {
 class ReadFile {
  public:
   // Throws Error(kNotFound | kInvalidData | kIo), with the path. `want_direct` false: don't try.
-  ReadFile(const std::string& path, bool want_direct);
+  // `keep`: forget() leaves everything in the page cache.
+  ReadFile(const std::string& path, bool want_direct, bool keep = false);
   ~ReadFile();
   ReadFile(const ReadFile&) = delete;
   ReadFile& operator=(const ReadFile&) = delete;
@@ -49,6 +50,7 @@ class ReadFile {
   void try_direct();
 
   File file_;
+  const bool keep_;
   int direct_fd_ = -1;
   uint32_t alignment_ = 4096;
   std::string reason_;

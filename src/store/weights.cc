@@ -10,7 +10,6 @@
 #include "base/aligned.h"
 #include "base/checksum.h"
 #include "base/error.h"
-#include "quant/quantize.h"
 #include "tensor/layout.h"
 
 namespace st {
@@ -149,14 +148,7 @@ MatrixStack WeightStore::stack(std::string name, const MatrixStack& wanted,
 MatrixRows WeightStore::rows(std::string_view name, int64_t rows, int64_t cols) {
   Place& p =
       place(name, {static_cast<uint64_t>(cols), static_cast<uint64_t>(rows)}, 0, 1, rows, cols);
-  return {view(p, !stream_).first, p.stack.source, p.stack.file_offset};
-}
-
-void MatrixRows::read(int64_t row, float* out) const {
-  if (matrix) return dequantize_row(matrix, row, out);
-  std::vector<std::byte> bytes(matrix.stride());
-  source->read_at(offset + static_cast<uint64_t>(row) * matrix.stride(), bytes);
-  dequantize_row(matrix.type, bytes.data(), matrix.cols, out);
+  return {view(p, !stream_).first, p.name, p.stack.source, p.stack.file_offset};
 }
 
 uint64_t WeightStore::streamed_bytes() const {

@@ -53,14 +53,12 @@ std::optional<Error> damage(const MatrixStack& stack, int64_t i, std::span<const
 // From there to the layout of memory. out: (step). REQUIRES: !arranged.
 void arrange(const MatrixStack& stack, const std::byte* bytes, std::byte* out);
 
-// A matrix of which only single rows are needed, in memory or in the file.
+// A matrix of which only single rows are needed, in memory or in the file: see RowReader.
 struct MatrixRows {
-  Matrix matrix;  // without data if in the file
+  Matrix matrix;     // without data if in the file
+  std::string name;  // for messages
   const ByteSource* source = nullptr;
   uint64_t offset = 0;
-
-  // out: (cols). Throws Error(kIo).
-  void read(int64_t row, float* out) const;
 };
 
 class WeightStore {

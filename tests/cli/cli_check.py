@@ -325,8 +325,8 @@ def dead_disk_read(st, gguf, folder, dead_disk):
     interrupted("generating from a dead disk", PROMPT, 40)
     # The prompt is printed before it is read by the model.
     interrupted("a prompt from a dead disk", "Once upon a time there was a fox. " * 150, 30)
-    # Rows of the embedding, 272 bytes each, are read by the thread that computes, without a way back.
-    interrupted("an embedding from a dead disk", PROMPT, 40, ST_DEAD_BYTES="1000")
+    # Rows of the embedding, of 272 bytes each, take one or two blocks.
+    interrupted("an embedding from a dead disk", PROMPT, 40, ST_DEAD_BYTES="8192")
 
 
 def read_trace(file):
