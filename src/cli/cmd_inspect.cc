@@ -40,6 +40,10 @@ std::string dump(const json& value) {
   return value.dump(-1, ' ', false, json::error_handler_t::replace);
 }
 
+std::string type_of(const GgufTensor& tensor) {
+  return name_of_dtype(static_cast<uint32_t>(tensor.type));
+}
+
 // One line per key; long arrays and texts by their size and beginning.
 std::string summary(const GgufValue& value) {
   constexpr uint64_t kShown = 8;
@@ -53,57 +57,87 @@ std::string summary(const GgufValue& value) {
   return dump(std::visit(Visitor{}, value.value));
 }
 
+// Key by key, as a vocabulary takes many times its size as a JSON value.
+void print_metadata(const GgufFile& file) {
+  print_out("  \"metadata\": {{");
+  const char* separator = "\n";
+  for (const GgufEntry& entry : file.entries()) {
+    print_out("{}    {}: {}", separator, dump(entry.key),
+              dump(std::visit(Visitor{}, entry.value.value)));
+    separator = ",\n";
+  }
+  print_out("\n  }},\n");
+}
+
 void print_json(const GgufModel& model, bool tensors) {
-  json out;
-  for (const GgufEntry& entry : model.metadata().entries()) {
-    out["metadata"][entry.key] = std::visit(Visitor{}, entry.value.value);
-  }
-  out["version"] = model.metadata().version();
-  out["file_bytes"] = model.file_bytes();
+  print_out("{{\n");
+  print_metadata(model.metadata());
   uint64_t bytes = 0;
-  for (const auto& tensor : model.tensors()) {
-    bytes += tensor.info->bytes;
+  const char* separator = "  \"tensors\": [\n";
+  for (const auto& [info, source] : model.tensors()) {
+    bytes += info->bytes;
     if (!tensors) continue;
-    out["tensors"].push_back({{"name", tensor.info->name},
-                              {"type", dtype_name(tensor.info->type)},
-                              {"ne", tensor.info->ne},
-                              {"offset", tensor.info->offset},
-                              {"bytes", tensor.info->bytes}});
+    const json tensor = {{"name", info->name},
+                         {"type", type_of(*info)},
+                         {"ne", info->ne},
+                         {"offset", info->offset},
+                         {"bytes", info->bytes}};
+    print_out("{}    {}", separator, dump(tensor));
+    separator = ",\n";
   }
-  out["tensor_count"] = model.tensors().size();
-  out["tensor_bytes"] = bytes;
-  print_out("{}\n", out.dump(2, ' ', false, json::error_handler_t::replace));
+  if (tensors) print_out("{}", model.tensors().empty() ? "  \"tensors\": [],\n" : "\n  ],\n");
+  print_out(
+      "  \"version\": {},\n  \"file_bytes\": {},\n  \"tensor_count\": {},\n"
+      "  \"tensor_bytes\": {}\n}}\n",
+      model.metadata().version(), model.file_bytes(), model.tensors().size(), bytes);
+}
+
+struct Sum {
+  int count = 0;
+  uint64_t bytes = 0;
+  bool sized = true;
+
+  void add(const GgufTensor& tensor) {
+    ++count;
+    bytes += tensor.bytes;
+    sized = sized && tensor.bytes > 0;
+  }
+  std::string text() const { return sized ? format_bytes(bytes) : "of unknown size"; }
+};
+
+uint64_t weights_of(const GgufTensor& tensor) {
+  uint64_t weights = 1;
+  for (const uint64_t n : tensor.ne) weights *= n;  // which the reader has checked
+  return weights;
 }
 
 void print_text(const GgufModel& model, bool tensors) {
   for (const GgufEntry& entry : model.metadata().entries()) {
     print_out("{:<46} {}\n", printable(entry.key), summary(entry.value));
   }
-  struct Sum {
-    int count = 0;
-    uint64_t bytes = 0;
-  };
-  std::map<std::string_view, Sum> types;
-  uint64_t bytes = 0;
+  std::map<std::string, Sum> types;
+  Sum total;
   uint64_t weights = 0;
   for (const auto& [info, source] : model.tensors()) {
-    const DTypeInfo& type = dtype_info(info->type);
-    Sum& sum = types[type.name];
-    ++sum.count;
-    sum.bytes += info->bytes;
-    bytes += info->bytes;
-    weights += info->bytes / type.block_bytes * type.block_values;
+    const std::string type = type_of(*info);
+    types[type].add(*info);
+    total.add(*info);
+    weights += weights_of(*info);
     if (tensors) {
-      print_out("{:<46} {:<5} [{}] {} bytes at {}\n", printable(info->name), type.name,
-                fmt::join(info->ne, ", "), info->bytes, info->offset);
+      print_out("{:<46} {:<5} [{}] {} bytes at {}\n", printable(info->name), type,
+                fmt::join(info->ne, ", "), info->bytes > 0 ? std::to_string(info->bytes) : "?",
+                info->offset);
     }
   }
   for (const auto& [name, sum] : types) {
-    print_out("{:<46} {} tensors, {}\n", name, sum.count, format_bytes(sum.bytes));
+    print_out("{:<46} {} tensors, {}\n", name, sum.count, sum.text());
   }
-  print_out("{:<46} {} tensors, {} weights, {} ({:.2f} bits per weight)\n", "total",
-            model.tensors().size(), weights, format_bytes(bytes),
-            weights > 0 ? 8.0 * static_cast<double>(bytes) / static_cast<double>(weights) : 0.0);
+  print_out("{:<46} {} tensors, {} weights, {}", "total", total.count, weights, total.text());
+  if (total.sized && weights > 0) {
+    print_out(" ({:.2f} bits per weight)",
+              8.0 * static_cast<double>(total.bytes) / static_cast<double>(weights));
+  }
+  print_out("\n");
 }
 
 }  // namespace
@@ -111,7 +145,7 @@ void print_text(const GgufModel& model, bool tensors) {
 int execute(const InspectArgs& args) {
   if (args.system) return inspect_system(args);
   if (args.plan) return inspect_plan(args);
-  const GgufModel model(args.model);
+  const GgufModel model(args.model, GgufTypes::kAny);
   args.json ? print_json(model, args.tensors) : print_text(model, args.tensors);
   return kExitOk;
 }

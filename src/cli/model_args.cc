@@ -71,6 +71,9 @@ Engine load_engine(const ModelArgs& given, bool tell) {
         "vocabulary {}\n",
         c.architecture, printable(c.name), c.layers, c.hidden, c.heads, c.kv_heads, c.head_dim,
         c.experts_used, c.experts, c.ffn, c.vocab);
+    std::string ignored;
+    for (const std::string& key : engine.ignored_keys()) ignored += " " + printable(key);
+    if (!ignored.empty()) print_err("keys without effect:{}\n", ignored);
     print_err("run: {} kernels, {} threads, context {}, weights {}, cache up to {}\n",
               engine.kernels(), engine.threads(), engine.context(),
               format_bytes(engine.weight_bytes()), format_bytes(engine.cache_bytes()));

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <array>
 #include <cstring>
 #include <memory>
 #include <vector>
@@ -10,6 +12,8 @@
 #include "base/error.h"
 #include "convert/gguf_copy.h"
 #include "model/architecture.h"
+#include "model/names.h"
+#include "model/understood.h"
 #include "store/bundle.h"
 
 namespace st {
@@ -38,6 +42,19 @@ std::array<DType, kExpertParts> types_of(const ExpertLayer& layer) {
   return {layer.gate.first.type, layer.up.first.type, layer.down.first.type};
 }
 
+// Of tensors called experts', those that a bundle has.
+void check_replaceable(const GgufTensor& tensor, const std::string& file) {
+  const std::string_view name = tensor.name;
+  const bool known =
+      name == bundle::kChecksums || name.ends_with(".exps") ||
+      std::ranges::any_of(
+          std::array{names::kFfnGate, names::kFfnUp, names::kFfnDown},
+          [&](auto part) { return name.ends_with(fmt::format(".{}.weight", part)); });
+  if (known) return;
+  fail(ErrorCode::kUnsupported, "{}: tensor '{}': no bundle has it, results would be wrong without",
+       printable(file), printable(name));
+}
+
 class BundleWriter {
  public:
   explicit BundleWriter(const BundleOptions& options)
@@ -53,6 +70,7 @@ class BundleWriter {
     if (is_bundle(in_.metadata())) {
       fail(ErrorCode::kInvalidUsage, "{}: is a bundle already", name_);
     }
+    with_context(name_, [&] { refuse_unread_tensors(in_); });
   }
 
   BundleResult write() {
@@ -157,6 +175,7 @@ StripResult strip_file(const std::string& input, const std::string& output,
   std::vector<GgufModel::Tensor> kept;
   for (const auto& tensor : in.tensors()) {
     if (is_expert_tensor(*tensor.info)) {
+      check_replaceable(*tensor.info, input);
       ++result.dropped;
       result.dropped_bytes += tensor.info->bytes;
     } else {

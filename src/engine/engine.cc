@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "engine/group_watch.h"
+#include "model/understood.h"
 #include "store/hot_set.h"
 
 namespace st {
@@ -31,7 +32,7 @@ struct Engine::Impl {
   EngineOptions options;
   GgufModel file;
   const Architecture& architecture;
-  std::vector<std::string> notices;
+  std::vector<std::string> notices, ignored_keys;
   ModelConfig config;
   Tokenizer tokenizer;
   const KernelTable& kernels;
@@ -62,7 +63,7 @@ struct Engine::Impl {
         file(path),
         architecture(find_architecture(file.metadata())),
         config(architecture.read_config(file.metadata(), {.gating = options.gating}, notices)),
-        tokenizer(read_gguf_vocab(file.metadata())),
+        tokenizer(read_tokenizer()),
         kernels(pick_kernels(options.kernels)),
         pool(options.threads),
         store(file, options.memory > 0, options.expert_bundle),
@@ -73,10 +74,8 @@ struct Engine::Impl {
         state(config, micro_batch, pool.threads()),
         held(static_cast<size_t>(options.sequences)),
         groups({.groups = options.groups}) {
-    if (tokenizer.size() > config.vocab) {
-      fail(ErrorCode::kInvalidData, "{} tokens for a vocabulary of {} rows", tokenizer.size(),
-           config.vocab);
-    }
+    refuse_unread_tensors(file);
+    ignored_keys = refuse_unread_keys(file.metadata());
     if (!pool.notice().empty()) notices.push_back(pool.notice());
     if (context > config.context) {
       notices.push_back(
@@ -96,6 +95,17 @@ struct Engine::Impl {
   }
 
   ~Impl() { save_hot_set(); }
+
+  Tokenizer read_tokenizer() {
+    // Before a vocabulary is made of them that takes seconds.
+    const GgufValue* tokens = file.metadata().find("tokenizer.ggml.tokens");
+    const auto* array = tokens == nullptr ? nullptr : std::get_if<GgufArray>(&tokens->value);
+    if (array != nullptr && array->count > static_cast<uint64_t>(config.vocab)) {
+      fail(ErrorCode::kInvalidData, "{} tokens for a vocabulary of {} rows", array->count,
+           config.vocab);
+    }
+    return Tokenizer(read_gguf_vocab(file.metadata(), &notices));
+  }
 
   int64_t choose_context() const {
     if (options.context > 0) return options.context;
@@ -372,6 +382,7 @@ const ModelConfig& Engine::config() const { return impl_->config; }
 const Tokenizer& Engine::tokenizer() const { return impl_->tokenizer; }
 const GgufModel& Engine::file() const { return impl_->file; }
 const std::vector<std::string>& Engine::notices() const { return impl_->notices; }
+const std::vector<std::string>& Engine::ignored_keys() const { return impl_->ignored_keys; }
 std::string_view Engine::kernels() const { return impl_->kernels.name; }
 int Engine::threads() const { return impl_->pool.threads(); }
 int64_t Engine::context() const { return impl_->context; }

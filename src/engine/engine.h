@@ -72,6 +72,7 @@ class Engine {
   const Tokenizer& tokenizer() const;
   const GgufModel& file() const;
   const std::vector<std::string>& notices() const;
+  const std::vector<std::string>& ignored_keys() const;  // of the file: they only describe it
   std::string_view kernels() const;
   int threads() const;
   int64_t context() const;

@@ -77,7 +77,7 @@ int64_t load_integer(GgufType type, const std::byte* p) {
 // cannot add up to more than the limit.
 class Parser {
  public:
-  explicit Parser(const ByteSource& source) : source_(source), in_(source) {}
+  Parser(const ByteSource& source, GgufTypes types) : source_(source), types_(types), in_(source) {}
 
   uint32_t read_header(uint64_t& n_tensors, uint64_t& n_kv) {
     constexpr uint64_t kHeaderBytes = 24;
@@ -135,16 +135,8 @@ class Parser {
         tensor.ne.push_back(ne);
       }
       const auto type = in_.get<uint32_t>("type");
-      const DTypeInfo* info = find_dtype(type);
-      if (info == nullptr) {
-        fail(ErrorCode::kUnsupported, "type {} unsupported", static_cast<int32_t>(type));
-      }
-      tensor.type = info->type;
-      if (tensor.ne[0] % info->block_values != 0) {
-        fail(ErrorCode::kInvalidData, "row of {} values is not a multiple of {}'s block of {}",
-             tensor.ne[0], info->name, info->block_values);
-      }
-      tensor.bytes = row_bytes_checked(*info, tensor.ne);
+      tensor.type = static_cast<DType>(type);
+      tensor.bytes = bytes_checked(type_info(type), tensor.ne);
       tensor.offset = in_.get<uint64_t>("offset");
     });
     return tensor;
@@ -168,7 +160,23 @@ class Parser {
   }
 
  private:
-  static uint64_t row_bytes_checked(const DTypeInfo& info, const std::vector<uint64_t>& ne) {
+  DTypeInfo type_info(uint32_t id) const {
+    if (const DTypeInfo* info = find_dtype(id)) return *info;
+    const DTypeInfo* foreign = find_foreign_dtype(id);
+    if (types_ == GgufTypes::kOurs && foreign != nullptr) {
+      fail(ErrorCode::kUnsupported, "type {} ({}) unsupported", id, foreign->name);
+    }
+    if (types_ == GgufTypes::kOurs) {
+      fail(ErrorCode::kUnsupported, "type {} unsupported", static_cast<int32_t>(id));
+    }
+    return foreign != nullptr ? *foreign : DTypeInfo{static_cast<DType>(id), {}, 1, 0};
+  }
+
+  static uint64_t bytes_checked(const DTypeInfo& info, const std::vector<uint64_t>& ne) {
+    if (ne[0] % info.block_values != 0) {
+      fail(ErrorCode::kInvalidData, "row of {} values is not a multiple of {}'s block of {}", ne[0],
+           info.name, info.block_values);
+    }
     uint64_t elements = 1;
     for (const uint64_t n : ne) elements = checked_mul(elements, n, "elements");
     uint64_t bytes = checked_mul(ne[0] / info.block_values, info.block_bytes, "row bytes");
@@ -276,6 +284,7 @@ class Parser {
   }
 
   const ByteSource& source_;
+  const GgufTypes types_;
   Reader in_;
   uint64_t metadata_bytes_ = 0;
 };
@@ -294,6 +303,22 @@ std::string_view gguf_type_name(GgufType type) {
   constexpr std::string_view kNames[] = {"u8",   "i8",     "u16",   "i16", "u32", "i32", "f32",
                                          "bool", "string", "array", "u64", "i64", "f64"};
   return kNames[static_cast<uint32_t>(type)];
+}
+
+std::string printable(const GgufValue& value) {
+  struct Visitor {
+    std::string operator()(const GgufArray& array) const {
+      return fmt::format("array of {} {}", array.count, gguf_type_name(array.type));
+    }
+    std::string operator()(const std::string& text) const {
+      return fmt::format("'{}'", printable(text, 80));
+    }
+    std::string operator()(double x) const { return fmt::format("{}", static_cast<float>(x)); }
+    std::string operator()(bool x) const { return x ? "true" : "false"; }
+    std::string operator()(uint64_t x) const { return std::to_string(x); }
+    std::string operator()(int64_t x) const { return std::to_string(x); }
+  };
+  return std::visit(Visitor{}, value.value);
 }
 
 int64_t GgufArray::integer(uint64_t i) const {
@@ -330,8 +355,9 @@ bool is_gguf(const ByteSource& source) {
   return std::memcmp(magic, "GGUF", sizeof magic) == 0;
 }
 
-GgufFile::GgufFile(std::shared_ptr<const ByteSource> source) : source_(std::move(source)) {
-  Parser parser(*source_);
+GgufFile::GgufFile(std::shared_ptr<const ByteSource> source, GgufTypes types)
+    : source_(std::move(source)) {
+  Parser parser(*source_, types);
   uint64_t n_tensors = 0;
   uint64_t n_kv = 0;
   version_ = parser.read_header(n_tensors, n_kv);
@@ -348,6 +374,8 @@ GgufFile::GgufFile(std::shared_ptr<const ByteSource> source) : source_(std::move
            printable(tensors_[i].name));
     }
   }
+  entry_read_.resize(entries_.size());
+  tensor_read_.resize(tensors_.size());
   const uint32_t alignment = find_u32("general.alignment").value_or(kGgufAlignment);
   if (!std::has_single_bit(alignment) || alignment < 8 || alignment > 65'536) {
     fail(ErrorCode::kInvalidData, "general.alignment {}: want power of two in 8..65536", alignment);
@@ -357,12 +385,32 @@ GgufFile::GgufFile(std::shared_ptr<const ByteSource> source) : source_(std::move
 
 const GgufTensor* GgufFile::find_tensor(std::string_view name) const {
   const auto it = tensor_index_.find(name);
-  return it == tensor_index_.end() ? nullptr : &tensors_[it->second];
+  if (it == tensor_index_.end()) return nullptr;
+  tensor_read_[it->second] = true;
+  return &tensors_[it->second];
 }
 
 const GgufValue* GgufFile::find(std::string_view key) const {
   const auto it = entry_index_.find(key);
-  return it == entry_index_.end() ? nullptr : &entries_[it->second].value;
+  if (it == entry_index_.end()) return nullptr;
+  entry_read_[it->second] = true;
+  return &entries_[it->second].value;
+}
+
+std::vector<const GgufEntry*> GgufFile::unread_entries() const {
+  std::vector<const GgufEntry*> unread;
+  for (size_t i = 0; i < entries_.size(); ++i) {
+    if (!entry_read_[i]) unread.push_back(&entries_[i]);
+  }
+  return unread;
+}
+
+std::vector<const GgufTensor*> GgufFile::unread_tensors() const {
+  std::vector<const GgufTensor*> unread;
+  for (size_t i = 0; i < tensors_.size(); ++i) {
+    if (!tensor_read_[i]) unread.push_back(&tensors_[i]);
+  }
+  return unread;
 }
 
 void GgufFile::forget_entries() {

@@ -80,13 +80,15 @@ struct GgufEntry {
   std::string key;
   GgufValue value;
 };
+// A value for messages: numbers as they are, texts in quotes and cut, arrays by type and size.
+std::string printable(const GgufValue& value);
 
 struct GgufTensor {
   std::string name;
   DType type = DType::kF32;
   std::vector<uint64_t> ne;  // dimensions, fastest first; 1 to 4, each >= 1
   uint64_t offset = 0;       // absolute, in the file
-  uint64_t bytes = 0;
+  uint64_t bytes = 0;        // 0: of a type whose blocks we do not know
 
   uint64_t dim(size_t i) const { return i < ne.size() ? ne[i] : 1; }
 };
@@ -94,16 +96,25 @@ struct GgufTensor {
 // Whether it begins like one.
 bool is_gguf(const ByteSource& source);
 
+// Which tensors a file may have: such as we compute with, or, to be listed only, of any type, where
+// GgufTensor::type may be a number that DType has no name for.
+enum class GgufTypes { kOurs, kAny };
+
 class GgufFile {
  public:
   // Parses the directory of `source`, which must outlive this object.
-  explicit GgufFile(std::shared_ptr<const ByteSource> source);
+  explicit GgufFile(std::shared_ptr<const ByteSource> source, GgufTypes types = GgufTypes::kOurs);
 
   const ByteSource& source() const { return *source_; }
   uint32_t version() const { return version_; }
   const std::vector<GgufEntry>& entries() const { return entries_; }
   const std::vector<GgufTensor>& tensors() const { return tensors_; }
   const GgufTensor* find_tensor(std::string_view name) const;
+
+  // Keys and tensors that nobody has looked for by name yet, in the order of the file. Looking for
+  // one is noted, so that and these are for one thread at a time.
+  std::vector<const GgufEntry*> unread_entries() const;
+  std::vector<const GgufTensor*> unread_tensors() const;
 
   // Typed getters. get_* throw Error(kInvalidData) when the key is absent; both kinds throw when it
   // has another type, e.g. "key 'x': want u32, got i32". Any unsigned width serves as u32.
@@ -126,6 +137,7 @@ class GgufFile {
   std::vector<GgufEntry> entries_;
   std::vector<GgufTensor> tensors_;
   std::unordered_map<std::string_view, size_t> entry_index_, tensor_index_;  // views into the above
+  mutable std::vector<bool> entry_read_, tensor_read_;                       // by index
 };
 
 inline constexpr uint32_t kGgufAlignment = 32;

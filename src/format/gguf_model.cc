@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <unordered_set>
 
 #include "base/error.h"
 
@@ -10,9 +11,10 @@ namespace {
 
 constexpr uint32_t kMaxParts = 999;
 
-std::unique_ptr<GgufFile> open_part(const std::string& path) {
-  return with_context(printable(path),
-                      [&] { return std::make_unique<GgufFile>(std::make_shared<File>(path)); });
+std::unique_ptr<GgufFile> open_part(const std::string& path, GgufTypes types) {
+  return with_context(printable(path), [&] {
+    return std::make_unique<GgufFile>(std::make_shared<File>(path), types);
+  });
 }
 
 std::string part_suffix(uint32_t number, uint32_t count) {
@@ -40,12 +42,15 @@ std::vector<std::string> gguf_part_names(const std::string& path) {
   return std::ranges::count(names, path) > 0 ? names : std::vector{path};
 }
 
-GgufModel::GgufModel(const std::string& path) {
-  parts_.push_back(open_part(path));
+GgufModel::GgufModel(const std::string& path, GgufTypes types) {
+  parts_.push_back(open_part(path, types));
   const uint32_t count =
       with_context(printable(path), [&] { return metadata().find_u32("split.count").value_or(1); });
-  if (count <= 1) return;
+  if (count > 1) open_others(path, count, types);
+  check_parts(path);
+}
 
+void GgufModel::open_others(const std::string& path, uint32_t count, GgufTypes types) {
   const std::string prefix = count <= kMaxParts ? split_prefix(path, count) : std::string();
   if (prefix.empty()) {
     fail(ErrorCode::kInvalidData, "{}: one of {} parts: open the one named *-00001-of-{:05}.gguf",
@@ -54,20 +59,43 @@ GgufModel::GgufModel(const std::string& path) {
   for (uint32_t i = 2; i <= count; ++i) {
     const std::string part = prefix + part_suffix(i, count);
     try {
-      parts_.push_back(open_part(part));
+      parts_.push_back(open_part(part, types));
     } catch (const Error& e) {
       if (e.code() != ErrorCode::kNotFound) throw;
       fail(ErrorCode::kNotFound, "{}: split {} of {} missing: {}", printable(path), i, count,
            printable(part));
     }
   }
+}
+
+// What the parts say of themselves, where they do, must be true of these.
+void GgufModel::check_parts(const std::string& path) const {
+  std::unordered_set<std::string_view> names;
   for (const auto& part : parts_) {
     for (const GgufTensor& tensor : part->tensors()) {
-      if (find(tensor.name).info != &tensor) {
+      if (!names.insert(tensor.name).second) {
         fail(ErrorCode::kInvalidData, "{}: tensor '{}' is in two parts", printable(path),
              printable(tensor.name));
       }
     }
+  }
+  for (size_t i = 0; i < parts_.size(); ++i) {
+    with_context(part_name(i), [&] {
+      const auto check = [&](std::string_view key, uint64_t want) {
+        const GgufValue* value = parts_[i]->find(key);
+        if (value != nullptr && printable(*value) != std::to_string(want)) {
+          fail(ErrorCode::kInvalidData, "key {} {}: want {}", key, printable(*value), want);
+        }
+      };
+      check("split.no", i);
+      check("split.count", parts_.size());
+      check("split.tensors.count", names.size());
+      if (i == 0) return;
+      for (const GgufEntry& entry : parts_[i]->entries()) {
+        if (entry.key.starts_with("split.") || entry.key.starts_with("general.")) continue;
+        fail(ErrorCode::kInvalidData, "key {}: belongs into the first part", printable(entry.key));
+      }
+    });
   }
 }
 
@@ -94,6 +122,11 @@ uint64_t GgufModel::file_bytes() const {
   uint64_t bytes = 0;
   for (const auto& part : parts_) bytes += part->source().size();
   return bytes;
+}
+
+std::string GgufModel::part_name(size_t i) const {
+  const auto* file = dynamic_cast<const File*>(&parts_[i]->source());
+  return file == nullptr ? std::string() : printable(file->path());
 }
 
 void GgufModel::forget_entries() {

@@ -16,7 +16,7 @@ class GgufModel {
  public:
   // Opens `path`; for NAME-00001-of-0000N.gguf also the other parts, from the same folder.
   // Errors carry the path of the part at fault.
-  explicit GgufModel(const std::string& path);
+  explicit GgufModel(const std::string& path, GgufTypes types = GgufTypes::kOurs);
   // A single part that is already in memory.
   explicit GgufModel(std::shared_ptr<const ByteSource> source);
 
@@ -39,7 +39,13 @@ class GgufModel {
   void forget_entries();
   void expect_scattered_reads() const;
 
+  // The name of part i, as it is shown; empty if it is in memory.
+  std::string part_name(size_t i) const;
+
  private:
+  void open_others(const std::string& path, uint32_t count, GgufTypes types);
+  void check_parts(const std::string& path) const;
+
   std::vector<std::unique_ptr<GgufFile>> parts_;
 };
 

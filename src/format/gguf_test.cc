@@ -235,12 +235,57 @@ TEST(GgufHostile, G10_Offsets) {
 }
 
 TEST(GgufHostile, G11_Types) {
-  for (const uint32_t type : {39u, 4u, 5u, 31u, 36u, UINT32_MAX}) {
-    EXPECT_EQ(error_for(with_tensor(tensor_info("x", {32}, type, 0))),
-              "tensor 'x': type " + std::to_string(static_cast<int32_t>(type)) + " unsupported");
-  }
+  const auto of_type = [](uint32_t type) {
+    return error_for(with_tensor(tensor_info("x", {32}, type, 0)));
+  };
+  EXPECT_EQ(of_type(4), "tensor 'x': type 4 (Q4_2) unsupported");
+  EXPECT_EQ(of_type(23), "tensor 'x': type 23 (IQ4_XS) unsupported");
+  EXPECT_EQ(of_type(31), "tensor 'x': type 31 (Q4_0_4_4) unsupported");
+  EXPECT_EQ(of_type(36), "tensor 'x': type 36 (IQ4_NL_4_4) unsupported");
+  EXPECT_EQ(of_type(39), "tensor 'x': type 39 (MXFP4) unsupported");
+  EXPECT_EQ(of_type(97), "tensor 'x': type 97 unsupported");
+  EXPECT_EQ(of_type(UINT32_MAX), "tensor 'x': type -1 unsupported");
   EXPECT_EQ(error_for(with_tensor(tensor_info("x", {33}, 2, 0))),
             "tensor 'x': row of 33 values is not a multiple of Q4_0's block of 32");
+}
+
+TEST(Gguf, FilesOfOtherTypesCanBeListed) {
+  GgufBuilder b = small();
+  b.infos = {tensor_info("iq4_xs", {256}, 23, 0), tensor_info("unknown", {3}, 97, 160)};
+  b.data = std::string(192, '\1');
+  const GgufFile file(source_of(b.build()), GgufTypes::kAny);
+  EXPECT_EQ(file.find_tensor("iq4_xs")->bytes, 136u);
+  EXPECT_EQ(file.find_tensor("unknown")->bytes, 0u);
+  EXPECT_EQ(static_cast<uint32_t>(file.find_tensor("unknown")->type), 97u);
+  b.data.resize(135);
+  EXPECT_TRUE(contains(error_of([&] { GgufFile(source_of(b.build()), GgufTypes::kAny); }),
+                       "tensor 'iq4_xs': bytes 192..328 past end of file"));
+  b = with_tensor(tensor_info("x", {255}, 23, 0));
+  EXPECT_EQ(error_of([&] { GgufFile(source_of(b.build()), GgufTypes::kAny); }),
+            "tensor 'x': row of 255 values is not a multiple of IQ4_XS's block of 256");
+}
+
+TEST(Gguf, NotesWhatWasLookedFor) {
+  const GgufFile file(source_of(small().build()));
+  EXPECT_EQ(file.unread_entries().size(), 2u);
+  EXPECT_EQ(file.unread_tensors().size(), 2u);
+  EXPECT_EQ(file.get_u32("test.count"), 7u);
+  EXPECT_EQ(file.find("none"), nullptr);
+  EXPECT_EQ(file.find_tensor("none"), nullptr);
+  EXPECT_NE(file.find_tensor("b"), nullptr);
+  ASSERT_EQ(file.unread_entries().size(), 1u);
+  EXPECT_EQ(file.unread_entries()[0]->key, "general.architecture");
+  ASSERT_EQ(file.unread_tensors().size(), 1u);
+  EXPECT_EQ(file.unread_tensors()[0]->name, "a");
+}
+
+TEST(Gguf, ShowsValues) {
+  EXPECT_EQ(printable(GgufValue::u32(7)), "7");
+  EXPECT_EQ(printable(GgufValue::f32(0.1f)), "0.1");
+  EXPECT_EQ(printable(GgufValue::boolean(true)), "true");
+  EXPECT_EQ(printable(GgufValue::string("\x1b")), "'\\x1b'");
+  EXPECT_EQ(printable(GgufValue::array(GgufArray::of(std::vector<int32_t>{1, 2}))),
+            "array of 2 i32");
 }
 
 TEST(GgufHostile, G15_ManyKeysAndTensors) {
@@ -260,36 +305,66 @@ TEST(GgufHostile, G16_NamesAreShownSafely) {
             "tensor '\\x1b]52;x\\x0a': dimension 0 is 0");
 }
 
-TEST(GgufHostile, G17_SplitFiles) {
-  const std::filesystem::path folder = std::filesystem::temp_directory_path() / "st-gguf-split";
-  std::filesystem::create_directories(folder);
-  const auto part = [&](int i) {
+struct GgufSplit : testing::Test {
+  std::filesystem::path folder = std::filesystem::temp_directory_path() / "st-gguf-split";
+
+  GgufSplit() { std::filesystem::create_directories(folder); }
+  ~GgufSplit() override { std::filesystem::remove_all(folder); }
+
+  std::string part(int i) const {
     return (folder / fmt::format("m-{:05}-of-00003.gguf", i)).string();
-  };
-  const auto write = [&](const std::string& path, uint16_t number, const std::string& tensor) {
+  }
+  void write(int i, uint16_t number, const std::string& tensor,
+             const std::vector<std::string>& more = {}) const {
     GgufBuilder b;
     b.entries = {kv("split.count", GgufType::kU16, le(uint16_t{3})),
                  kv("split.no", GgufType::kU16, le(number))};
+    b.entries.insert(b.entries.end(), more.begin(), more.end());
     b.infos = {tensor_info(tensor, {4}, 0, 0)};
     b.data = std::string(16, '\0');
-    AtomicFile file(path);
+    AtomicFile file(part(i));
     const std::string bytes = b.build();
     file.write(std::as_bytes(std::span(bytes)));
     file.commit();
-  };
-  write(part(1), 0, "a");
-  write(part(3), 2, "c");
-  EXPECT_EQ(error_of([&] { GgufModel{part(1)}; }), part(1) + ": split 2 of 3 missing: " + part(2));
-  write(part(2), 1, "b");
+  }
+  void write_all() const {
+    write(1, 0, "a");
+    write(2, 1, "b");
+    write(3, 2, "c");
+  }
+  std::string error() const {
+    return error_of([&] { GgufModel{part(1)}; });
+  }
+};
+
+TEST_F(GgufSplit, G17_MissingAndDoubled) {
+  write(1, 0, "a");
+  write(3, 2, "c");
+  EXPECT_EQ(error(), part(1) + ": split 2 of 3 missing: " + part(2));
+  write(2, 1, "b");
   const GgufModel model(part(1));
   EXPECT_EQ(model.tensors().size(), 3u);
   EXPECT_TRUE(model.find("c"));
   EXPECT_FALSE(model.find("d"));
   EXPECT_TRUE(
       contains(error_of([&] { GgufModel{part(2)}; }), "open the one named *-00001-of-00003.gguf"));
-  write(part(2), 1, "c");
-  EXPECT_EQ(error_of([&] { GgufModel{part(1)}; }), part(1) + ": tensor 'c' is in two parts");
-  std::filesystem::remove_all(folder);
+  write(2, 1, "c");
+  EXPECT_EQ(error(), part(1) + ": tensor 'c' is in two parts");
+}
+
+TEST_F(GgufSplit, PartsMustBeWhatTheySay) {
+  write_all();
+  write(2, 2, "b");  // another part under this name
+  EXPECT_EQ(error(), part(2) + ": key split.no 2: want 1");
+  write_all();
+  write(1, 0, "a", {kv("split.tensors.count", GgufType::kI32, le(4))});
+  EXPECT_EQ(error(), part(1) + ": key split.tensors.count 4: want 3");
+  write_all();
+  write(3, 2, "c", {kv_u32("llama.block_count", 1)});
+  EXPECT_EQ(error(), part(3) + ": key llama.block_count: belongs into the first part");
+  write_all();
+  write(3, 2, "c", {kv_u32("general.alignment", 32)});
+  EXPECT_EQ(error(), "no error");
 }
 
 TEST(GgufHostile, MetadataBeyondTheLimit) {

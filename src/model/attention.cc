@@ -109,7 +109,8 @@ void prepare_attention(Step& s) {
   const int64_t half = s.config.head_dim / 2;
   for (int64_t i = 0; i < half; ++i) {
     const double frequency = std::pow(static_cast<double>(s.config.rope_theta),
-                                      -static_cast<double>(i) / static_cast<double>(half));
+                                      -static_cast<double>(i) / static_cast<double>(half)) /
+                             static_cast<double>(s.config.rope_factor);
     for (int64_t t = 0; t < s.tokens(); ++t) {
       const double angle = s.batch[static_cast<size_t>(t)].position * frequency;
       s.state.cos[static_cast<size_t>(t * half + i)] = static_cast<float>(std::cos(angle));

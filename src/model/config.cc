@@ -1,5 +1,7 @@
 #include "model/config.h"
 
+#include <cmath>
+
 #include "base/error.h"
 
 namespace st {
@@ -43,6 +45,10 @@ void check_config(const ModelConfig& c, const std::string& prefix) {
   }
   if (!(c.rope_theta >= 1 && c.rope_theta < 1e12f)) {
     fail(ErrorCode::kInvalidData, "key {}rope.freq_base {}: want 1..1e12", prefix, c.rope_theta);
+  }
+  if (!(c.rope_factor > 0 && std::isfinite(c.rope_factor))) {
+    fail(ErrorCode::kInvalidData, "key {}rope.scaling.factor {}: want a finite number above 0",
+         prefix, c.rope_factor);
   }
   for (size_t l = 0; l < c.sliding.size(); ++l) {
     if (c.sliding[l] && c.window < 1) {

@@ -30,6 +30,7 @@ struct ModelConfig {
 
   float rms_eps = 1e-6f;
   float rope_theta = 1e6f;
+  float rope_factor = 1;      // RoPE divides positions by this
   int64_t window = 0;         // on sliding layers a query sees this many keys, itself included
   std::vector<bool> rope;     // (L): layer rotates q and k
   std::vector<bool> sliding;  // (L): layer attends within the window only

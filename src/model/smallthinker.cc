@@ -9,6 +9,7 @@
 #include "model/architecture.h"
 #include "model/forward.h"
 #include "model/names.h"
+#include "model/understood.h"
 #include "store/bundle.h"
 #include "tensor/layout.h"
 
@@ -43,6 +44,76 @@ void read_layouts(const GgufFile& file, ModelConfig& c) {
   const std::vector<bool> all(static_cast<size_t>(c.layers), true);
   c.sliding = read_layout(file, "sliding_window_layout", c.layers).value_or(implied);
   c.rope = read_layout(file, "rope_layout", c.layers).value_or(c.window > 0 ? implied : all);
+}
+
+// llama.cpp's own statement of which layers slide: every one but each n-th from 0, or one by one.
+void check_window_pattern(const GgufFile& file, const ModelConfig& c) {
+  const std::string name = key("attention.sliding_window_pattern");
+  const GgufValue* value = file.find(name);
+  if (value == nullptr) return;
+  const auto* array = std::get_if<GgufArray>(&value->value);
+  const int64_t period = array == nullptr ? file.get_u32(name) : 0;
+  bool same = array == nullptr ||
+              (array->holds_integers() && array->count == static_cast<uint64_t>(c.layers));
+  for (int64_t l = 0; same && l < c.layers; ++l) {
+    const bool slides = array == nullptr ? period == 0 || l % period != 0
+                                         : array->integer(static_cast<uint64_t>(l)) != 0;
+    same = slides == c.sliding[static_cast<size_t>(l)];
+  }
+  if (!same) {
+    fail(ErrorCode::kUnsupported, "key {} {}: differs from the layers that slide", name,
+         printable(*value));
+  }
+}
+
+// As llama.cpp reads them. What is missing is what every GGUF reader takes then; the models this is
+// about have another base.
+void read_rope(const GgufFile& file, ModelConfig& c, Notices& notices) {
+  constexpr float kBase = 10'000;
+  const auto base = file.find_f32(key("rope.freq_base"));
+  c.rope_theta = base.value_or(kBase);
+  if (!base) {
+    notices.push_back(fmt::format(
+        "no rope.freq_base in the file: using {}, as llama.cpp does; SmallThinker's is 1500000",
+        kBase));
+  }
+  const std::string* type = file.find_string(key("rope.scaling.type"));
+  const auto factor = file.find_f32(key("rope.scaling.factor"));
+  const auto linear = file.find_f32(key("rope.scale_linear"));  // its older name
+  // These two matter to other types only, or tell where the weights are from.
+  file.find_u32(key("rope.scaling.original_context_length"));
+  file.find_bool(key("rope.scaling.finetuned"));
+  if (type != nullptr && *type == "none") return;
+  if (type != nullptr && *type != "linear") {
+    fail(ErrorCode::kUnsupported, "key {} '{}' unsupported", key("rope.scaling.type"),
+         printable(*type));
+  }
+  if (factor && linear && *factor != *linear) {
+    fail(ErrorCode::kInvalidData, "key {} {}: differs from {} {}", key("rope.scaling.factor"),
+         *factor, key("rope.scale_linear"), *linear);
+  }
+  c.rope_factor = factor ? *factor : linear.value_or(1);
+}
+
+float read_rms_eps(const GgufFile& file, Notices& notices) {
+  constexpr float kUsual = 1e-6f;
+  const auto eps = file.find_f32(key("attention.layer_norm_rms_epsilon"));
+  if (!eps) {
+    notices.push_back(
+        fmt::format("no attention.layer_norm_rms_epsilon in the file: using {}", kUsual));
+  }
+  return eps.value_or(kUsual);
+}
+
+// For D == F, where shapes do not tell.
+bool read_down_transposed(const GgufFile& file, const ModelConfig& c, Notices& notices) {
+  const auto flag = file.find_bool(key("ffn_down_transposed"));
+  if (!flag && c.hidden == c.ffn) {
+    notices.push_back(
+        "down matrices are square and the file does not say how they lie: reading them as "
+        "llama.cpp does");
+  }
+  return flag.value_or(false);
 }
 
 // The reference's converter never wrote the key for the 4B, whose configuration says sigmoid.
@@ -84,24 +155,18 @@ ModelConfig read_config(const GgufFile& file, const ConfigOptions& options, Noti
                    .value_or(static_cast<uint32_t>(c.heads > 0 ? c.hidden / c.heads : 0));
   c.experts = file.get_u32(key("expert_count"));
   c.experts_used = file.get_u32(key("expert_used_count"));
+  const auto dense = file.find_u32(key("feed_forward_length"));  // of no layer here
   const auto ffn = file.find_u32(key("expert_feed_forward_length"));
-  c.ffn = ffn ? *ffn : file.get_u32(key("feed_forward_length"));
+  c.ffn = ffn ? *ffn : dense ? *dense : file.get_u32(key("expert_feed_forward_length"));
   c.context = file.get_u32(key("context_length"));
   c.vocab = vocabulary_rows(file);
-  c.rms_eps = file.find_f32(key("attention.layer_norm_rms_epsilon")).value_or(1e-6f);
-  c.rope_theta = file.find_f32(key("rope.freq_base")).value_or(1.5e6f);
+  c.rms_eps = read_rms_eps(file, notices);
+  read_rope(file, c, notices);
   check_config(c, std::string(kPrefix));  // before anything is sized by these numbers
-  if (file.find_u32(key("attention.value_length")).value_or(static_cast<uint32_t>(c.head_dim)) !=
-      c.head_dim) {
-    fail(ErrorCode::kUnsupported, "key {} differs from key_length", key("attention.value_length"));
-  }
-  if (const std::string* scaling = file.find_string(key("rope.scaling.type"));
-      scaling != nullptr && *scaling != "none") {
-    fail(ErrorCode::kUnsupported, "key {} '{}' unsupported", key("rope.scaling.type"),
-         printable(*scaling));
-  }
+  check_neutral_keys(file, c, std::string(kPrefix));
   read_layouts(file, c);
-  c.down_transposed = file.find_bool(key("ffn_down_transposed")).value_or(false);
+  check_window_pattern(file, c);
+  c.down_transposed = read_down_transposed(file, c, notices);
   c.gating = read_gating(file, c, options, notices);
   check_config(c, std::string(kPrefix));
   return c;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cctype>
+#include <span>
 
 namespace st {
 namespace {
@@ -15,13 +16,45 @@ constexpr DTypeInfo kTypes[] = {
     {DType::kI8, "I8", 1, 1},         {DType::kBF16, "BF16", 1, 2},
 };
 
-}  // namespace
+constexpr DTypeInfo foreign(uint32_t id, std::string_view name, uint32_t values, uint32_t bytes) {
+  return {static_cast<DType>(id), name, values, bytes};
+}
 
-const DTypeInfo* find_dtype(uint32_t id) {
-  for (const DTypeInfo& info : kTypes) {
+constexpr DTypeInfo kForeign[] = {
+    foreign(4, "Q4_2", 16, 10),        foreign(5, "Q4_3", 16, 12),
+    foreign(9, "Q8_1", 32, 36),        foreign(10, "Q2_K", 256, 84),
+    foreign(11, "Q3_K", 256, 110),     foreign(15, "Q8_K", 256, 292),
+    foreign(16, "IQ2_XXS", 256, 66),   foreign(17, "IQ2_XS", 256, 74),
+    foreign(18, "IQ3_XXS", 256, 98),   foreign(19, "IQ1_S", 256, 50),
+    foreign(20, "IQ4_NL", 32, 18),     foreign(21, "IQ3_S", 256, 110),
+    foreign(22, "IQ2_S", 256, 82),     foreign(23, "IQ4_XS", 256, 136),
+    foreign(25, "I16", 1, 2),          foreign(26, "I32", 1, 4),
+    foreign(27, "I64", 1, 8),          foreign(28, "F64", 1, 8),
+    foreign(29, "IQ1_M", 256, 56),     foreign(31, "Q4_0_4_4", 32, 18),
+    foreign(32, "Q4_0_4_8", 32, 18),   foreign(33, "Q4_0_8_8", 32, 18),
+    foreign(34, "TQ1_0", 256, 54),     foreign(35, "TQ2_0", 256, 66),
+    foreign(36, "IQ4_NL_4_4", 1, 0),  // a fork has another type under this number
+    foreign(37, "IQ4_NL_4_8", 32, 18), foreign(38, "IQ4_NL_8_8", 32, 18),
+    foreign(39, "MXFP4", 32, 17),      foreign(40, "NVFP4", 64, 36),
+    foreign(41, "Q1_0", 128, 18),      foreign(42, "Q2_0", 1, 0),
+};
+
+const DTypeInfo* find_in(std::span<const DTypeInfo> types, uint32_t id) {
+  for (const DTypeInfo& info : types) {
     if (static_cast<uint32_t>(info.type) == id) return &info;
   }
   return nullptr;
+}
+
+}  // namespace
+
+const DTypeInfo* find_dtype(uint32_t id) { return find_in(kTypes, id); }
+const DTypeInfo* find_foreign_dtype(uint32_t id) { return find_in(kForeign, id); }
+
+std::string name_of_dtype(uint32_t id) {
+  const DTypeInfo* info = find_dtype(id);
+  if (info == nullptr) info = find_foreign_dtype(id);
+  return info == nullptr ? "type " + std::to_string(id) : std::string(info->name);
 }
 
 const DTypeInfo& dtype_info(DType type) { return *find_dtype(static_cast<uint32_t>(type)); }

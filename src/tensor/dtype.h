@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <string_view>
 
 namespace st {
@@ -32,6 +33,11 @@ struct DTypeInfo {
 
 // The types we read; nullptr for any other id.
 const DTypeInfo* find_dtype(uint32_t id);
+// Those that llama.cpp has or had besides, for listings and messages; block_bytes is 0 where we do
+// not know.
+const DTypeInfo* find_foreign_dtype(uint32_t id);
+// "Q4_0", "IQ4_XS", "type 99".
+std::string name_of_dtype(uint32_t id);
 const DTypeInfo& dtype_info(DType type);
 std::string_view dtype_name(DType type);
 // By name, upper or lower case; for command-line arguments.

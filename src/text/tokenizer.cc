@@ -28,6 +28,7 @@ void check(const Vocab& vocab) {
       fail(ErrorCode::kInvalidData, "{} token {}, want {}..{}", name, id, min, n - 1);
     }
   };
+  if (vocab.add_bos) fail(ErrorCode::kUnsupported, "add_bos_token true unsupported");
   check_id("bos", vocab.bos, -1);
   check_id("eos", vocab.eos, -1);
   check_id("padding", vocab.pad, -1);

@@ -77,6 +77,58 @@ Token checked_id(std::string_view key, int64_t id, size_t count) {
   return static_cast<Token>(id);
 }
 
+// More ends of generation, where llama.cpp looks for them.
+constexpr std::string_view kEnds[] = {
+    "tokenizer.ggml.eot_token_id", "tokenizer.ggml.eom_token_id", "tokenizer.ggml.fim_pad_token_id",
+    "tokenizer.ggml.fim_rep_token_id", "tokenizer.ggml.fim_sep_token_id"};
+
+// What may be there without an effect on byte-level BPE: names of tokens, and what says the same
+// otherwise.
+constexpr std::string_view kHarmless[] = {"tokenizer.ggml.scores",
+                                          "tokenizer.ggml.unknown_token_id",
+                                          "tokenizer.ggml.seperator_token_id",
+                                          "tokenizer.ggml.separator_token_id",
+                                          "tokenizer.ggml.cls_token_id",
+                                          "tokenizer.ggml.mask_token_id",
+                                          "tokenizer.ggml.fim_pre_token_id",
+                                          "tokenizer.ggml.fim_suf_token_id",
+                                          "tokenizer.ggml.fim_mid_token_id",
+                                          "tokenizer.ggml.prefix_token_id",
+                                          "tokenizer.ggml.suffix_token_id",
+                                          "tokenizer.ggml.middle_token_id",
+                                          "tokenizer.huggingface.json",
+                                          "tokenizer.chat_templates"};
+// These change nothing if they are false.
+constexpr std::string_view kOff[] = {"tokenizer.ggml.add_eos_token", "tokenizer.ggml.add_sep_token",
+                                     "tokenizer.ggml.add_space_prefix",
+                                     "tokenizer.ggml.remove_extra_whitespaces"};
+
+void refuse_others(const GgufFile& file) {
+  for (const GgufEntry* entry : file.unread_entries()) {
+    const std::string_view key = entry->key;
+    const auto* on = std::get_if<bool>(&entry->value.value);
+    const bool off = std::ranges::count(kOff, key) > 0 && on != nullptr && !*on;
+    if (!key.starts_with("tokenizer.") || std::ranges::count(kHarmless, key) > 0 || off ||
+        key.starts_with("tokenizer.chat_template.")) {
+      continue;
+    }
+    fail(ErrorCode::kUnsupported, "key {} {}: not understood, tokens could be wrong",
+         printable(key), printable(entry->value));
+  }
+}
+
+void tell_guesses(const GgufFile& file, const Vocab& vocab, std::vector<std::string>& notices) {
+  if (file.find(kPre) == nullptr) {
+    notices.push_back(fmt::format("no {} in the file: using {}", kPre, vocab.pre));
+  }
+  if (file.find(kTokenType) == nullptr) {
+    notices.push_back(fmt::format("no {} in the file: no token is special", kTokenType));
+  }
+  if (vocab.end_of_generation.empty()) {
+    notices.push_back("no token of the file ends a text: it ends where the context does, or -n");
+  }
+}
+
 Token read_id(const GgufFile& file, std::string_view key, size_t count) {
   const auto id = file.find_u32(key);
   return id ? checked_id(key, *id, count) : -1;
@@ -102,7 +154,7 @@ void set_end_of_generation(Vocab& vocab, std::vector<Token> ids) {
   vocab.end_of_generation = std::move(ids);
 }
 
-Vocab read_gguf_vocab(const GgufFile& file) {
+Vocab read_gguf_vocab(const GgufFile& file, std::vector<std::string>* notices) {
   const std::string* model = file.find_string(kModel);
   if (model == nullptr) fail(ErrorCode::kInvalidData, "{}: missing", kModel);
   if (*model != "gpt2") {
@@ -128,7 +180,12 @@ Vocab read_gguf_vocab(const GgufFile& file) {
       end_of_generation.push_back(checked_id(kEndOfGeneration, ids->integer(i), count));
     }
   }
+  for (const std::string_view key : kEnds) {
+    if (const Token id = read_id(file, key, count); id >= 0) end_of_generation.push_back(id);
+  }
   set_end_of_generation(vocab, std::move(end_of_generation));
+  refuse_others(file);
+  if (notices != nullptr) tell_guesses(file, vocab, *notices);
   return vocab;
 }
 

@@ -33,8 +33,9 @@ struct Vocab {
   std::string chat_template;             // Jinja source, empty if none
 };
 
-// From tokenizer.ggml.* of a GGUF file. Throws Error(kInvalidData | kUnsupported).
-Vocab read_gguf_vocab(const GgufFile& file);
+// From tokenizer.ggml.* of a GGUF file. Guesses at what it lacks are told to `notices`, one line
+// each. Throws Error(kInvalidData | kUnsupported), also for keys that are not understood.
+Vocab read_gguf_vocab(const GgufFile& file, std::vector<std::string>* notices = nullptr);
 
 // The files of a Hugging Face folder that concern text; empty if there is none.
 struct HfVocabFiles {

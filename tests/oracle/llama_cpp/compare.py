@@ -17,6 +17,7 @@ import sys
 
 import numpy as np
 
+import gguf_keys
 import gguf_tensors
 import llama_logits
 
@@ -47,6 +48,19 @@ UPSTREAM_TYPES = [
     ("Q4_K_M", False),
     ("Q5_K_M", False),
     ("Q6_K", False),
+]
+
+# Keys that llama.cpp reads as we must: name, keys to drop, keys to add to the tiny model's.
+BASE, FACTOR, LINEAR, SCALING = (
+    f"smallthinker.rope.{key}"
+    for key in ("freq_base", "scaling.factor", "scale_linear", "scaling.type")
+)
+KEYS = [
+    ("no rope base", [BASE], []),
+    ("RoPE factor 4", [], [(FACTOR, "f32", 4.0)]),
+    ("linear RoPE, factor 2.5", [], [(SCALING, "str", "linear"), (FACTOR, "f32", 2.5)]),
+    ("RoPE factor under its older name", [], [(LINEAR, "f32", 4.0)]),
+    ("RoPE factor that is off", [], [(SCALING, "str", "none"), (FACTOR, "f32", 4.0)]),
 ]
 
 EXACT_BAR = 1e-3  # for whatever computes in F32, ours or llama.cpp; 5e-5 measured
@@ -339,6 +353,23 @@ class Comparison:
             if pure:
                 self.guarded(f"{label} bytes", check_bytes)
 
+    def other_keys(self, name, prompts):
+        """Our F32 file with other keys: F32 arithmetic on either side."""
+        source = self.work / f"{name}-F32.gguf"
+        for title, drop, add in KEYS:
+            path = self.work / f"{name}-keys.gguf"
+
+            def check(path=path, drop=drop, add=add, title=title):
+                gguf_keys.write_changed(source, path, drop, add)
+                sequences = [Sequence(prompt.ids, len(prompt.ids), []) for prompt in prompts]
+                ours = self.our_logits(path, sequences, "f32")
+                theirs = self.llama_logits(path, sequences, "f32")
+                far = distances(ours, theirs)
+                problems = [f"beyond {EXACT_BAR}"] if far.max() > EXACT_BAR else []
+                self.report(f"{name} {title}", f"{len(far)} positions, {spread(far)}", problems)
+
+            self.guarded(f"{name} {title}", check)
+
 
 def main():
     """Command line; see the top of the file."""
@@ -361,6 +392,7 @@ def main():
         comparison.our_files(name, args.models / checkpoint, prompts)
         if name == "tiny":
             comparison.upstream_files(name, prompts)
+            comparison.other_keys(name, prompts)
     failed = sum(bool(report.problems) for report in comparison.reports)
     print(f"{len(comparison.reports) - failed} passed, {failed} failed")
     sys.exit(1 if failed else 0)

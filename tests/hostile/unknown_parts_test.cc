@@ -1,0 +1,252 @@
+// Files with a part that this program does not know, or that says something it does not do: without
+// it a model would run and compute something else, so each is refused by name.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <filesystem>
+
+#include "convert/bundle_file.h"
+#include "convert/convert.h"
+#include "engine/engine.h"
+#include "format/gguf_model.h"
+#include "format/testing.h"
+
+namespace st {
+namespace {
+
+using testkit::contains;
+using testkit::error_of;
+namespace fs = std::filesystem;
+
+struct UnknownParts : testing::Test {
+  static inline std::string folder, good;
+
+  static void SetUpTestSuite() {
+    std::string pattern = (fs::temp_directory_path() / "st-unknown-XXXXXX").string();
+    folder = ::mkdtemp(pattern.data());
+    good = folder + "/good.gguf";
+    const std::string models = std::string(ST_SOURCE_DIR) + "/models/tiny-smallthinker/variants/";
+    convert_hf({.folder = models + "micro-4b-style", .outfile = good});
+  }
+  static void TearDownTestSuite() { fs::remove_all(folder); }
+
+  struct Change {
+    std::string drop = {};                // a key
+    std::vector<GgufEntry> entries = {};  // instead of those of the same key, or more
+    std::string tensor = {};              // one more, of zeros
+  };
+
+  static std::string changed(const Change& change) {
+    const GgufModel model(good);
+    GgufWriter out;
+    for (const GgufEntry& entry : model.metadata().entries()) {
+      if (entry.key != change.drop) out.set(entry.key, entry.value);
+    }
+    for (const GgufEntry& entry : change.entries) out.set(entry.key, entry.value);
+    const auto tensors = model.tensors();
+    for (const auto& tensor : tensors) {
+      out.add_tensor(tensor.info->name, tensor.info->type, tensor.info->ne);
+    }
+    if (!change.tensor.empty()) out.add_tensor(change.tensor, DType::kF32, {32});
+    const std::string path = folder + "/changed.gguf";
+    out.begin(path);
+    for (const auto& tensor : tensors) {
+      std::vector<std::byte> data(tensor.info->bytes);
+      tensor.source->read_at(tensor.info->offset, data);
+      out.write(data);
+    }
+    if (!change.tensor.empty()) out.write(std::vector<std::byte>(32 * sizeof(float)));
+    out.finish();
+    return path;
+  }
+
+  static std::string load_error(const Change& change) {
+    return error_of([&] { Engine(changed(change), {.threads = 1}); });
+  }
+  static std::string error_with(const std::string& key, GgufValue value) {
+    return load_error({.entries = {{key, std::move(value)}}});
+  }
+  static std::string error_with(const std::string& key, uint32_t value) {
+    return error_with(key, GgufValue::u32(value));
+  }
+  static std::string error_with(const std::string& key, float value) {
+    return error_with(key, GgufValue::f32(value));
+  }
+  static std::string error_with(const std::string& key, const char* value) {
+    return error_with(key, GgufValue::string(value));
+  }
+  static std::string error_with(const std::string& key, bool value) {
+    return error_with(key, GgufValue::boolean(value));
+  }
+
+  // What a load tells.
+  static std::vector<std::string> notices(const Change& change) {
+    return Engine(changed(change), {.threads = 1}).notices();
+  }
+  static std::vector<float> logits(const Change& change) {
+    Engine engine(changed(change), {.threads = 1});
+    const std::vector<Token> tokens{5, 6, 7, 8, 9};
+    const auto rows = engine.evaluate(make_batch(tokens, 0, true));
+    return {rows.begin(), rows.end()};
+  }
+};
+
+TEST_F(UnknownParts, TheGoodFileLoadsWithoutAWord) {
+  EXPECT_EQ(load_error({}), "no error");
+  EXPECT_EQ(notices({}), std::vector<std::string>());
+}
+
+TEST_F(UnknownParts, Tensors) {
+  for (const std::string name :
+       {"blk.0.attn_q.bias", "blk.0.attn_q_norm.weight", "blk.0.attn_k_norm.weight",
+        "blk.0.attn_output.bias", "blk.1.ffn_gate.weight", "blk.0.ffn_up_shexp.weight",
+        "blk.0.exp_probs_b.bias", "blk.0.ffn_gate_inp.bias", "blk.0.ffn_up_exps.bias",
+        "blk.0.post_attention_norm.weight", "blk.99.attn_q.weight", "rope_freqs.weight",
+        "output.bias", "token_embd_norm.weight", "made.up"}) {
+    EXPECT_EQ(load_error({.tensor = name}),
+              "tensor '" + name +
+                  "': not part of this architecture as we know it, results would be wrong without "
+                  "it");
+  }
+}
+
+TEST_F(UnknownParts, KeysOfTheArchitecture) {
+  EXPECT_EQ(error_with("smallthinker.made_up", 7u),
+            "key smallthinker.made_up 7: not understood, results could be wrong");
+  EXPECT_EQ(error_with("smallthinker.rope.scaling.yarn_beta_fast", 32.5f),
+            "key smallthinker.rope.scaling.yarn_beta_fast 32.5: not understood, results could be "
+            "wrong");
+  EXPECT_EQ(error_with("adapter.type", "lora"),
+            "key adapter.type 'lora': not understood, results could be wrong");
+  EXPECT_EQ(error_with("general.type", "adapter"), "key general.type 'adapter': want 'model'");
+  EXPECT_EQ(error_with("general.quantization_version", 1u),
+            "key general.quantization_version 1: want 2");
+}
+
+TEST_F(UnknownParts, ValuesThatAreNotImplemented) {
+  const auto only = [](const std::string& key, auto value, const std::string& want) {
+    const std::string error = error_with("smallthinker." + key, value);
+    EXPECT_TRUE(error.starts_with("key smallthinker." + key + " ") &&
+                error.ends_with(" unsupported: only " + want + " is"))
+        << error;
+  };
+  only("attention.causal", false, "1");
+  only("attention.clamp_kqv", 8.0f, "0");
+  only("attention.scale", 0.5f, "0.17677669");
+  only("attention.value_length", 8u, "32");
+  only("attn_logit_softcapping", 50.0f, "0");
+  only("expert_group_count", 4u, "1");
+  only("expert_shared_count", 1u, "0");
+  only("expert_weights_norm", false, "1");
+  only("expert_weights_scale", 2.5f, "1");
+  only("final_logit_softcapping", 30.0f, "0");
+  only("leading_dense_block_count", 1u, "0");
+  only("logit_scale", 0.5f, "1");
+  only("rope.dimension_count", 8u, "32");
+  only("rope.freq_base_swa", 10'000.0f, "1000000");
+  only("rope.scaling.attn_factor", 2.0f, "1");
+  only("vocab_size", 7u, "4096");
+  EXPECT_EQ(error_with("smallthinker.attention.sliding_window_pattern", 4u),
+            "key smallthinker.attention.sliding_window_pattern 4: differs from the layers that "
+            "slide");
+}
+
+TEST_F(UnknownParts, ValuesThatChangeNothing) {
+  const std::string k = "smallthinker.";
+  EXPECT_EQ(load_error({.entries = {{k + "attention.causal", GgufValue::boolean(true)},
+                                    {k + "attention.scale", GgufValue::f32(0.17677669f)},
+                                    {k + "rope.dimension_count", GgufValue::u32(32)},
+                                    {k + "vocab_size", GgufValue::u32(4096)},
+                                    {k + "expert_weights_scale", GgufValue::f32(1)},
+                                    {k + "expert_shared_count", GgufValue::u32(0)},
+                                    {k + "expert_weights_norm", GgufValue::boolean(true)}}}),
+            "no error");
+}
+
+TEST_F(UnknownParts, KeysOfTheVocabulary) {
+  EXPECT_EQ(error_with("tokenizer.ggml.made_up", 7u),
+            "key tokenizer.ggml.made_up 7: not understood, tokens could be wrong");
+  EXPECT_EQ(error_with("tokenizer.ggml.add_space_prefix", true),
+            "key tokenizer.ggml.add_space_prefix true: not understood, tokens could be wrong");
+  EXPECT_EQ(error_with("tokenizer.ggml.add_eos_token", true),
+            "key tokenizer.ggml.add_eos_token true: not understood, tokens could be wrong");
+  EXPECT_EQ(error_with("tokenizer.ggml.add_bos_token", true), "add_bos_token true unsupported");
+  EXPECT_EQ(error_with("tokenizer.ggml.add_space_prefix", false), "no error");
+  const Engine engine(changed({.entries = {{"tokenizer.ggml.eot_token_id", GgufValue::u32(40)}}}),
+                      {.threads = 1});
+  EXPECT_TRUE(engine.tokenizer().is_end_of_generation(40));
+}
+
+TEST_F(UnknownParts, WhatOnlyDescribesIsAcceptedAndListed) {
+  const std::vector<std::string> keys{"general.license", "quantize.imatrix.file",
+                                      "tokenizer.chat_template.tool_use", "somebody.note"};
+  std::vector<GgufEntry> entries;
+  for (const std::string& key : keys) entries.push_back({key, GgufValue::string("x")});
+  const Engine engine(changed({.entries = entries}), {.threads = 1});
+  for (const std::string& key : keys) {
+    EXPECT_EQ(std::ranges::count(engine.ignored_keys(), key), 1) << key;
+  }
+  EXPECT_EQ(engine.notices(), std::vector<std::string>());
+}
+
+TEST_F(UnknownParts, GuessesAreTold) {
+  const auto told = [](const std::string& key) {
+    const auto lines = notices({.drop = key});
+    return lines.size() == 1 ? lines[0] : fmt::format("{} lines", lines.size());
+  };
+  EXPECT_EQ(told("smallthinker.rope.freq_base"),
+            "no rope.freq_base in the file: using 10000, as llama.cpp does; SmallThinker's is "
+            "1500000");
+  EXPECT_EQ(told("smallthinker.attention.layer_norm_rms_epsilon"),
+            "no attention.layer_norm_rms_epsilon in the file: using 1e-06");
+  EXPECT_TRUE(contains(told("smallthinker.expert_gating_func"), "no expert gating function"));
+  EXPECT_EQ(told("tokenizer.ggml.pre"), "no tokenizer.ggml.pre in the file: using qwen2");
+}
+
+TEST_F(UnknownParts, LinearRopeScaling) {
+  const std::string factor = "smallthinker.rope.scaling.factor";
+  const std::string older = "smallthinker.rope.scale_linear";
+  const std::string type = "smallthinker.rope.scaling.type";
+  const auto plain = logits({});
+  const auto four = logits({.entries = {{factor, GgufValue::f32(4)}}});
+  EXPECT_NE(four, plain);
+  EXPECT_EQ(logits({.entries = {{older, GgufValue::f32(4)}}}), four);
+  EXPECT_EQ(logits({.entries = {{factor, GgufValue::f32(4)}, {type, GgufValue::string("linear")}}}),
+            four);
+  EXPECT_EQ(logits({.entries = {{factor, GgufValue::f32(1)}}}), plain);
+  EXPECT_EQ(logits({.entries = {{factor, GgufValue::f32(4)}, {type, GgufValue::string("none")}}}),
+            plain);
+  EXPECT_EQ(error_with(factor, 0.0f),
+            "key smallthinker.rope.scaling.factor 0: want a finite number above 0");
+  EXPECT_EQ(error_with(factor, std::numeric_limits<float>::infinity()),
+            "key smallthinker.rope.scaling.factor inf: want a finite number above 0");
+  EXPECT_EQ(error_with(type, "yarn"), "key smallthinker.rope.scaling.type 'yarn' unsupported");
+  EXPECT_EQ(load_error({.entries = {{factor, GgufValue::f32(4)}, {older, GgufValue::f32(2)}}}),
+            "key smallthinker.rope.scaling.factor 4: differs from smallthinker.rope.scale_linear "
+            "2");
+}
+
+// Writers of files drop nothing that they do not understand.
+TEST_F(UnknownParts, BundlesAndStrippedFiles) {
+  const std::string path = changed({.tensor = "blk.0.ffn_up_exps.bias"});
+  const std::string out = folder + "/out.gguf";
+  EXPECT_EQ(error_of([&] { write_bundle({.input = path, .output = out}); }),
+            path +
+                ": tensor 'blk.0.ffn_up_exps.bias': not part of this architecture as we know "
+                "it, results would be wrong without it");
+  EXPECT_EQ(error_of([&] { strip_file(path, out, {}); }),
+            path +
+                ": tensor 'blk.0.ffn_up_exps.bias': no bundle has it, results would be wrong "
+                "without");
+  EXPECT_FALSE(fs::exists(out));
+}
+
+// A list of tokens longer than the vocabulary is not made a vocabulary of first.
+TEST_F(UnknownParts, MoreTokensThanRows) {
+  const auto tokens = GgufArray::of(std::vector<std::string>(4097, "x"));
+  EXPECT_EQ(error_with("tokenizer.ggml.tokens", GgufValue::array(tokens)),
+            "4097 tokens for a vocabulary of 4096 rows");
+}
+
+}  // namespace
+}  // namespace st
