@@ -2,6 +2,8 @@
 
 #include <sys/stat.h>
 
+#include <algorithm>
+
 #include "base/error.h"
 #include "cli/progress_bar.h"
 #include "cli/reference_env.h"
@@ -50,7 +52,10 @@ Engine load_engine(const ModelArgs& given, bool tell) {
     } catch (const Error& e) {
       // Paths of parts are in the message already; usage errors are not about the file.
       const std::string path = printable(args.model);
-      const bool named = std::string_view(e.what()).starts_with(path);
+      const bool named =
+          std::ranges::any_of(gguf_part_names(args.model), [&](const std::string& part) {
+            return std::string_view(e.what()).starts_with(printable(part) + ": ");
+          });
       if (named || e.code() == ErrorCode::kInvalidUsage || e.code() == ErrorCode::kCancelled) throw;
       throw e.within(path);
     }

@@ -30,6 +30,7 @@ struct Held {
 
 struct Engine::Impl {
   EngineOptions options;
+  std::string name;  // of the file, for messages
   GgufModel file;
   const Architecture& architecture;
   std::vector<std::string> notices, ignored_keys;
@@ -60,6 +61,7 @@ struct Engine::Impl {
 
   Impl(const std::string& path, EngineOptions opts, const Stop& stop)
       : options(std::move(opts)),
+        name(printable(path)),
         file(path),
         architecture(find_architecture(file.metadata())),
         config(architecture.read_config(file.metadata(), {.gating = options.gating}, notices)),
@@ -86,6 +88,7 @@ struct Engine::Impl {
     file.forget_entries();  // all that matters is in config, tokenizer and weights
     tokenizer.forget_texts();
     store.read_all(pool, options.progress, stop);
+    refuse_zero_norms(weights, config);
     if (options.memory > 0) {
       limit_memory();
     } else {
@@ -338,9 +341,21 @@ struct Engine::Impl {
     }
   }
 
-  // The checks come before anybody sees a logit.
+  // What is wrong with the model's numbers is said of its file; what reads it has said so already.
   std::span<const float> evaluate_micro(std::span<const BatchItem> batch, const Stop& stop,
                                         const LogitsSink& sink = {}) {
+    try {
+      return evaluate_checked(batch, stop, sink);
+    } catch (const Error& e) {
+      const bool named = std::string_view(e.what()).find(name) != std::string_view::npos;
+      if (named || e.code() != ErrorCode::kInvalidData) throw;
+      throw e.within(name);
+    }
+  }
+
+  // The checks come before anybody sees a logit.
+  std::span<const float> evaluate_checked(std::span<const BatchItem> batch, const Stop& stop,
+                                          const LogitsSink& sink) {
     const Published published_at_end{*this};
     begin_writing(batch);
     ExpertStore& experts = cached ? static_cast<ExpertStore&>(*cached) : *resident;

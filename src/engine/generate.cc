@@ -31,7 +31,8 @@ std::vector<Token> non_empty(std::span<const Token> prompt, const Vocab& vocab) 
 
 void check_prompt_fits(const Engine& engine, size_t tokens) {
   if (tokens > static_cast<size_t>(engine.context())) {
-    fail(ErrorCode::kInvalidData, "prompt {} tokens > context {}", tokens, engine.context());
+    fail(ErrorCode::kInvalidData, "prompt {} tokens > context {}; -c allows more", tokens,
+         engine.context());
   }
 }
 

@@ -119,8 +119,9 @@ bool read_down_transposed(const GgufFile& file, const ModelConfig& c, Notices& n
 // The reference's converter never wrote the key for the 4B, whose configuration says sigmoid.
 Gating read_gating(const GgufFile& file, const ModelConfig& c, const ConfigOptions& options,
                    Notices& notices) {
+  const auto value = file.find_u32(key("expert_gating_func"));
   if (options.gating) return *options.gating;
-  if (const auto value = file.find_u32(key("expert_gating_func")); value && *value != 0) {
+  if (value && *value != 0) {
     if (*value == 1) return Gating::kSoftmax;
     if (*value == 2) return Gating::kSigmoid;
     fail(ErrorCode::kInvalidData, "key {} {}: want 1 (softmax) or 2 (sigmoid)",

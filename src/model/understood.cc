@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "model/names.h"
 
 namespace st {
 namespace {
@@ -16,30 +17,31 @@ struct Neutral {
   double value;
 };
 
+// Where 0 means none, the value it stands for comes first.
 constexpr Neutral kNeutral[] = {
     {"attention.causal", 1},
     {"attention.clamp_kqv", 0},
     {"attention.max_alibi_bias", 0},
     {"attn_logit_softcapping", 0},
-    {"embedding_scale", 0},
     {"embedding_scale", 1},
-    {"expert_group_count", 0},
+    {"embedding_scale", 0},
     {"expert_group_count", 1},
-    {"expert_group_used_count", 0},
+    {"expert_group_count", 0},
     {"expert_group_used_count", 1},
+    {"expert_group_used_count", 0},
     {"expert_shared_count", 0},
     {"expert_shared_feed_forward_length", 0},
     {"expert_weights_norm", 1},
-    {"expert_weights_scale", 0},
     {"expert_weights_scale", 1},
+    {"expert_weights_scale", 0},
     {"final_logit_softcapping", 0},
     {"leading_dense_block_count", 0},
-    {"logit_scale", 0},
     {"logit_scale", 1},
+    {"logit_scale", 0},
     {"nextn_predict_layers", 0},
     {"pooling_type", 0},
-    {"residual_scale", 0},
     {"residual_scale", 1},
+    {"residual_scale", 0},
     {"rope.scaling.attn_factor", 1},
     {"router_logit_softcapping", 0},
     {"use_parallel_residual", 0},
@@ -88,7 +90,7 @@ void check_neutral_keys(const GgufFile& file, const ModelConfig& c, const std::s
       return other.suffix == neutral.suffix && is(*value, other.value);
     });
     if (!known) {
-      fail(ErrorCode::kUnsupported, "key {} {} unsupported: only {} is", key, printable(*value),
+      fail(ErrorCode::kUnsupported, "key {} {} unsupported, want {}", key, printable(*value),
            neutral.value);
     }
   }
@@ -106,7 +108,7 @@ void check_neutral_keys(const GgufFile& file, const ModelConfig& c, const std::s
     const std::string key = fmt::format("{}{}", prefix, suffix);
     const GgufValue* value = file.find(key);
     if (value != nullptr && !is(*value, want)) {
-      fail(ErrorCode::kUnsupported, "key {} {} unsupported: only {} is", key, printable(*value),
+      fail(ErrorCode::kUnsupported, "key {} {} unsupported, want {}", key, printable(*value),
            static_cast<float>(want));
     }
   }
@@ -136,6 +138,18 @@ std::vector<std::string> refuse_unread_keys(const GgufFile& file) {
     ignored.push_back(entry->key);
   }
   return ignored;
+}
+
+void refuse_zero_norms(const Weights& weights, const ModelConfig& c) {
+  const auto check = [&](const std::string& name, const float* norm) {
+    if (std::any_of(norm, norm + c.hidden, [](float x) { return x != 0; })) return;
+    fail(ErrorCode::kInvalidData, "tensor '{}': nothing but zeros; incomplete download?", name);
+  };
+  for (size_t l = 0; l < weights.layers.size(); ++l) {
+    check(names::layer(static_cast<int64_t>(l), names::kAttnNorm), weights.layers[l].attn_norm);
+    check(names::layer(static_cast<int64_t>(l), names::kFfnNorm), weights.layers[l].ffn_norm);
+  }
+  check(std::string(names::kOutputNorm), weights.output_norm);
 }
 
 }  // namespace st

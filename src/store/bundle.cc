@@ -126,6 +126,7 @@ std::vector<ExpertLayer> load_bundle(WeightStore& store, const ExpertDims& dims)
   const GgufArray& types =
       integers(file, bundle::kTypesKey, dims.layers * static_cast<int64_t>(kExpertParts));
   const GgufArray& layouts = integers(file, bundle::kLayoutsKey, dims.layers);
+  file.find_string(bundle::kSourceKey);  // which says where the file is from, no more
   const std::vector<uint64_t> checksums = read_checksums(store, dims);
   std::vector<ExpertLayer> layers;
   for (int64_t l = 0; l < dims.layers; ++l) {

@@ -28,6 +28,17 @@ std::unique_ptr<const File> open_unless_empty(const std::string& path) {
   return with_context(printable(path), [&] { return std::make_unique<const File>(path); });
 }
 
+// "tensor 'x'", with the name of its part in front if that is not the first of the model.
+std::string show(const GgufModel& model, const GgufModel::Tensor& tensor) {
+  std::string text = fmt::format("tensor '{}'", tensor.info->name);
+  for (size_t i = 1; i < model.parts().size(); ++i) {
+    if (&model.parts()[i]->source() == tensor.source) {
+      return fmt::format("{}: {}", model.part_name(i), text);
+    }
+  }
+  return text;
+}
+
 std::string show(std::span<const uint64_t> ne) { return fmt::format("[{}]", fmt::join(ne, ",")); }
 
 // Trailing dimensions of 1 do not count: {D, V, 1} is {D, V}.
@@ -70,13 +81,13 @@ WeightStore::Place& WeightStore::place(std::string_view name, const std::vector<
   const GgufModel::Tensor tensor = model_.find(name);
   if (!tensor) fail(ErrorCode::kInvalidData, "tensor '{}': missing", name);
   if (!same_shape(*tensor.info, ne)) {
-    fail(ErrorCode::kInvalidData, "tensor '{}': shape {}, want {}", name, show(tensor.info->ne),
-         show(ne));
+    fail(ErrorCode::kInvalidData, "{}: shape {}, want {}", show(model_, tensor),
+         show(tensor.info->ne), show(ne));
   }
   const DType type = tensor.info->type;
   const uint64_t bytes = static_cast<uint64_t>(rows) * row_bytes(type, static_cast<uint64_t>(cols));
   if (regroup) std::swap(rows, cols);
-  return place(fmt::format("tensor '{}'", name),
+  return place(show(model_, tensor),
                {.first = {type, rows, cols, nullptr},
                 .count = count,
                 .step = regroup ? align(neuron_rows_bytes(type, cols, rows)) : bytes,

@@ -157,7 +157,9 @@ TEST_F(Hostile, G13_ShapesAndMissingTensors) {
     EXPECT_EQ(error_with_shape(name, {}), std::string("tensor '") + name + "': missing");
   }
   EXPECT_EQ(error_with_shape("token_embd.weight", {256, 100}),
-            "tensor 'output.weight': shape [256,4096], want [256,100]");
+            "4096 tokens for a vocabulary of 100 rows");
+  EXPECT_EQ(error_with_shape("token_embd.weight", {256, 5000}),
+            "tensor 'output.weight': shape [256,4096], want [256,5000]");
 }
 
 TEST_F(Hostile, G14_Vocabulary) {
@@ -206,7 +208,7 @@ TEST_F(Hostile, NonsenseWeightsAreNoticedNotPrinted) {
   Engine engine(path, {.threads = 1});
   const std::vector<Token> tokens{1, 2, 3};
   EXPECT_EQ(error_of([&] { engine.evaluate(make_batch(tokens, 0, false)); }),
-            "the model computed a logit that is not a finite number");
+            path + ": the model computed a logit that is not a finite number");
 }
 
 TEST_F(Hostile, BatchesOutOfRange) {
@@ -227,7 +229,7 @@ TEST_F(Hostile, PromptsAtTheEdgeOfTheContext) {
     return generate(engine, std::vector<Token>(n, 100), {.sampler = {.temperature = 0}},
                     [](std::string_view) { return true; });
   };
-  EXPECT_EQ(error_of([&] { run(9); }), "prompt 9 tokens > context 8");
+  EXPECT_EQ(error_of([&] { run(9); }), "prompt 9 tokens > context 8; -c allows more");
   EXPECT_EQ(run(8).reason, FinishReason::kContextFull);
   EXPECT_EQ(run(8).generated_tokens, 1);
   EXPECT_EQ(run(7).generated_tokens, 2);

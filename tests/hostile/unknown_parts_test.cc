@@ -127,7 +127,7 @@ TEST_F(UnknownParts, ValuesThatAreNotImplemented) {
   const auto only = [](const std::string& key, auto value, const std::string& want) {
     const std::string error = error_with("smallthinker." + key, value);
     EXPECT_TRUE(error.starts_with("key smallthinker." + key + " ") &&
-                error.ends_with(" unsupported: only " + want + " is"))
+                error.ends_with(" unsupported, want " + want))
         << error;
   };
   only("attention.causal", false, "1");
@@ -226,6 +226,17 @@ TEST_F(UnknownParts, LinearRopeScaling) {
             "2");
 }
 
+TEST_F(UnknownParts, AnOverriddenKeyIsUnderstood) {
+  EXPECT_EQ(error_of([] { Engine(good, {.threads = 1, .gating = Gating::kSoftmax}); }), "no error");
+}
+
+// A bundle is a model like another.
+TEST_F(UnknownParts, OurBundlesAreUnderstood) {
+  const std::string out = folder + "/bundle.gguf";
+  write_bundle({.input = good, .output = out});
+  EXPECT_EQ(error_of([&] { Engine(out, {.threads = 1}); }), "no error");
+}
+
 // Writers of files drop nothing that they do not understand.
 TEST_F(UnknownParts, BundlesAndStrippedFiles) {
   const std::string path = changed({.tensor = "blk.0.ffn_up_exps.bias"});
@@ -239,6 +250,57 @@ TEST_F(UnknownParts, BundlesAndStrippedFiles) {
                 ": tensor 'blk.0.ffn_up_exps.bias': no bundle has it, results would be wrong "
                 "without");
   EXPECT_FALSE(fs::exists(out));
+}
+
+// The good file without its last norm, which is in a second part, with so many values, beside
+// `more`.
+struct Split : UnknownParts {
+  static std::string part(int i) { return fmt::format("{}/s-{:05}-of-00002.gguf", folder, i); }
+
+  static std::string load_error(uint64_t values, const std::string& more) {
+    const GgufModel model(good);
+    GgufWriter first, second;
+    for (const GgufEntry& entry : model.metadata().entries()) first.set(entry.key, entry.value);
+    first.set("split.count", GgufValue::u32(2));
+    std::vector<GgufModel::Tensor> tensors = model.tensors();
+    std::erase_if(tensors, [](const auto& t) { return t.info->name == "output_norm.weight"; });
+    for (const auto& [info, source] : tensors) first.add_tensor(info->name, info->type, info->ne);
+    first.begin(part(1));
+    for (const auto& [info, source] : tensors) {
+      std::vector<std::byte> data(info->bytes);
+      source->read_at(info->offset, data);
+      first.write(data);
+    }
+    first.finish();
+    second.add_tensor("output_norm.weight", DType::kF32, {values});
+    if (!more.empty()) second.add_tensor(more, DType::kF32, {1});
+    second.begin(part(2));
+    second.write(std::as_bytes(std::span(std::vector<float>(values, 1))));
+    if (!more.empty()) second.write(std::vector<std::byte>(sizeof(float)));
+    second.finish();
+    return error_of([] { Engine(part(1), {.threads = 1}); });
+  }
+};
+
+TEST_F(Split, ThePartAtFaultIsNamed) {
+  EXPECT_EQ(load_error(128, ""), "no error");
+  EXPECT_EQ(load_error(64, ""), part(2) + ": tensor 'output_norm.weight': shape [64], want [128]");
+  EXPECT_EQ(load_error(128, "made.up"),
+            part(2) +
+                ": tensor 'made.up': not part of this architecture as we know it, results "
+                "would be wrong without it");
+}
+
+// What is left of a download that was cut may have the size of the whole.
+TEST_F(UnknownParts, ZerosInsteadOfWeights) {
+  const std::string path = changed({});
+  const uint64_t size = fs::file_size(path);
+  const GgufModel model(path);
+  const uint64_t norm = model.find("blk.2.attn_norm.weight").info->offset;
+  fs::resize_file(path, norm);
+  fs::resize_file(path, size);
+  EXPECT_EQ(error_of([&] { Engine(path, {.threads = 1}); }),
+            "tensor 'blk.2.attn_norm.weight': nothing but zeros; incomplete download?");
 }
 
 // A list of tokens longer than the vocabulary is not made a vocabulary of first.

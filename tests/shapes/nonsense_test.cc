@@ -30,17 +30,18 @@ Shape small() {
   return shape;
 }
 
-// What evaluate() says of a prompt that uses token 0 first.
+// What evaluate() says, after the name of the file, of a prompt that uses token 0 first.
 std::string error_with(const Shape& shape, const Spoil& spoil, const EngineOptions& options) {
   static const TemporaryFolder folder;
   const std::string path = folder / "spoiled.gguf";
   write_model(shape, 1, path, spoil);
   std::vector<Token> tokens(40);
   for (size_t i = 0; i < tokens.size(); ++i) tokens[i] = static_cast<Token>(i * 5);
-  return error_of([&] {
+  const std::string error = error_of([&] {
     Engine engine(path, options);
     engine.evaluate(make_batch(tokens, 0, options.head.mode == LmHead::kDense));
   });
+  return error.starts_with(path + ": ") ? error.substr(path.size() + 2) : error;
 }
 
 std::vector<std::string> all_tensors(const Shape& shape) {

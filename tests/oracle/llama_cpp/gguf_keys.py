@@ -10,13 +10,20 @@ import gguf_tensors
 FORMATS = {"u32": (4, "I"), "f32": (6, "f"), "bool": (7, "?")}
 
 
+def text(value):
+    """Length-prefixed UTF-8."""
+    data = value.encode()
+    return struct.pack("<Q", len(data)) + data
+
+
 def encode(key, kind, value):
-    """One entry: a number of a type of FORMATS, or a text."""
-    text = key.encode()
-    head = struct.pack("<Q", len(text)) + text
+    """One entry: a number of a type of FORMATS, a text ("str"), or a list of texts ("strs")."""
+    head = text(key)
     if kind == "str":
-        data = value.encode()
-        return head + struct.pack("<IQ", gguf_tensors.STRING, len(data)) + data
+        return head + struct.pack("<I", gguf_tensors.STRING) + text(value)
+    if kind == "strs":
+        items = struct.pack("<IIQ", gguf_tensors.ARRAY, gguf_tensors.STRING, len(value))
+        return head + items + b"".join(map(text, value))
     number, letter = FORMATS[kind]
     return head + struct.pack("<I" + letter, number, value)
 
@@ -37,7 +44,8 @@ def write_changed(source, target, drop=(), add=()):
     infos = cursor.at
     for _ in range(tensors):
         cursor.string()
-        cursor.at += 8 * cursor.unpack("I") + 12
+        dimensions = cursor.unpack("I")
+        cursor.at += 8 * dimensions + 12  # and type and offset
     header = struct.pack("<IIQQ", magic, version, tensors, len(kept))
     header += b"".join(kept) + data[infos : cursor.at]
     weights = data[-(-cursor.at // 32) * 32 :]
