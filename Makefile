@@ -34,6 +34,7 @@ test-long:
 	@scripts/faults
 	@$(MAKE) -s build
 	@scripts/promise
+	@scripts/memory-limits
 	@scripts/fuzz
 
 bench: build

@@ -1,3 +1,4 @@
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -79,6 +80,39 @@ TEST(FileReading, NoticesAFileThatShrinks) {
   char text[5];
   EXPECT_EQ(message_of([&] { file.read_at(0, std::as_writable_bytes(std::span(text))); }),
             "file was truncated while in use, at byte 2");
+}
+
+TEST(FileReading, NoticesEveryChange) {
+  const TemporaryFolder folder;
+  const std::string path = folder / "a";
+  const auto write = [&](const char* text) { std::ofstream(path) << text; };
+  const std::string changed = path + ": the file was changed while in use";
+  {
+    write("hello");
+    const File file(path);
+    file.check_in_place();
+    write("HELLO");  // at once, and of the same length
+    EXPECT_EQ(file.change(), FileChange::kModified);
+    EXPECT_EQ(message_of([&] { file.check_unchanged(); }), changed);
+  }
+  {
+    const File file(path);
+    struct stat before{};
+    ::stat(path.c_str(), &before);
+    write("hello");
+    const timespec times[] = {before.st_atim, before.st_mtim};
+    ASSERT_EQ(::utimensat(AT_FDCWD, path.c_str(), times, 0), 0);
+    EXPECT_EQ(message_of([&] { file.check_unchanged(); }), changed);
+  }
+  {
+    const File file(path);
+    std::ofstream(folder / "b") << "hello";
+    ASSERT_EQ(::rename((folder / "b").c_str(), path.c_str()), 0);
+    EXPECT_EQ(file.change(), FileChange::kReplaced);
+    file.check_unchanged();
+    EXPECT_EQ(message_of([&] { file.check_in_place(); }),
+              path + ": the file was replaced while it was loaded");
+  }
 }
 
 TEST(AtomicFileWriting, AppearsOnlyWhenCommitted) {

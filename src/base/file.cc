@@ -7,6 +7,8 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <ctime>
+#include <optional>
 
 #include "base/error.h"
 #include "base/temporary_files.h"
@@ -27,6 +29,18 @@ void check_range(uint64_t offset, size_t count, uint64_t size) {
     fail(ErrorCode::kInvalidData, "truncated: need bytes {}..{}, file has {}", offset,
          offset + count, size);
   }
+}
+
+bool same_time(const timespec& a, const timespec& b) {
+  return a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec;
+}
+
+// Whether a change that comes now could leave the file with the time it has: the clock that many
+// kernels stamp files with moves every few milliseconds.
+bool stamped_just_now(const struct stat& info) {
+  timespec now{};
+  ::clock_gettime(CLOCK_REALTIME_COARSE, &now);
+  return info.st_ctim.tv_sec == now.tv_sec && info.st_ctim.tv_nsec >= now.tv_nsec;
 }
 
 // pwrite until everything is written; false with errno set on failure.
@@ -54,12 +68,21 @@ File::File(std::string path) : path_(std::move(path)) {
   // O_NONBLOCK: opening a FIFO must not wait for a writer; regular files ignore it.
   fd_ = ::open(path_.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (fd_ < 0) fail(ErrorCode::kNotFound, "cannot open: {}", std::strerror(errno));
-  struct stat info{};
-  if (::fstat(fd_, &info) != 0 || !S_ISREG(info.st_mode)) {
+  note_state();
+  if (!S_ISREG(opened_.st_mode)) {
     ::close(fd_);
     fail(ErrorCode::kInvalidData, "not a regular file");
   }
-  size_ = static_cast<uint64_t>(info.st_size);
+  size_ = static_cast<uint64_t>(opened_.st_size);
+}
+
+// With times that any later change will move. Who writes without pause is noticed later on.
+void File::note_state() {
+  constexpr timespec kTick{0, 2'000'000};
+  for (int attempt = 0; attempt < 10; ++attempt) {
+    if (::fstat(fd_, &opened_) != 0 || !stamped_just_now(opened_)) return;
+    ::nanosleep(&kTick, nullptr);
+  }
 }
 
 File::~File() { ::close(fd_); }
@@ -78,10 +101,30 @@ void File::read_at(uint64_t offset, std::span<std::byte> out) const {
   }
 }
 
-bool File::replaced() const {
-  struct stat open{}, named{};
-  return ::fstat(fd_, &open) != 0 || ::stat(path_.c_str(), &named) != 0 ||
-         open.st_dev != named.st_dev || open.st_ino != named.st_ino;
+bool File::same_file(const struct stat& other) const {
+  return other.st_dev == opened_.st_dev && other.st_ino == opened_.st_ino;
+}
+
+FileChange File::change() const {
+  struct stat now{}, named{};
+  if (::fstat(fd_, &now) != 0 || now.st_size != opened_.st_size ||
+      !same_time(now.st_mtim, opened_.st_mtim)) {
+    return FileChange::kModified;
+  }
+  // Losing its name changes the time of the inode, and not a byte.
+  if (::stat(path_.c_str(), &named) != 0 || !same_file(named)) return FileChange::kReplaced;
+  return same_time(now.st_ctim, opened_.st_ctim) ? FileChange::kNone : FileChange::kModified;
+}
+
+void File::check_unchanged() const {
+  if (change() != FileChange::kModified) return;
+  fail(ErrorCode::kIo, "{}: the file was changed while in use", printable(path_));
+}
+
+void File::check_in_place() const {
+  check_unchanged();
+  if (change() == FileChange::kNone) return;
+  fail(ErrorCode::kIo, "{}: the file was replaced while it was loaded", printable(path_));
 }
 
 void File::expect_scattered_reads() const {
@@ -90,15 +133,18 @@ void File::expect_scattered_reads() const {
 }
 
 std::string read_text_file(const std::string& path, uint64_t max_bytes) {
-  return with_context(printable(path), [&] {
-    const File file(path);
-    if (file.size() > max_bytes) {
-      fail(ErrorCode::kInvalidData, "{} bytes exceed the limit of {}", file.size(), max_bytes);
+  std::optional<File> file;
+  std::string text;
+  with_context(printable(path), [&] {
+    file.emplace(path);
+    if (file->size() > max_bytes) {
+      fail(ErrorCode::kInvalidData, "{} bytes exceed the limit of {}", file->size(), max_bytes);
     }
-    std::string text(file.size(), '\0');
-    file.read_at(0, std::as_writable_bytes(std::span(text)));
-    return text;
+    text.resize(file->size());
+    file->read_at(0, std::as_writable_bytes(std::span(text)));
   });
+  file->check_unchanged();
+  return text;
 }
 
 AtomicFile::AtomicFile(std::string path) : path_(std::move(path)) {

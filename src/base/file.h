@@ -6,6 +6,8 @@
 // a file.
 #pragma once
 
+#include <sys/stat.h>
+
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -21,6 +23,13 @@ class ByteSource {
   virtual uint64_t size() const = 0;
   // Fills `out` with the bytes at [offset, offset + out.size()). Throws Error(kIo | kInvalidData).
   virtual void read_at(uint64_t offset, std::span<std::byte> out) const = 0;
+
+  // Who has read all he wants asks whether it was all of one piece: throws Error(kIo), with the
+  // path, if the bytes are not sure to be those that were there before the first was read.
+  virtual void check_unchanged() const {}
+  // The same, also if another file has the name now: for who opens it again, or several that
+  // belong together.
+  virtual void check_in_place() const {}
 };
 
 class MemorySource final : public ByteSource {
@@ -31,6 +40,12 @@ class MemorySource final : public ByteSource {
 
  private:
   std::span<const std::byte> bytes_;  // not owned
+};
+
+enum class FileChange {
+  kNone,
+  kModified,  // the bytes we read are no longer those we opened: written to, or cut short
+  kReplaced,  // another file, or none, has this name now; what we have open is still as it was
 };
 
 class File final : public ByteSource {
@@ -47,16 +62,24 @@ class File final : public ByteSource {
   uint64_t size() const override { return size_; }
   void read_at(uint64_t offset, std::span<std::byte> out) const override;
 
-  // Whether another file, or none, has this name now.
-  bool replaced() const;
+  // What became of the file since it was opened, by its size and times: two system calls and no
+  // reading, cheap enough to ask for every token. Its inode's time also tells of a writer who put
+  // the time of modification back, and of changed rights or links, which count as a change too.
+  FileChange change() const;
+  void check_unchanged() const override;
+  void check_in_place() const override;
+  bool same_file(const struct stat& other) const;
 
   // What was read need not stay in the page cache, and from now on reads are few and scattered.
   void expect_scattered_reads() const;
 
  private:
+  void note_state();
+
   std::string path_;
   int fd_ = -1;
   uint64_t size_ = 0;
+  struct stat opened_{};  // before the first byte was read
 };
 
 // The whole file as text; refuses more than `max_bytes`.

@@ -78,7 +78,9 @@ MachineMemory read_machine_memory(const std::string& root) {
     if (begin == text.npos || end == text.npos) return 0;
     return parse_unsigned(std::string_view(text).substr(begin, end - begin)).value_or(0) * 1024;
   };
-  return {.total = bytes("MemTotal:"), .available = bytes("MemAvailable:")};
+  return {.total = bytes("MemTotal:"),
+          .available = bytes("MemAvailable:"),
+          .swap = bytes("SwapTotal:")};
 }
 
 }  // namespace st

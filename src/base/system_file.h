@@ -25,6 +25,7 @@ std::string format_cpu_list(std::span<const int> cpus);  // and back, from an as
 struct MachineMemory {
   uint64_t total = 0;
   uint64_t available = 0;  // could be allocated without anybody having to swap
+  uint64_t swap = 0;
 };
 MachineMemory read_machine_memory(const std::string& root = {});
 

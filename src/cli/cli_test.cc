@@ -42,7 +42,9 @@ TEST(CommandLine, TheReadmeCommandOfTheReference) {
   EXPECT_EQ(args.generate.sampler.top_k, 20);
   EXPECT_EQ(args.generate.sampler.chain.size(), 3u);
   EXPECT_EQ(args.generate.sampler.chain[0], SamplerKind::kTemperature);
-  EXPECT_EQ(read_text(args.text), "<|im_start|>system\nYou");
+  std::string text;
+  read_parts(args.text, [&](std::string_view part) { return text.append(part), true; });
+  EXPECT_EQ(text, "<|im_start|>system\nYou");
   for (const char* flag : {"-no-cnv", "--no-cnv", "--no-conversation"}) {
     EXPECT_NO_THROW(parse<RunArgs>({"run", "-m", "x", flag}));
   }

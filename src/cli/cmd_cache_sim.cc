@@ -22,7 +22,8 @@ RoutingTrace load_trace(const CacheSimArgs& args) {
   if (args.from >= all.passes()) {
     fail(ErrorCode::kInvalidUsage, "--from {}: the trace has {} passes", args.from, all.passes());
   }
-  return all.without_first(args.from);
+  all.drop_first(args.from);
+  return all;
 }
 
 int64_t slots_of(const CacheBudget& budget, const RoutingShape& shape) {

@@ -1,35 +1,32 @@
 #include <cmath>
 
 #include "base/error.h"
-#include "base/file.h"
 #include "cli/args.h"
 #include "cli/interrupt.h"
 #include "cli/model_args.h"
 #include "cli/outputs.h"
 #include "cli/routing_recording.h"
 #include "cli/streams.h"
+#include "cli/text_tokens.h"
 #include "engine/perplexity.h"
 
 namespace st {
 
 int execute(const PerplexityArgs& args) {
   check_model_outputs(args.model, {args.file});
-  const std::string text = read_text_file(args.file);
-  Engine engine = load_engine(args.model);
-  std::vector<Token> tokens = engine.tokenizer().encode(text, false);
+  const TextArgs source{.file = args.file};
+  TextTokens text = TextTokens::windows(source, args.windows);
+  Engine engine = load_engine(args.model, true, &text);
   RoutingRecording recording(args.model.record_routing);
   recording.attach(engine);
   const GracefulStop graceful;
   const int64_t window = engine.context();
-  print_err("{} tokens in windows of {}\n", tokens.size(), window);
-  if (args.windows > 0 && static_cast<int64_t>(tokens.size()) > args.windows * window) {
-    tokens.resize(static_cast<size_t>(args.windows * window));
-  }
+  print_err("{} tokens in windows of {}\n", text.count(), window);
   const auto show = [](const PerplexityResult& r, int64_t windows) {
     print_err("[{}/{}] {:.4f}{}", r.windows, windows, r.perplexity(),
               r.windows % 8 == 0 || r.windows == windows ? "\n" : "  ");
   };
-  const PerplexityResult result = perplexity(engine, tokens, window, show, interrupt_stop());
+  const PerplexityResult result = perplexity(engine, text.tokens(), window, show, interrupt_stop());
   recording.finish();
   print_out("PPL = {:.4f} +/- {:.4f} ({} tokens scored, all but the first of each window)\n",
             result.perplexity(), result.error(), result.scored);

@@ -13,6 +13,7 @@
 #include "cli/report.h"
 #include "cli/routing_recording.h"
 #include "cli/streams.h"
+#include "cli/text_tokens.h"
 
 namespace st {
 namespace {
@@ -52,18 +53,17 @@ void print_timings(const Engine& engine, const GenerateResult& result, double lo
 int execute(const RunArgs& args) {
   if (const auto bundle = reference_bundle_to_generate(args.model)) return execute(*bundle);
   check_model_outputs(args.model, {text_file(args.text)});
-  const std::string prompt = read_text(args.text);
   const double start = seconds_since_start();
   ModelArgs model = args.model;
   model.micro_batch = std::min(model.micro_batch, model.batch);
-  Engine engine = load_engine(model);
+  TextTokens prompt = TextTokens::prompt(args.text);  // refused before anything is printed
+  Engine engine = load_engine(model, true, &prompt);
   const double load_seconds = seconds_since_start() - start;
   RoutingRecording recording(args.model.record_routing);
   recording.attach(engine);
   std::atomic<int64_t> seen = 0;  // tokens
   const double loaded = seconds_since_start();
-  const std::vector<Token> tokens = engine.tokenizer().encode(prompt, true);
-  check_prompt_fits(engine, tokens.size());  // before anything is printed
+  const std::vector<Token>& tokens = prompt.tokens();
   std::function<void()> last_words;
   if (engine.memory()) {
     last_words = [&] {
@@ -71,7 +71,10 @@ int execute(const RunArgs& args) {
     };
   }
   const GracefulStop graceful(last_words);
-  if (args.display_prompt) print(engine.tokenizer().decode(tokens, true));
+  if (args.display_prompt) {
+    for (const Token token : tokens) write_out(engine.tokenizer().piece(token, true));
+    flush_out();
+  }
   auto change = args.memory_changes.begin();
   GenerateOptions options = args.generate;
   options.before_token = [&](int64_t generated) {

@@ -23,12 +23,28 @@ Tokenizer load_tokenizer(const std::string& path) {
 
 int execute(const TokenizeArgs& args) {
   const Tokenizer tokenizer = load_tokenizer(args.model);
-  const std::vector<Token> ids = tokenizer.encode(read_text(args.text), args.parse_special);
-  if (args.ids) {
-    print_out("[{}]\n", fmt::join(ids, ", "));
-    return kExitOk;
-  }
-  for (const Token id : ids) print_out("{:6} '{}'\n", id, printable(tokenizer.piece(id, true)));
+  bool any = false;
+  std::vector<Token> ids;  // of the last part
+  const auto print = [&] {
+    for (const Token id : ids) {
+      if (args.ids) {
+        print_out("{}{}", any ? ", " : "[", id);
+      } else {
+        print_out("{:6} '{}'\n", id, printable(tokenizer.piece(id, true)));
+      }
+      any = true;
+    }
+    ids.clear();
+  };
+  TextEncoder encoder(tokenizer, args.parse_special);
+  read_parts(args.text, [&](std::string_view part) {
+    encoder.add(part, ids);
+    print();
+    return true;
+  });
+  encoder.finish(ids);
+  print();
+  if (args.ids) print_out("{}]\n", any ? "" : "[");
   return kExitOk;
 }
 

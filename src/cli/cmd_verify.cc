@@ -3,13 +3,13 @@
 #include <algorithm>
 
 #include "base/error.h"
-#include "base/file.h"
 #include "cli/args.h"
 #include "cli/interrupt.h"
 #include "cli/model_args.h"
 #include "cli/outputs.h"
 #include "cli/report.h"
 #include "cli/streams.h"
+#include "cli/text_tokens.h"
 #include "engine/verify.h"
 
 namespace st {
@@ -17,9 +17,7 @@ namespace {
 
 class Verify {
  public:
-  explicit Verify(const VerifyArgs& args) : args_(args) {
-    if (!args.file.empty()) text_ = read_text_file(args.file);
-  }
+  explicit Verify(const VerifyArgs& args) : args_(args), source_{.file = args.file} {}
 
   int run() {
     const std::vector<VerifyCase> cases =
@@ -41,7 +39,8 @@ class Verify {
   }
 
  private:
-  Engine load(const VerifyCase& c, bool tell) const {
+  // Reads the text when it is the first.
+  Engine load(const VerifyCase& c, bool first) {
     ModelArgs model = args_.model;
     model.threads = c.threads;
     model.context = args_.tokens;
@@ -49,7 +48,7 @@ class Verify {
     model.memory = c.memory;
     model.hot_set = c.memory > 0 ? args_.model.hot_set : "";
     model.progress = args_.model.progress && ::isatty(STDERR_FILENO) != 0;
-    return load_engine(model, tell);
+    return load_engine(model, first, first && !args_.file.empty() ? &text_ : nullptr);
   }
 
   void check(Engine& engine, const VerifyCase& c) {
@@ -79,8 +78,7 @@ class Verify {
 
   std::vector<Token> choose_tokens(const Tokenizer& tokenizer) const {
     if (args_.file.empty()) return verify_tokens(tokenizer, args_.tokens);
-    std::vector<Token> tokens = tokenizer.encode(text_, false);
-    tokens.resize(std::min(tokens.size(), static_cast<size_t>(args_.tokens)));
+    const std::vector<Token>& tokens = text_.tokens();
     if (tokens.empty()) {
       fail(ErrorCode::kInvalidData, "{}: no text to verify with", printable(args_.file));
     }
@@ -100,7 +98,8 @@ class Verify {
   }
 
   const VerifyArgs& args_;
-  std::string text_;
+  const TextArgs source_;
+  TextTokens text_ = TextTokens::windows(source_, 1);  // as many as a context has
   std::vector<Token> tokens_;
   std::vector<uint64_t> expected_;
   std::string difference_;

@@ -29,24 +29,31 @@ void check_model_file(const std::string& path) {
   GgufModel{path};
 }
 
-Engine load_engine(const ModelArgs& given, bool tell) {
+Engine load_engine(const ModelArgs& given, bool tell, TextTokens* text) {
   const ModelArgs args = with_reference_bundle(given, tell);
   const auto matrices = reference_cached_matrices(args, tell);
   refuse_folder(args.model);
   Engine engine = [&] {
-    const EngineOptions options{.threads = args.threads,
-                                .context = args.context,
-                                .micro_batch = args.micro_batch,
-                                .cache_type = args.cache_type,
-                                .head = {.mode = args.lm_head.value_or(LmHead::kSparse),
-                                         .threshold = args.lm_head_threshold,
-                                         .floor = args.lm_head_floor},
-                                .gating = args.gating,
-                                .kernels = args.kernels,
-                                .memory = matrices ? UINT64_MAX : args.memory,
-                                .expert_bundle = args.expert_bundle,
-                                .hot_set = args.hot_set,
-                                .progress = make_progress_bar(args.progress)};
+    EngineOptions options{.threads = args.threads,
+                          .context = args.context,
+                          .micro_batch = args.micro_batch,
+                          .cache_type = args.cache_type,
+                          .head = {.mode = args.lm_head.value_or(LmHead::kSparse),
+                                   .threshold = args.lm_head_threshold,
+                                   .floor = args.lm_head_floor},
+                          .gating = args.gating,
+                          .kernels = args.kernels,
+                          .memory = matrices ? UINT64_MAX : args.memory,
+                          .expert_bundle = args.expert_bundle,
+                          .hot_set = args.hot_set,
+                          .progress = make_progress_bar(args.progress)};
+    if (text != nullptr)
+      options.encode = [text](const TextRoom& room) { return text->encode(room); };
+    if (tell) {
+      options.note = [&](std::string_view note) {
+        print_err("note: {}: {}\n", printable(args.model), note);
+      };
+    }
     try {
       return Engine(args.model, options);
     } catch (const Error& e) {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "cli/args.h"
+#include "cli/text_tokens.h"
 
 namespace st {
 
@@ -9,6 +10,7 @@ void check_model_file(const std::string& path);
 
 // Loads the model a command names, with a progress bar, and prints its notices unless told not to
 // (they are the same each time). Errors carry the path.
-Engine load_engine(const ModelArgs& args, bool tell = true);
+// `text` is encoded on the way, before memory is planned.
+Engine load_engine(const ModelArgs& args, bool tell = true, TextTokens* text = nullptr);
 
 }  // namespace st

@@ -1,6 +1,8 @@
 // Text and token ids that users hand in.
 #pragma once
 
+#include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -10,8 +12,11 @@
 
 namespace st {
 
-// -p with its escapes, -f as it is, or standard input unless that is a terminal; else empty.
-std::string read_text(const TextArgs& args);
+// -p with its escapes, -f as it is, or standard input unless that is a terminal; else nothing.
+// Comes in parts, until `part` returns false.
+void read_parts(const TextArgs& args, const std::function<bool(std::string_view)>& part);
+// Bytes of all of them at most, if that is known beforehand.
+std::optional<uint64_t> text_size(const TextArgs& args);
 
 // All of standard input.
 std::string read_stdin();

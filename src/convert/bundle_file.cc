@@ -98,6 +98,7 @@ class BundleWriter {
       for (int64_t e = 0; e < config_.experts; ++e) write_expert(l, e);
     }
     put(std::as_bytes(std::span(checksums_)));
+    store_.check_files();
     out_.finish();
     return result_;
   }
@@ -196,6 +197,7 @@ StripResult strip_file(const std::string& input, const std::string& output,
       if (progress) progress("strip", done, result.file_bytes);
     });
   }
+  in.check_unchanged();
   out.finish();
   return result;
 }

@@ -115,7 +115,18 @@ ConvertResult convert_hf(const ConvertOptions& options) {
     done += bytes.size();
     if (options.progress) options.progress("convert", done, result.tensor_bytes);
   };
-  for (const PlannedTensor& tensor : result.tensors) write_tensor(tensor, pool, sink);
+  const auto check_sources = [&] {
+    for (const auto* part : {&checkpoint, &predictor}) {
+      for (const CheckpointTensor& tensor : *part) tensor.source->check_in_place();
+    }
+  };
+  try {
+    for (const PlannedTensor& tensor : result.tensors) write_tensor(tensor, pool, sink);
+  } catch (const Error&) {
+    check_sources();  // what is wrong may be that somebody wrote it just now
+    throw;
+  }
+  check_sources();
   out.finish();
   return result;
 }

@@ -99,6 +99,7 @@ QuantizeResult quantize_file(const QuantizeOptions& options) {
     result.error.add(error);
     if (options.on_tensor) options.on_tensor(*info, type, error);
   }
+  in.check_unchanged();
   out.finish();
   return result;
 }

@@ -8,7 +8,10 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/memory.h"
+#include "base/system_file.h"
 #include "engine/group_watch.h"
+#include "model/attention.h"
 #include "model/understood.h"
 #include "store/hot_set.h"
 
@@ -18,7 +21,8 @@ namespace {
 // With a budget:
 constexpr int64_t kLimitedContext = 4096;  // unless asked for
 constexpr int64_t kFew = 8;                // tokens for which scratch is kept between prompts
-constexpr int64_t kPlannedRows = 2;        // of logits, in every plan
+constexpr uint64_t kKernelPerThread = uint64_t{28} << 10;
+constexpr int64_t kPlannedRows = 2;  // of logits, in every plan
 
 // What the cache has of a sequence.
 struct Held {
@@ -52,6 +56,8 @@ struct Engine::Impl {
   RoutingObserver routing_observer;
   std::vector<float> logits;  // rows gathered over micro-batches
   MemoryPlan plan;            // with a budget
+  uint64_t text_bytes = 0;    // of a text that there is no room for
+  bool loaded = false;        // the same, and experts may come
   int64_t positions = 0;      // seen so far by the longest sequence
   std::vector<Held> held;     // by each sequence
   int64_t sink_rows = kSinkRows;
@@ -59,7 +65,7 @@ struct Engine::Impl {
   mutable std::mutex published_mutex;
   EngineSnapshot published;
 
-  Impl(const std::string& path, EngineOptions opts, const Stop& stop)
+  Impl(const std::string& path, EngineOptions opts)
       : options(std::move(opts)),
         name(printable(path)),
         file(path),
@@ -87,12 +93,36 @@ struct Engine::Impl {
     options.head.always = tokenizer.vocab().end_of_generation;
     file.forget_entries();  // all that matters is in config, tokenizer and weights
     tokenizer.forget_texts();
-    store.read_all(pool, options.progress, stop);
+    resize_state(1, false);  // memory is measured without scratch; parsing's leavings go too
+    if (options.encode) text_bytes = encode_text();
+    if (options.memory > 0) plan_memory();
+  }
+
+  // Bytes of a text that was not kept, for there is no room for it; else 0: what is kept is
+  // measured with the rest.
+  uint64_t encode_text() {
+    const uint64_t limit =
+        std::min(options.memory > 0 ? options.memory : UINT64_MAX, groups.allowed());
+    const uint64_t room = limit - std::min(limit, resident_memory());
+    const uint64_t wanted = options.encode({tokenizer, context, room});
+    give_back_freed();  // buffers for encoding
+    return wanted > room ? wanted : 0;
+  }
+
+  // Reads the weights, once it is known that there is room for them.
+  void load(const Stop& stop) {
+    const uint64_t needed = cached ? plan.least() - plan.program : memory_of_weights();
+    const Progress progress = [&](std::string_view what, uint64_t done, uint64_t all) {
+      if (groups.allowed() < needed) fail_of_others(needed);
+      if (options.progress) options.progress(what, done, all);
+    };
+    store.read_all(pool, progress, stop);
     refuse_zero_norms(weights, config);
-    if (options.memory > 0) {
+    if (cached) {
       limit_memory();
     } else {
       resident = std::make_unique<ResidentExperts>(weights.experts);
+      resize_state(micro_batch, false);
     }
     publish();
   }
@@ -127,13 +157,54 @@ struct Engine::Impl {
     return {config, cache_type(), options.sequences, context, batch};
   }
 
-  MemoryPlan plan_of(uint64_t staying) const {
-    const auto rows = static_cast<uint64_t>(kPlannedRows * config.vocab) * sizeof(float);
+  // What a thread has for itself: its stack, the kernel's half of that, and buffers that live as
+  // long as it does.
+  uint64_t bytes_per_thread() const {
+    constexpr uint64_t kStack = uint64_t{36} << 10;
+    const int64_t widest = std::max({config.hidden, config.q_width(), config.ffn});
+    const int64_t unpacked = kUnpackedRows * (widest + 128) * 9 / 8;
+    const int64_t scratch = attention_scratch(kAttentionQueries, config.head_dim);
+    uint64_t arranged = 0;
+    for (const ExpertLayer& layer : weights.experts) {
+      if (layer.down.regrouped && !layer.down.arranged) {
+        arranged = std::max(arranged, layer.down.file_bytes);
+      }
+    }
+    return kStack + kKernelPerThread +
+           static_cast<uint64_t>(unpacked + 4 * (scratch + 2 * config.ffn)) + arranged;
+  }
+
+  // Without a budget: a forward pass of as many tokens as there may be.
+  uint64_t scratch() const {
+    return static_cast<uint64_t>(micro_batch) * State::bytes_per_token(config) +
+           static_cast<uint64_t>(pool.threads()) * bytes_per_thread();
+  }
+
+  // The same: what is needed in any case.
+  uint64_t memory_of_weights() const {
+    return anonymous_memory() + text_bytes + store.memory_bytes();
+  }
+
+  [[noreturn]] void fail_of_others(uint64_t needed) {
+    fail(ErrorCode::kOutOfMemory,
+         "needs {} MiB, the control group leaves {} MiB since others took their part", needed >> 20,
+         groups.allowed() >> 20);
+  }
+
+  MemoryPlan plan_of(uint64_t staying) {
+    // Batches and copies of a prompt are short beside its keys and values, but count.
+    const auto rows = static_cast<uint64_t>(kPlannedRows * config.vocab) * sizeof(float) +
+                      static_cast<uint64_t>(context) * 2 * sizeof(BatchItem);
     return {.budget = options.memory,
+            .group_limit = groups.allowed(),
             .resident = staying,
+            .program = resident_memory() - anonymous_memory() +
+                       static_cast<uint64_t>(pool.threads()) * kKernelPerThread,
+            .threads = static_cast<uint64_t>(pool.threads()) * bytes_per_thread(),
             .logits = rows + State::fixed_bytes(config, pool.threads()),
             .per_token = State::bytes_per_token(config),
             .tokens = micro_batch,
+            .context = context,
             .kv_full = cache.bytes(context),
             .kv_least = make_cache(1).bytes(context),
             .expert = cached->slot_bytes(),
@@ -141,16 +212,13 @@ struct Engine::Impl {
             .fewest = cached->fewest()};
   }
 
-  void limit_memory() {
-    file.expect_scattered_reads();
-    if (store.expert_file() != nullptr) store.expert_file()->expect_scattered_reads();
-    resize_state(1, false);  // what stays is measured without scratch; parsing's leavings go too
+  void plan_memory() {
     reader.emplace(
         AsyncReader::Options{.log = [this](std::string_view line) { notices.emplace_back(line); }});
     cached = std::make_unique<CachedExperts>(weights.experts, config.experts_used, *reader,
                                              options.page);
     if (!weights.embedding.matrix) embedding.emplace(weights.embedding, *reader);
-    const uint64_t staying = resident_memory();
+    const uint64_t staying = resident_memory() + text_bytes + store.memory_bytes();
     plan = plan_of(staying);
     // Slower prompts rather than a refusal: what works in a budget works in all that are larger.
     while (!plan.fits() && micro_batch > 1) {
@@ -158,9 +226,16 @@ struct Engine::Impl {
       cache = make_cache(micro_batch);
       plan = plan_of(staying);
     }
-    plan.check();
+  }
+
+  void limit_memory() {
+    file.expect_scattered_reads();
+    if (store.expert_file() != nullptr) store.expert_file()->expect_scattered_reads();
+    give_back_freed();  // buffers for reading
+    plan.resident = std::max(plan.resident, resident_memory());
     fit_memory(1);
     if (!options.hot_set.empty()) load_hot_set();
+    loaded = true;
   }
 
   // Room for experts beside the keys and values that there are, in steps, and scratch for a batch
@@ -209,7 +284,7 @@ struct Engine::Impl {
   }
 
   void save_hot_set() const {
-    if (!cached || options.hot_set.empty()) return;
+    if (!loaded || options.hot_set.empty()) return;
     try {
       AtomicFile out(options.hot_set);
       const std::string text = format_hot_set(cached->rates(), config.layers, config.experts);
@@ -333,11 +408,28 @@ struct Engine::Impl {
     stats.wait_seconds += now.stall_seconds - before.stall_seconds;
   }
 
+  // What was read for good was checked when it was; with a budget the files are still read.
+  void check_files() {
+    if (!cached) return;
+    cached->check_files();
+    store.check_files();  // rows of the embedding, of another part perhaps
+  }
+
   void check_finite(std::span<const float> rows) const {
     const auto good = [](float x) { return std::isfinite(x) || x == -HUGE_VALF; };
     const bool sparse = options.head.mode == LmHead::kSparse;  // which marks rows with -infinity
     if (!std::ranges::all_of(rows, [&](float x) { return sparse ? good(x) : std::isfinite(x); })) {
       fail(ErrorCode::kInvalidData, "the model computed a logit that is not a finite number");
+    }
+  }
+
+  std::span<const float> run_forward(Step& step) {
+    try {
+      return forward(architecture, step);
+    } catch (const Error& e) {
+      // What is wrong with the weights may be that somebody wrote to their file just now.
+      if (e.code() == ErrorCode::kInvalidData) check_files();
+      throw;
     }
   }
 
@@ -364,7 +456,7 @@ struct Engine::Impl {
     if (observer) step.observer = &observer;
     if (routing_observer) step.routing_observer = &routing_observer;
     const LogitsSink checked = [&](std::span<const float> rows) {
-      if (cached) cached->check_files();
+      check_files();
       check_finite(rows);
       sink(rows);
     };
@@ -373,8 +465,8 @@ struct Engine::Impl {
     const uint32_t calls = pool.calls();
     const CachedExpertsStats seen = cached ? cached->stats() : CachedExpertsStats{};
     const uint64_t loads = state.stats.expert_loads;
-    const std::span<const float> out = forward(architecture, step);
-    if (cached) cached->check_files();
+    const std::span<const float> out = run_forward(step);
+    check_files();
     state.stats.pool_calls += pool.calls() - calls;
     count_reads(seen, loads);
     check_finite(out);
@@ -387,7 +479,38 @@ Engine::Engine(const std::string& path, EngineOptions options, const Stop& stop)
   if (options.micro_batch < 1 || options.sequences < 1 || options.context < 0) {
     fail(ErrorCode::kInvalidUsage, "batch size, sequences and context must be positive");
   }
-  impl_ = std::make_unique<Impl>(path, std::move(options), stop);
+  const bool limited = options.memory > 0;
+  impl_ = std::make_unique<Impl>(path, options);
+  if (limited) {
+    impl_->plan.check();
+  } else {
+    check_without_budget(path, std::move(options));
+  }
+  impl_->load(stop);
+}
+
+// A model that cannot fit is not begun with: the kernel would kill the process in the middle.
+void Engine::check_without_budget(const std::string& path, EngineOptions options) {
+  const uint64_t needed = impl_->memory_of_weights();
+  const uint64_t group = impl_->groups.allowed();
+  const MachineMemory machine = read_machine_memory();
+  const uint64_t all = machine.total == 0 ? UINT64_MAX : machine.total + machine.swap;
+  const uint64_t allowed = std::min(group, all);
+  if (needed > allowed) {
+    impl_.reset();
+    options.memory = allowed;
+    options.hot_set = {};
+    options.encode = {};
+    const Impl limited(path, std::move(options));  // what would a budget make of it?
+    fail_without_budget(needed, allowed, group < all, limited.plan);
+  }
+  const uint64_t full = needed + impl_->cache.bytes(impl_->context) + impl_->scratch();
+  const uint64_t free = std::min(group, machine.total == 0 ? UINT64_MAX : machine.available);
+  if (full > free && options.note) {
+    options.note(fmt::format(
+        "needs {} MiB with a full context, {} MiB are free: --memory SIZE makes it do with less",
+        full >> 20, free >> 20));
+  }
 }
 
 Engine::~Engine() = default;
@@ -426,6 +549,7 @@ void Engine::set_memory(uint64_t budget) {
   if (!impl_->cached) fail(ErrorCode::kInvalidUsage, "the model was loaded without a budget");
   MemoryPlan plan = impl_->plan;
   plan.budget = budget;
+  plan.group_limit = UINT64_MAX;  // whatever it is, the next pass keeps to it
   plan.tokens = impl_->micro_batch;
   plan.kv_least = plan.kv_full;                              // keys and values are where they are
   while (!plan.fits() && plan.tokens > 1) plan.tokens /= 2;  // slower prompts rather than a refusal

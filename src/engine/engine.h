@@ -40,6 +40,13 @@ struct EngineSnapshot {
   std::vector<int64_t> positions;  // held by each sequence
 };
 
+// Where a text is encoded before memory is planned.
+struct TextRoom {
+  const Tokenizer& tokenizer;
+  int64_t context;  // positions of a sequence
+  uint64_t bytes;   // that there are for it, beside what is needed for the model
+};
+
 struct EngineOptions {
   int threads = 0;                   // 0: as choose_threads() says
   int64_t context = 0;               // positions per sequence; 0: what the model was trained for
@@ -54,6 +61,11 @@ struct EngineOptions {
   std::string hot_set;               // file to begin with and to leave behind; empty: none
   Progress progress;                 // told while the weights are read
   uint64_t page = page_size();       // of memory, see MemoryRegion; for tests
+  // Called before that to encode the text that is to be run, so that it counts as well. Returns
+  // the bytes that its tokens take; keeps none that take more than there are.
+  std::function<uint64_t(const TextRoom&)> encode;
+  // Told before that what could go wrong with it.
+  std::function<void(std::string_view)> note;
   // Who says what the control groups grant; empty: the kernel. For tests.
   std::function<CgroupMemory()> groups;
 };
@@ -62,7 +74,8 @@ struct EngineOptions {
 // What is marked "any thread" may be called by others meanwhile.
 class Engine {
  public:
-  // Opens and reads the model. Throws Error, of kCancelled once `stop` is requested.
+  // Opens and reads the model. Throws Error, of memory before a weight is read, and of kCancelled
+  // once `stop` is requested.
   Engine(const std::string& path, EngineOptions options, const Stop& stop = Stop::never());
   ~Engine();
   Engine(Engine&&) noexcept;
@@ -124,6 +137,8 @@ class Engine {
 
  private:
   struct Impl;
+  void check_without_budget(const std::string& path, EngineOptions options);
+
   std::unique_ptr<Impl> impl_;
 };
 

@@ -29,10 +29,9 @@ std::vector<Token> non_empty(std::span<const Token> prompt, const Vocab& vocab) 
 
 }  // namespace
 
-void check_prompt_fits(const Engine& engine, size_t tokens) {
-  if (tokens > static_cast<size_t>(engine.context())) {
-    fail(ErrorCode::kInvalidData, "prompt {} tokens > context {}; -c allows more", tokens,
-         engine.context());
+void check_prompt_fits(int64_t context, int64_t tokens) {
+  if (tokens > context) {
+    fail(ErrorCode::kInvalidData, "prompt {} tokens > context {}; -c allows more", tokens, context);
   }
 }
 
@@ -42,7 +41,7 @@ GenerateResult generate(Engine& engine, std::span<const Token> given,
   const Tokenizer& tokenizer = engine.tokenizer();
   const std::vector<Token> prompt = non_empty(given, tokenizer.vocab());
   const auto n = static_cast<int64_t>(prompt.size());
-  check_prompt_fits(engine, prompt.size());
+  check_prompt_fits(engine.context(), n);
   SamplerOptions sampling = options.sampler;
   if (options.ignore_eos) sampling.banned = tokenizer.vocab().end_of_generation;
   Sampler sampler(std::move(sampling));

@@ -30,8 +30,8 @@ struct GenerateResult {
   double generation_seconds = 0;
 };
 
-// Throws Error(kInvalidData) when a prompt of `tokens` does not fit the engine's context.
-void check_prompt_fits(const Engine& engine, size_t tokens);
+// Throws Error(kInvalidData) when a prompt of `tokens` does not fit a context.
+void check_prompt_fits(int64_t context, int64_t tokens);
 
 // `emit` gets each token's bytes, cut at character boundaries, as soon as they are known; it
 // returns false to stop. Once `stop` is requested the result is what there is by then, kStopped.

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <fstream>
+#include <string>
 
 #include "base/error.h"
 #include "base/memory.h"
@@ -31,13 +32,19 @@ uint64_t MemoryPlan::holding(int64_t count) const {
   return mib_up(fixed(tokens) + kv_full + static_cast<uint64_t>(count) * expert) * kMiB;
 }
 
-uint64_t MemoryPlan::smallest() const {
-  const uint64_t experts_bytes = static_cast<uint64_t>(fewest) * expert;
-  return mib_up(fixed(1) + kv_least + experts_bytes + kMeasured) * kMiB;
+uint64_t MemoryPlan::least() const {
+  return fixed(1) + kv_least + static_cast<uint64_t>(fewest) * expert;
+}
+
+uint64_t MemoryPlan::smallest() const { return mib_up(least() + kMeasured) * kMiB; }
+
+uint64_t MemoryPlan::needed() const {
+  return fixed(tokens) + kv_full + static_cast<uint64_t>(fewest) * expert;
 }
 
 bool MemoryPlan::fits() const {
-  return fixed(tokens) + kv_full + static_cast<uint64_t>(fewest) * expert <= budget;
+  const uint64_t needed = this->needed();
+  return needed <= budget && needed - program <= group_limit;
 }
 
 int64_t MemoryPlan::room(uint64_t kv, int64_t batch) const {
@@ -49,12 +56,33 @@ int64_t MemoryPlan::room(uint64_t kv, int64_t batch) const {
 
 void MemoryPlan::check() const {
   if (fits()) return;
+  const std::string what =
+      needed() > budget
+          ? fmt::format("a memory budget of {} MiB is too small", budget / kMiB)
+          : fmt::format("the control group leaves {} MiB, too little", group_limit / kMiB);
+  const bool long_context = 2 * kv_least > smallest();
   fail(ErrorCode::kInvalidUsage,
-       "a memory budget of {} MiB is too small: {} MiB is the smallest that works ({} MiB for what "
-       "stays, {} for scratch, {} for a full context, {} for experts)",
-       budget / kMiB, smallest() / kMiB, mib_up(resident + kSpare + kMeasured),
-       mib_up(logits + per_token), mib_up(kv_least),
+       "{}: {} MiB is the smallest that works ({} MiB for what stays, {} for scratch, {} for a "
+       "full context{}, {} for experts)",
+       what, smallest() / kMiB, mib_up(resident + kSpare + kMeasured),
+       mib_up(threads + logits + per_token), mib_up(kv_least),
+       long_context ? fmt::format(" of {} tokens: -c makes it shorter", context) : "",
        mib_up(static_cast<uint64_t>(fewest) * expert));
+}
+
+void fail_without_budget(uint64_t needed, uint64_t allowed, bool of_group, const MemoryPlan& plan) {
+  const std::string where = of_group
+                                ? fmt::format("the control group leaves {} MiB", allowed / kMiB)
+                                : fmt::format("the machine has {} MiB", allowed / kMiB);
+  // A little less than all, so that it is there the next time too.
+  const uint64_t budget = std::max(plan.smallest(), allowed / 20 * 19 / kMiB * kMiB);
+  if (budget > allowed) {
+    fail(ErrorCode::kOutOfMemory,
+         "needs {} MiB, {}; the smallest budget (--memory) that works is {} MiB", mib_up(needed),
+         where, budget / kMiB);
+  }
+  fail(ErrorCode::kOutOfMemory, "needs {} MiB, {}: use --memory {}MiB", mib_up(needed), where,
+       budget / kMiB);
 }
 
 int64_t micro_batch_within(uint64_t budget, int64_t wanted, uint64_t per_token) {

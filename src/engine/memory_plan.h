@@ -3,6 +3,8 @@
 // What must be there comes first: the program with its vocabulary and the weights that are not
 // experts, the scratch of a forward pass, the keys and values of the tokens seen so far. The rest
 // is for experts, so they give way as a conversation grows.
+//
+// All of it is known before a weight is read, from shapes: what does not fit is refused by then.
 #pragma once
 
 #include <cstdint>
@@ -12,37 +14,49 @@ namespace st {
 struct MemoryPlan {
   uint64_t budget = 0;                // bytes, all together
   uint64_t group_limit = UINT64_MAX;  // what the control group leaves us now, if that is less
-  uint64_t resident = 0;   // program, vocabulary, weights that stay: measured when they were loaded
-  uint64_t logits = 0;     // scratch of a forward pass: whatever the batch,
+  uint64_t resident = 0;  // program, vocabulary, text: measured; weights that stay: their sizes
+  uint64_t program = 0;  // of all this, what its group takes back if it must or has counted by now:
+                         // pages of files, the kernel's part of the threads
+  uint64_t threads = 0;  // what each thread needs for itself, times threads
+  uint64_t logits = 0;   // scratch of a forward pass: whatever the batch,
   uint64_t per_token = 0;  // and for each token
   int64_t tokens = 0;      // of the largest micro-batch
+  int64_t context = 0;     // positions
   uint64_t kv_full = 0;    // keys and values of a full context
   uint64_t kv_least = 0;   // the same if micro-batches were of one token
   uint64_t expert = 0;     // one expert
   int64_t experts = 0;     // of all layers
   int64_t fewest = 0;      // that one token needs in one layer
 
-  // Stacks of threads, what the allocator keeps for later, pages that are only partly used.
+  // What the allocator keeps for later, pages that are only partly used.
   static constexpr uint64_t kSpare = uint64_t{8} << 20;
-  // What stays is measured by each run anew, which differs by pages of the program and by a huge
-  // page that there may be or not. The smallest budget that is told works in any run.
+  // What stays is measured by each run anew, which differs by pages of the program. The smallest
+  // budget that is told works in any run.
   static constexpr uint64_t kMeasured = uint64_t{2} << 20;
 
   uint64_t fixed(int64_t batch) const {
-    return resident + logits + static_cast<uint64_t>(batch) * per_token + kSpare;
+    return resident + threads + logits + static_cast<uint64_t>(batch) * per_token + kSpare;
   }
   uint64_t holding(int64_t count) const;  // budget for so many experts beside a full context
-  uint64_t smallest() const;              // one token at a time
+  uint64_t least() const;                 // the same for the fewest, one token at a time
+  uint64_t smallest() const;              // budget for that, in any run
   uint64_t largest() const { return holding(experts); }  // more is of no use
 
   // How many experts there is room for beside `kv` bytes of keys and values and scratch for `batch`
   // tokens; below `fewest` if the budget is too small.
   int64_t room(uint64_t kv, int64_t batch) const;
 
+  uint64_t needed() const;  // for the largest micro-batch and the fewest experts
   bool fits() const;
-  // Throws Error(kInvalidUsage) naming the smallest budget, if this one is smaller.
+  // Throws Error(kInvalidUsage) naming the smallest budget, if this one is smaller, or if it is
+  // more than the control group leaves.
   void check() const;
 };
+
+// Throws Error(kOutOfMemory): a model whose weights alone take `needed` bytes finds room for
+// `allowed` only, of the control group or the machine. `plan`: of a run with a budget of all that.
+[[noreturn]] void fail_without_budget(uint64_t needed, uint64_t allowed, bool of_group,
+                                      const MemoryPlan& plan);
 
 // The largest micro-batch, a power of two times less than `wanted`, whose scratch, `per_token`
 // bytes each, takes at most a sixteenth of the budget.

@@ -43,6 +43,12 @@ std::vector<std::string> gguf_part_names(const std::string& path) {
 }
 
 GgufModel::GgufModel(const std::string& path, GgufTypes types) {
+  open_parts(path, types);
+  // Directories that were read whole, of parts that were there together.
+  for (const auto& part : parts_) part->source().check_in_place();
+}
+
+void GgufModel::open_parts(const std::string& path, GgufTypes types) {
   parts_.push_back(open_part(path, types));
   const uint32_t count =
       with_context(printable(path), [&] { return metadata().find_u32("split.count").value_or(1); });
@@ -127,6 +133,10 @@ uint64_t GgufModel::file_bytes() const {
 std::string GgufModel::part_name(size_t i) const {
   const auto* file = dynamic_cast<const File*>(&parts_[i]->source());
   return file == nullptr ? std::string() : printable(file->path());
+}
+
+void GgufModel::check_unchanged() const {
+  for (const auto& part : parts_) part->source().check_unchanged();
 }
 
 void GgufModel::forget_entries() {

@@ -35,6 +35,9 @@ class GgufModel {
 
   uint64_t file_bytes() const;
 
+  // Throws Error(kIo) if a part was written to since it was opened: see ByteSource.
+  void check_unchanged() const;
+
   // See GgufFile and File.
   void forget_entries();
   void expect_scattered_reads() const;
@@ -43,6 +46,7 @@ class GgufModel {
   std::string part_name(size_t i) const;
 
  private:
+  void open_parts(const std::string& path, GgufTypes types);
   void open_others(const std::string& path, uint32_t count, GgufTypes types);
   void check_parts(const std::string& path) const;
 

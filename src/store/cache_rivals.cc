@@ -39,13 +39,15 @@ class LruList {
 // ordered by use protect them.
 class Rival : public ReplayedPolicy {
  public:
-  explicit Rival(const RoutingShape& shape) : shape_(shape) {}
+  // Of the layers from `first_layer` on.
+  explicit Rival(const RoutingShape& shape, int64_t first_layer = 0)
+      : shape_(shape), first_layer_(first_layer) {}
 
   int64_t serve(const Demand& demand) final {
     begin(demand);
     std::vector<size_t> missing;
     for (const int32_t e : demand.experts) {
-      const auto unit = static_cast<size_t>(demand.layer * shape_.experts + e);
+      const auto unit = static_cast<size_t>((demand.layer - first_layer_) * shape_.experts + e);
       if (!hit(unit)) missing.push_back(unit);
     }
     for (const size_t unit : missing) load(unit);
@@ -59,12 +61,18 @@ class Rival : public ReplayedPolicy {
   virtual void load(size_t unit) = 0;
 
   RoutingShape shape_;
+  int64_t first_layer_;
 };
 
 class Lru final : public Rival {
  public:
   Lru(const RoutingShape& shape, int64_t slots)
       : Rival(shape), slots_(static_cast<size_t>(slots)), list_(units()) {}
+  // Of one layer.
+  Lru(const RoutingShape& shape, int64_t slots, int64_t layer)
+      : Rival(shape, layer),
+        slots_(static_cast<size_t>(slots)),
+        list_(static_cast<size_t>(shape.experts)) {}
 
  private:
   bool hit(size_t unit) override {
@@ -85,7 +93,7 @@ class LruPerLayer final : public ReplayedPolicy {
   LruPerLayer(const RoutingShape& shape, int64_t slots) {
     for (int64_t l = 0; l < shape.layers; ++l) {
       const int64_t own = slots / shape.layers + (l < slots % shape.layers ? 1 : 0);
-      lists_.push_back(own > 0 ? std::make_unique<Lru>(shape, own) : nullptr);
+      lists_.push_back(own > 0 ? std::make_unique<Lru>(shape, own, l) : nullptr);
     }
   }
   int64_t serve(const Demand& demand) override {

@@ -56,21 +56,21 @@ class Blend final : public ReplayedPolicy {
 // Knows when each unit is asked for next. Order within a demand is that of its experts.
 class Belady final : public ReplayedPolicy {
  public:
-  Belady(const RoutingShape& shape, std::span<const Demand> all, int64_t slots, bool bypass)
-      : experts_(shape.experts),
+  Belady(const RoutingTrace& trace, bool by_token, int64_t slots, bool bypass)
+      : experts_(trace.shape().experts),
         slots_(static_cast<size_t>(slots)),
         bypass_(bypass),
-        in_(static_cast<size_t>(shape.layers * shape.experts), kOut) {
-    std::vector<int64_t> seen(in_.size(), kNever);
-    for (const Demand& demand : all) next_.resize(next_.size() + demand.experts.size());
-    int64_t i = static_cast<int64_t>(next_.size());
-    for (auto demand = all.rbegin(); demand != all.rend(); ++demand) {
-      for (auto e = demand->experts.rbegin(); e != demand->experts.rend(); ++e) {
-        int64_t& last = seen[unit(demand->layer, *e)];
-        next_[static_cast<size_t>(--i)] = last;
-        last = i;
+        in_(static_cast<size_t>(trace.shape().layers * experts_), kOut) {
+    std::vector<uint32_t> last(in_.size(), kNever);  // use of each unit
+    next_.reserve(trace.ids());
+    for_each_demand(trace, by_token, [&](const Demand& demand) {
+      for (const int32_t e : demand.experts) {
+        const auto now = static_cast<uint32_t>(next_.size());
+        const uint32_t before = std::exchange(last[unit(demand.layer, e)], now);
+        if (before != kNever) next_[before] = now;
+        next_.push_back(kNever);
       }
-    }
+    });
   }
 
   int64_t serve(const Demand& demand) override {
@@ -80,7 +80,7 @@ class Belady final : public ReplayedPolicy {
   }
 
  private:
-  static constexpr int64_t kNever = INT64_MAX;
+  static constexpr uint32_t kNever = UINT32_MAX;
   static constexpr int64_t kOut = -1;
 
   size_t unit(int64_t layer, int32_t expert) const {
@@ -107,13 +107,13 @@ class Belady final : public ReplayedPolicy {
   size_t slots_;
   bool bypass_;
   size_t now_ = 0;
-  std::vector<int64_t> next_;                   // use after each use
+  std::vector<uint32_t> next_;                  // use after each use
   std::vector<int64_t> in_;                     // next use of each resident unit
   std::set<std::pair<int64_t, size_t>> order_;  // resident units by next use
 };
 
 std::unique_ptr<ReplayedPolicy> make_policy(const RoutingTrace& trace, SimPolicy policy,
-                                            std::span<const Demand> all, int64_t slots) {
+                                            bool by_token, int64_t slots) {
   switch (policy) {
     case SimPolicy::kLru:
       return make_lru(trace.shape(), slots);
@@ -126,8 +126,7 @@ std::unique_ptr<ReplayedPolicy> make_policy(const RoutingTrace& trace, SimPolicy
     case SimPolicy::kKnown:
       return make_known(trace, slots);
     default:
-      return std::make_unique<Belady>(trace.shape(), all, slots,
-                                      policy == SimPolicy::kBeladyBypass);
+      return std::make_unique<Belady>(trace, by_token, slots, policy == SimPolicy::kBeladyBypass);
   }
 }
 
@@ -152,17 +151,19 @@ std::span<const SimPolicy> all_sim_policies() {
   return kAll;
 }
 
-std::vector<Demand> demands(const RoutingTrace& trace, bool by_token) {
+void for_each_demand(const RoutingTrace& trace, bool by_token,
+                     const std::function<void(const Demand&)>& body) {
   const RoutingShape& shape = trace.shape();
-  std::vector<Demand> all;
+  Demand demand;
   std::vector<int32_t> uses(static_cast<size_t>(shape.experts));
   for (int64_t p = 0; p < trace.passes(); ++p) {
     const int64_t step = by_token ? 1 : trace.tokens(p);
     for (int64_t t = 0; t < trace.tokens(p); t += step) {
       for (int64_t l = 0; l < shape.layers; ++l) {
-        Demand& demand = all.emplace_back();
         demand.layer = l;
         demand.tokens = step;
+        demand.experts.clear();
+        demand.counts.clear();
         const auto ids = trace.chosen(p, l).subspan(static_cast<size_t>(t * shape.used),
                                                     static_cast<size_t>(step * shape.used));
         for (const uint16_t e : ids) {
@@ -171,14 +172,13 @@ std::vector<Demand> demands(const RoutingTrace& trace, bool by_token) {
         for (const int32_t e : demand.experts) {
           demand.counts.push_back(std::exchange(uses[static_cast<size_t>(e)], 0));
         }
+        body(demand);
       }
     }
   }
-  return all;
 }
 
 SimResult simulate(const RoutingTrace& trace, SimPolicy policy, const SimOptions& options) {
-  const std::vector<Demand> all = demands(trace, options.by_token);
   std::unique_ptr<ReplayedPolicy> replayed;
   const Blend* blend = nullptr;
   if (policy == SimPolicy::kBlend) {
@@ -186,11 +186,11 @@ SimResult simulate(const RoutingTrace& trace, SimPolicy policy, const SimOptions
     blend = ours.get();
     replayed = std::move(ours);
   } else if (options.slots > 0) {
-    replayed = make_policy(trace, policy, all, options.slots);
+    replayed = make_policy(trace, policy, options.by_token, options.slots);
   }
   SimResult result;
   int64_t begun = 0;  // tokens before this pass
-  for (const Demand& demand : all) {
+  for_each_demand(trace, options.by_token, [&](const Demand& demand) {
     const int64_t hits = replayed ? replayed->serve(demand) : 0;
     const bool last = demand.layer + 1 == trace.shape().layers;
     if (begun >= options.skip_tokens) {
@@ -199,7 +199,7 @@ SimResult simulate(const RoutingTrace& trace, SimPolicy policy, const SimOptions
       if (last) result.tokens += static_cast<uint64_t>(demand.tokens);
     }
     if (last) begun += demand.tokens;
-  }
+  });
   if (blend != nullptr) result.rates.assign(blend->rates().begin(), blend->rates().end());
   return result;
 }

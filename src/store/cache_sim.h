@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <span>
 #include <string_view>
@@ -47,8 +48,10 @@ struct SimResult {
   uint64_t misses() const { return asked - hits; }
 };
 
-// What each layer of each pass needs, in order.
-std::vector<Demand> demands(const RoutingTrace& trace, bool by_token);
+// What each layer of each pass needs, in order, one at a time: together they are many times as
+// large as the trace.
+void for_each_demand(const RoutingTrace& trace, bool by_token,
+                     const std::function<void(const Demand&)>& body);
 
 SimResult simulate(const RoutingTrace& trace, SimPolicy policy, const SimOptions& options);
 

@@ -89,12 +89,17 @@ TEST(CacheSim, PassesOfManyTokensAskOnce) {
   //                                 layer 0           layer 1
   const std::vector<uint16_t> chosen{0, 1, 1, 2, 1, 0, 3, 2, 3, 2, 3, 2};
   trace.add_pass(3, chosen);
-  const std::vector<Demand> all = demands(trace, false);
+  const auto demands = [&](bool by_token) {
+    std::vector<Demand> all;
+    for_each_demand(trace, by_token, [&](const Demand& demand) { all.push_back(demand); });
+    return all;
+  };
+  const std::vector<Demand> all = demands(false);
   ASSERT_EQ(all.size(), 2u);
   EXPECT_EQ(all[0].experts, (std::vector<int32_t>{0, 1, 2}));
   EXPECT_EQ(all[0].counts, (std::vector<int32_t>{2, 3, 1}));
   EXPECT_EQ(all[1].experts, (std::vector<int32_t>{3, 2}));
-  const std::vector<Demand> each = demands(trace, true);
+  const std::vector<Demand> each = demands(true);
   ASSERT_EQ(each.size(), 6u);
   EXPECT_EQ(each[2].layer, 0);
   EXPECT_EQ(each[2].experts, (std::vector<int32_t>{1, 2}));
@@ -150,7 +155,8 @@ TEST(CacheSim, AHotSetSparesTheColdStart) {
   const RoutingShape shape = *released_shape("4b");
   const RoutingTrace all = make_up_routing(shape, MadeUpKind::kPublished, 1200, 1);
   const RoutingTrace first = make_up_routing(shape, MadeUpKind::kPublished, 1000, 1);
-  const RoutingTrace then = all.without_first(1180);
+  RoutingTrace then = all;
+  then.drop_first(1180);
   const int64_t slots = shape.layers * shape.experts * 3 / 10;
   const SimResult learnt = simulate(first, SimPolicy::kBlend, {.slots = slots});
   const double cold = simulate(then, SimPolicy::kBlend, {.slots = slots}).hit_rate();

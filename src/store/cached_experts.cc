@@ -54,8 +54,10 @@ CachedExperts::CachedExperts(std::vector<ExpertLayer> layers, int64_t used, Asyn
     if (file == nullptr) fail(ErrorCode::kUnsupported, "a memory budget needs a model in a file");
     const auto known = opened.find(file);
     if (known != opened.end()) return known->second;
-    const FileId id = opened_.emplace_back(reader_.open(file->path()));
-    if (file->replaced() || reader_.change(id) != FileChange::kNone) {
+    const FileId id = reader_.open(file->path());
+    sources_.push_back(file);
+    file->check_in_place();
+    if (reader_.change(id) != FileChange::kNone) {
       fail(ErrorCode::kIo, "{}: the file was replaced while it was loaded",
            printable(file->path()));
     }
@@ -209,12 +211,13 @@ void CachedExperts::release(int64_t l) {
 }
 
 void CachedExperts::check_files() {
-  for (const FileId file : opened_) {
-    if (reader_.change(file) != FileChange::kModified) continue;
+  try {
+    for (const File* file : sources_) file->check_unchanged();
+  } catch (const Error&) {
     const int64_t room = this->room();
     resize(0);
     resize(room);
-    fail(ErrorCode::kIo, "{}: the file was changed while in use", printable(reader_.path(file)));
+    throw;
   }
 }
 

@@ -70,8 +70,8 @@ class CachedExperts final : public ExpertStore {
   Matrix await(int64_t layer, int32_t expert, ExpertPart part) override;
   void release(int64_t layer) override;
 
-  // Throws Error(kIo) if a file was written to since it was opened: then nothing read is sure, and
-  // all is forgotten. Not between prefetch() and release().
+  // Throws Error(kIo) if a file of the experts was written to since its model opened it: then
+  // nothing read is sure, and all is forgotten. Not between prefetch() and release().
   void check_files();
 
   CachedExpertsStats stats() const;
@@ -111,7 +111,7 @@ class CachedExperts final : public ExpertStore {
 
   const int64_t used_;
   AsyncReader& reader_;
-  std::vector<FileId> opened_;
+  std::vector<const File*> sources_;        // of the experts, each once
   std::vector<std::vector<FileId>> files_;  // (layers, parts)
   uint64_t part_at_[kExpertParts] = {};     // of a slot
   uint64_t slot_bytes_ = 0;

@@ -1,6 +1,7 @@
 #include "store/read_file.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -42,21 +43,10 @@ ssize_t read_at(int fd, std::byte* out, size_t bytes, uint64_t offset) {
   return n;
 }
 
-bool same_time(const timespec& a, const timespec& b) {
-  return a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec;
-}
-
-bool same_inode(const struct stat& a, const struct stat& b) {
-  return a.st_dev == b.st_dev && a.st_ino == b.st_ino;
-}
-
 }  // namespace
 
 ReadFile::ReadFile(const std::string& path, bool want_direct, bool keep)
     : file_(with_context(printable(path), [&] { return File(path); })), keep_(keep) {
-  if (::fstat(file_.fd(), &opened_) != 0) {
-    fail(ErrorCode::kIo, "{}: cannot inspect: {}", printable(path), std::strerror(errno));
-  }
   // What read-ahead would fetch beyond our ranges nobody throws out again.
   ::posix_fadvise(file_.fd(), 0, 0, POSIX_FADV_RANDOM);
   if (want_direct) {
@@ -80,7 +70,7 @@ void ReadFile::try_direct() {
   struct stat info{};
   if (fd < 0) {
     reason_ = std::string("O_DIRECT: ") + std::strerror(errno);
-  } else if (::fstat(fd, &info) != 0 || !same_inode(info, opened_)) {
+  } else if (::fstat(fd, &info) != 0 || !file_.same_file(info)) {
     reason_ = "the file was replaced just now";
   } else if (!same_blocks(fd, file_.fd(), size(), alignment)) {
     reason_ = "O_DIRECT gives other bytes or none";
@@ -96,16 +86,6 @@ void ReadFile::forget(uint64_t offset, uint64_t bytes) const {
   if (keep_) return;
   ::posix_fadvise(file_.fd(), static_cast<off_t>(offset), static_cast<off_t>(bytes),
                   POSIX_FADV_DONTNEED);
-}
-
-FileChange ReadFile::change() const {
-  struct stat now{};
-  if (::fstat(file_.fd(), &now) != 0 || now.st_size != opened_.st_size ||
-      !same_time(now.st_mtim, opened_.st_mtim)) {
-    return FileChange::kModified;
-  }
-  if (::stat(path().c_str(), &now) != 0 || !same_inode(now, opened_)) return FileChange::kReplaced;
-  return FileChange::kNone;
 }
 
 bool same_blocks(int direct_fd, int cached_fd, uint64_t size, uint32_t alignment) {

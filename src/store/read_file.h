@@ -6,20 +6,12 @@
 // amiss. Reads that go through the page cache instead are followed by POSIX_FADV_DONTNEED.
 #pragma once
 
-#include <sys/stat.h>
-
 #include <cstdint>
 #include <string>
 
 #include "base/file.h"
 
 namespace st {
-
-enum class FileChange {
-  kNone,
-  kModified,  // the bytes we read are no longer those we opened: written to, or cut short
-  kReplaced,  // another file has this name now; what we have open is still as it was
-};
 
 class ReadFile {
  public:
@@ -43,8 +35,7 @@ class ReadFile {
   // After a read through cached_fd(): the page cache need not keep it.
   void forget(uint64_t offset, uint64_t bytes) const;
 
-  // Two system calls and no reading: cheap enough to ask for every token.
-  FileChange change() const;
+  FileChange change() const { return file_.change(); }  // since it was opened
 
  private:
   void try_direct();
@@ -54,7 +45,6 @@ class ReadFile {
   int direct_fd_ = -1;
   uint32_t alignment_ = 4096;
   std::string reason_;
-  struct stat opened_{};
 };
 
 // True if both descriptors give the same bytes for the first, a middle and the last block of a file

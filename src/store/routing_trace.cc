@@ -2,7 +2,7 @@
 
 #include <algorithm>
 #include <array>
-#include <cstring>
+#include <utility>
 
 #include "base/error.h"
 #include "base/reader.h"
@@ -13,7 +13,17 @@ namespace {
 constexpr std::array<char, 8> kMagic{'S', 'T', 'R', 'O', 'U', 'T', 'E', '1'};
 constexpr uint32_t kMaxLayers = 4096;
 constexpr uint32_t kMaxExperts = 65536;
+// Of all layers. A replay keeps about a hundred bytes for each, whatever the size of the file; a
+// model of 61 layers with 256 experts has 15,616.
+constexpr int64_t kMaxUnits = int64_t{1} << 18;
+constexpr uint64_t kMaxIds = UINT32_MAX;           // in a file
 constexpr uint64_t kMaxBytes = uint64_t{1} << 40;  // of a part of an expert
+
+void check_units(const RoutingShape& shape) {
+  if (shape.layers * shape.experts <= kMaxUnits) return;
+  fail(ErrorCode::kInvalidData, "layers {} x experts {}: want at most {} in all", shape.layers,
+       shape.experts, kMaxUnits);
+}
 
 RoutingShape read_shape(Reader& in) {
   const auto number = [&](const char* what, uint32_t most) {
@@ -26,6 +36,7 @@ RoutingShape read_shape(Reader& in) {
   RoutingShape shape;
   shape.layers = number("layers", kMaxLayers);
   shape.experts = number("experts", kMaxExperts);
+  check_units(shape);
   shape.used = number("experts used", static_cast<uint32_t>(shape.experts));
   in.skip(sizeof(uint32_t), "the header");
   shape.gate_bytes = in.get<uint64_t>("the header");
@@ -37,41 +48,59 @@ RoutingShape read_shape(Reader& in) {
   return shape;
 }
 
-void check_ids(const RoutingShape& shape, std::span<const uint16_t> chosen) {
-  const auto used = static_cast<size_t>(shape.used);
-  for (size_t i = 0; i < chosen.size(); ++i) {
-    if (chosen[i] >= shape.experts) {
-      fail(ErrorCode::kInvalidData, "expert {} of {}", chosen[i], shape.experts);
-    }
-    const auto token = chosen.begin() + static_cast<ptrdiff_t>(i - i % used);
-    const auto here = chosen.begin() + static_cast<ptrdiff_t>(i);
-    if (std::find(token, here, chosen[i]) != here) {
-      fail(ErrorCode::kInvalidData, "a token asks for expert {} twice", chosen[i]);
+// Looks at ids in the order of the file, a token's side by side.
+class IdCheck {
+ public:
+  explicit IdCheck(const RoutingShape& shape)
+      : shape_(shape), last_token_(static_cast<size_t>(shape.experts)) {}
+
+  void check(std::span<const uint16_t> chosen) {
+    for (size_t i = 0; i < chosen.size(); ++i) {
+      if (i % static_cast<size_t>(shape_.used) == 0) ++token_;
+      const uint16_t id = chosen[i];
+      if (id >= shape_.experts) {
+        fail(ErrorCode::kInvalidData, "expert {} of {}", id, shape_.experts);
+      }
+      if (std::exchange(last_token_[id], token_) == token_) {
+        fail(ErrorCode::kInvalidData, "a token asks for expert {} twice", id);
+      }
     }
   }
-}
+
+ private:
+  const RoutingShape shape_;
+  uint64_t token_ = 0;
+  std::vector<uint64_t> last_token_;  // that asked for each expert
+};
 
 }  // namespace
 
 void RoutingTrace::add_pass(int64_t tokens, std::span<const uint16_t> chosen) {
-  passes_.push_back({tokens, chosen_.size()});
-  chosen_.insert(chosen_.end(), chosen.begin(), chosen.end());
-  tokens_ += tokens;
+  std::ranges::copy(chosen, add_pass(tokens).begin());
+}
+
+std::span<uint16_t> RoutingTrace::add_pass(int64_t tokens) {
+  const size_t begin = chosen_.size();
+  chosen_.resize(begin + static_cast<size_t>(shape_.layers * tokens * shape_.used));
+  ends_.push_back(chosen_.size());
+  return std::span(chosen_).subspan(begin);
+}
+
+void RoutingTrace::reserve(uint64_t ids, uint64_t passes) {
+  chosen_.reserve(ids);
+  ends_.reserve(passes);
 }
 
 std::span<const uint16_t> RoutingTrace::chosen(int64_t pass, int64_t layer) const {
-  const Pass& p = passes_[static_cast<size_t>(pass)];
-  const auto n = static_cast<size_t>(p.tokens * shape_.used);
-  return std::span(chosen_).subspan(p.begin + static_cast<size_t>(layer) * n, n);
+  const auto n = static_cast<size_t>(tokens(pass) * shape_.used);
+  return std::span(chosen_).subspan(begin(pass) + static_cast<size_t>(layer) * n, n);
 }
 
-RoutingTrace RoutingTrace::without_first(int64_t passes) const {
-  RoutingTrace rest(shape_);
-  for (int64_t p = passes; p < this->passes(); ++p) {
-    const auto n = static_cast<size_t>(tokens(p) * shape_.used * shape_.layers);
-    rest.add_pass(tokens(p), std::span(chosen_).subspan(passes_[static_cast<size_t>(p)].begin, n));
-  }
-  return rest;
+void RoutingTrace::drop_first(int64_t passes) {
+  const size_t ids = begin(passes);
+  chosen_.erase(chosen_.begin(), chosen_.begin() + static_cast<ptrdiff_t>(ids));
+  ends_.erase(ends_.begin(), ends_.begin() + passes);
+  for (size_t& end : ends_) end -= ids;
 }
 
 RoutingTrace read_routing_trace(const ByteSource& source) {
@@ -81,7 +110,11 @@ RoutingTrace read_routing_trace(const ByteSource& source) {
   }
   RoutingTrace trace(read_shape(in));
   const RoutingShape& shape = trace.shape();
-  std::vector<uint16_t> chosen;
+  const uint64_t ids = in.remaining() / sizeof(uint16_t);
+  if (ids >= kMaxIds) fail(ErrorCode::kInvalidData, "{} ids: want less than {}", ids, kMaxIds);
+  const auto token = static_cast<uint64_t>(shape.layers * shape.used);
+  trace.reserve(ids, in.remaining() / (sizeof(uint32_t) + token * sizeof(uint16_t)));
+  IdCheck good(shape);
   while (in.remaining() > 0) {
     const auto tokens = in.get<uint32_t>("a pass");
     // No overflow: 2^12 layers, 2^32 tokens, 2^16 experts.
@@ -91,12 +124,12 @@ RoutingTrace read_routing_trace(const ByteSource& source) {
       fail(ErrorCode::kInvalidData, "pass {} of {} tokens: {} bytes are left", trace.passes(),
            tokens, in.remaining());
     }
-    chosen.resize(values);
+    const std::span<uint16_t> chosen = trace.add_pass(tokens);
     in.read(chosen.data(), values * sizeof(uint16_t), "a pass");
-    check_ids(shape, chosen);
-    trace.add_pass(tokens, chosen);
+    good.check(chosen);
   }
   if (trace.passes() == 0) fail(ErrorCode::kInvalidData, "the trace has no passes");
+  source.check_unchanged();
   return trace;
 }
 
@@ -106,6 +139,7 @@ RoutingRecorder::RoutingRecorder(const std::string& path, const RoutingShape& sh
     fail(ErrorCode::kUnsupported, "{} experts: a routing trace has room for {}", shape.experts,
          kMaxExperts);
   }
+  check_units(shape);
   const std::array<uint32_t, 4> counts{static_cast<uint32_t>(shape.layers),
                                        static_cast<uint32_t>(shape.experts),
                                        static_cast<uint32_t>(shape.used), 0};

@@ -37,26 +37,31 @@ class RoutingTrace {
 
   // chosen: (layers, tokens, used). REQUIRES: ids are distinct for each token and in range.
   void add_pass(int64_t tokens, std::span<const uint16_t> chosen);
+  // The same, chosen still to be filled in; valid until the next one.
+  std::span<uint16_t> add_pass(int64_t tokens);
+  // Addresses for so many ids and passes: then adding them never takes twice the memory.
+  void reserve(uint64_t ids, uint64_t passes);
 
   const RoutingShape& shape() const { return shape_; }
-  int64_t passes() const { return static_cast<int64_t>(passes_.size()); }
-  int64_t tokens() const { return tokens_; }  // of all passes
-  int64_t tokens(int64_t pass) const { return passes_[static_cast<size_t>(pass)].tokens; }
+  int64_t passes() const { return static_cast<int64_t>(ends_.size()); }
+  int64_t tokens() const { return token_of(chosen_.size()); }  // of all passes
+  int64_t tokens(int64_t pass) const { return token_of(end(pass) - begin(pass)); }
+  uint64_t ids() const { return chosen_.size(); }
   // (tokens, used)
   std::span<const uint16_t> chosen(int64_t pass, int64_t layer) const;
 
-  // What is left after the first `passes`.
-  RoutingTrace without_first(int64_t passes) const;
+  void drop_first(int64_t passes);
 
  private:
-  struct Pass {
-    int64_t tokens;
-    size_t begin;  // in chosen_
-  };
+  size_t end(int64_t pass) const { return ends_[static_cast<size_t>(pass)]; }
+  size_t begin(int64_t pass) const { return pass == 0 ? 0 : end(pass - 1); }
+  int64_t token_of(size_t ids) const {
+    return static_cast<int64_t>(ids) / (shape_.layers * shape_.used);
+  }
+
   RoutingShape shape_;
-  std::vector<Pass> passes_;
+  std::vector<size_t> ends_;  // of the passes, in chosen_
   std::vector<uint16_t> chosen_;
-  int64_t tokens_ = 0;
 };
 
 // Throws Error(kInvalidData) for what is not such a file, and Error(kIo).

@@ -43,7 +43,8 @@ TEST(RoutingTrace, IsReadAsDocumented) {
   EXPECT_EQ(trace.tokens(), 3);
   EXPECT_TRUE(std::ranges::equal(trace.chosen(0, 1), std::vector<uint16_t>{4, 5, 6, 7}));
   EXPECT_TRUE(std::ranges::equal(trace.chosen(1, 0), std::vector<uint16_t>{8, 0}));
-  const RoutingTrace rest = trace.without_first(1);
+  RoutingTrace rest = trace;
+  rest.drop_first(1);
   EXPECT_EQ(rest.passes(), 1);
   EXPECT_EQ(rest.tokens(), 1);
   EXPECT_TRUE(std::ranges::equal(rest.chosen(0, 1), std::vector<uint16_t>{0, 8}));
@@ -79,6 +80,11 @@ TEST(RoutingTrace, RefusesWhatIsWrong) {
   EXPECT_TRUE(contains(why(cat(header(5000, 9, 2), pass)), "layers 5000"));
   EXPECT_TRUE(contains(why(cat(header(2, 9, 10), pass)), "experts used 10"));
   EXPECT_TRUE(contains(why(cat(header(2, 70000, 2), pass)), "experts 70000"));
+  // Shapes whose tables would dwarf the file.
+  EXPECT_EQ(why(cat(header(512, 1024, 2), pass)),
+            "layers 512 x experts 1024: want at most 262144 in all");
+  EXPECT_EQ(why(cat(header(4096, 65536, 2), pass)),
+            "layers 4096 x experts 65536: want at most 262144 in all");
   EXPECT_TRUE(contains(why(cat(header(2, 3, 2), pass)), "expert 3 of 3"));
   EXPECT_TRUE(contains(why(cat(header(2, 9, 2), le(uint32_t{1}), ids({0, 1, 3, 3}))), "twice"));
   EXPECT_TRUE(contains(why(cat(good, le(uint32_t{0xFFFFFFFF}))), "pass 1 of 4294967295 tokens"));

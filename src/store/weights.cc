@@ -162,12 +162,22 @@ MatrixRows WeightStore::rows(std::string_view name, int64_t rows, int64_t cols) 
   return {view(p, !stream_).first, p.name, p.stack.source, p.stack.file_offset};
 }
 
+void WeightStore::check_files() const {
+  model_.check_unchanged();
+  if (expert_file_) expert_file_->check_unchanged();
+}
+
 uint64_t WeightStore::streamed_bytes() const {
   uint64_t bytes = 0;
   for (const Place& p : places_) {
     if (p.offset == kNowhere) bytes += static_cast<uint64_t>(p.stack.count) * p.stack.file_bytes;
   }
   return bytes;
+}
+
+uint64_t WeightStore::memory_bytes() const {
+  constexpr uint64_t kHugePage = uint64_t{2} << 20;
+  return std::min((used_ + kHugePage - 1) / kHugePage * kHugePage, memory_.size());
 }
 
 const float* WeightStore::vector(std::string_view name, int64_t n) {
@@ -232,11 +242,24 @@ void WeightStore::read(const Piece& piece, std::vector<std::byte>& scratch) cons
 }
 
 void WeightStore::read_all(ThreadPool& pool, const Progress& progress, const Stop& stop) {
+  try {
+    read_pieces(pool, progress, stop);
+  } catch (const Error& e) {
+    // What is wrong with the bytes may be that somebody wrote them just now.
+    if (e.code() == ErrorCode::kInvalidData) check_files();
+    throw;
+  }
+  check_files();
+}
+
+void WeightStore::read_pieces(ThreadPool& pool, const Progress& progress, const Stop& stop) {
+  constexpr int kReaders = 16;
   const std::vector<Piece> pieces = this->pieces();
   const uint64_t all = bytes_ - streamed_bytes();
   std::atomic<size_t> next{0};
   std::atomic<uint64_t> done{0};
   pool.run([&](int thread, int) {
+    if (thread >= kReaders) return;  // the disk is busy, and each has a buffer
     std::vector<std::byte> scratch;
     for (size_t i = next++; i < pieces.size() && !pool.failed(); i = next++) {
       const Piece& piece = pieces[i];

@@ -95,9 +95,15 @@ class WeightStore {
   // Throws Error(kCancelled) once `stop` is requested.
   void read_all(ThreadPool& pool, const Progress& progress, const Stop& stop = Stop::never());
 
+  // Throws Error(kIo) if a file was written to since it was opened, before its first byte was read:
+  // then nothing that came from it is sure.
+  void check_files() const;
+
   // Bytes of all requested tensors, and of those that stay in the file.
   uint64_t bytes() const { return bytes_; }
   uint64_t streamed_bytes() const;
+  // Memory that read_all() fills, in whole pages of any size.
+  uint64_t memory_bytes() const;
 
  private:
   static constexpr uint64_t kNowhere = UINT64_MAX;
@@ -114,6 +120,7 @@ class WeightStore {
   Place& place(std::string name, const MatrixStack& stack);
   MatrixStack view(Place& place, bool in_memory = true);
   std::vector<Piece> pieces() const;
+  void read_pieces(ThreadPool& pool, const Progress& progress, const Stop& stop);
   void read(const Piece& piece, std::vector<std::byte>& scratch) const;
 
   const GgufModel& model_;

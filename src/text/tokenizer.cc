@@ -9,6 +9,7 @@
 #include "text/nfc.h"
 #include "text/pretokenize.h"
 #include "text/special_tokens.h"
+#include "text/text_border.h"
 #include "text/utf8.h"
 
 namespace st {
@@ -150,21 +151,58 @@ bool Tokenizer::is_end_of_generation(Token token) const {
   return std::ranges::binary_search(vocab_.end_of_generation, token);
 }
 
-std::vector<Token> Tokenizer::encode(std::string_view text, bool parse_special) const {
+// Tokens of text[0, end), or of a little more: a special token is not cut. Returns where it ended.
+size_t Tokenizer::encode_to(std::string_view text, size_t end, bool parse_special,
+                            std::vector<Token>& out) const {
   if (text.size() > kMaxTextBytes) {
     fail(ErrorCode::kInvalidUsage, "text: {} bytes > {}", text.size(), kMaxTextBytes);
   }
   const SpecialTokens& special = parse_special ? impl_->all_special : impl_->user_defined;
   PlainEncoder plain(impl_->pretokenizer, impl_->bpe, vocab_.nfc);
-  std::vector<Token> out;
   size_t begin = 0;
-  while (const auto match = special.find(text, begin)) {
+  for (auto match = special.find(text, 0); match && match->begin < end;
+       match = special.find(text, begin)) {
     plain.encode(text.substr(begin, match->begin - begin), out);
     out.push_back(match->token);
     begin = match->end;
   }
-  plain.encode(text.substr(begin), out);
+  if (begin >= end) return begin;
+  plain.encode(text.substr(begin, end - begin), out);
+  return end;
+}
+
+std::vector<Token> Tokenizer::encode(std::string_view text, bool parse_special) const {
+  std::vector<Token> out;
+  encode_to(text, text.size(), parse_special, out);
   return out;
+}
+
+size_t Tokenizer::encode_part(std::string_view text, bool parse_special,
+                              std::vector<Token>& out) const {
+  // Beyond the border, a special token that begins before it is there as a whole.
+  if (text.size() <= SpecialTokens::kMaxNameBytes) return 0;
+  const size_t border = last_border(text, text.size() - SpecialTokens::kMaxNameBytes);
+  return border == 0 ? 0 : encode_to(text, border, parse_special, out);
+}
+
+void TextEncoder::add(std::string_view part, std::vector<Token>& out) {
+  constexpr size_t kWindow = size_t{64} << 10;
+  while (!part.empty()) {
+    // A little at a time: the buffers for encoding are many times as large as the text.
+    const size_t n = std::min(part.size(), kWindow);
+    held_.append(part.substr(0, n));
+    part.remove_prefix(n);
+    if (held_.size() < std::max(window_, kWindow)) continue;
+    const size_t done = tokenizer_.encode_part(held_, parse_special_, out);
+    held_.erase(0, done);
+    window_ = done > 0 ? kWindow : 2 * held_.size();
+  }
+}
+
+void TextEncoder::finish(std::vector<Token>& out) {
+  const std::vector<Token> rest = tokenizer_.encode(held_, parse_special_);
+  out.insert(out.end(), rest.begin(), rest.end());
+  held_ = {};
 }
 
 std::string Tokenizer::piece(Token token, bool special) const {

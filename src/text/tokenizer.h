@@ -30,6 +30,10 @@ class Tokenizer {
   // user-defined ones always do. Adds no BOS. Time is O(n log n) in the length of the text.
   std::vector<Token> encode(std::string_view text, bool parse_special) const;
 
+  // The beginning of a longer text: appends the tokens of as much of `text` as whatever follows
+  // cannot change, and returns how many bytes that is; 0 if nothing is sure.
+  size_t encode_part(std::string_view text, bool parse_special, std::vector<Token>& out) const;
+
   // The bytes of one token, possibly a part of a character. Control tokens give their name if
   // `special`, else nothing; unused ids give nothing. REQUIRES: 0 <= token < size().
   std::string piece(Token token, bool special) const;
@@ -39,8 +43,34 @@ class Tokenizer {
 
  private:
   struct Impl;
+  size_t encode_to(std::string_view text, size_t end, bool parse_special,
+                   std::vector<Token>& out) const;
+
   Vocab vocab_;
   std::unique_ptr<const Impl> impl_;
+};
+
+// Encodes a text that comes in parts, as encode() does the whole, in memory that does not grow with
+// it but with its longest stretch in which no word ends.
+class TextEncoder {
+ public:
+  explicit TextEncoder(const Tokenizer& tokenizer, bool parse_special)
+      : tokenizer_(tokenizer), parse_special_(parse_special) {}
+
+  // Append tokens: of what is sure by now, and of the rest when nothing follows.
+  void add(std::string_view part, std::vector<Token>& out);
+  void finish(std::vector<Token>& out);
+
+  // Bytes of memory that the next add() or finish() may take: what is held back is encoded at once.
+  uint64_t bytes() const { return kBytesPerByte * held_.size(); }
+  // For the symbols of a piece and their queue, or its code points.
+  static constexpr uint64_t kBytesPerByte = 72;
+
+ private:
+  const Tokenizer& tokenizer_;
+  const bool parse_special_;
+  std::string held_;
+  size_t window_ = 0;  // so much must be there before another try
 };
 
 }  // namespace st
