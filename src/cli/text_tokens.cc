@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "base/error.h"
-#include "cli/interrupt.h"
 #include "cli/prompt.h"
 #include "engine/generate.h"
 
@@ -43,7 +42,6 @@ uint64_t TextTokens::encode(const TextRoom& room) {
     some.clear();
   };
   read_parts(text_, [&](std::string_view part) {
-    throw_if_interrupted();
     encoder.add(part, some);
     take();
     too_long_a_word = encoder.bytes() > std::max(room.bytes, kUsual);

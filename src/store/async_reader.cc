@@ -124,6 +124,17 @@ FileId AsyncReader::open(const std::string& path, PageCache cache) {
   return static_cast<FileId>(files_.size() - 1);
 }
 
+FileId AsyncReader::open_again(const ByteSource* source, PageCache cache) {
+  const auto* file = dynamic_cast<const File*>(source);
+  if (file == nullptr) fail(ErrorCode::kUnsupported, "a memory budget needs a model in a file");
+  const FileId id = open(file->path(), cache);
+  file->check_in_place();
+  if (change(id) != FileChange::kNone) {
+    fail(ErrorCode::kIo, "{}: the file was replaced while it was loaded", printable(file->path()));
+  }
+  return id;
+}
+
 const ReadFile& AsyncReader::at(FileId file) const {
   const std::lock_guard lock(mutex_);
   return *files_.at(static_cast<size_t>(file));

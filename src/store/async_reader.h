@@ -126,6 +126,9 @@ class AsyncReader {
 
   // Opens a file for reading; it stays open as long as the reader. Throws like ReadFile.
   FileId open(const std::string& path, PageCache cache = PageCache::kPast);
+  // The file that a source reads, once more. Throws Error(kUnsupported) for a source that is none,
+  // Error(kIo) if another file has its name now.
+  FileId open_again(const ByteSource* source, PageCache cache = PageCache::kPast);
   uint64_t size(FileId file) const { return at(file).size(); }
   bool direct(FileId file) const { return at(file).direct(); }
   uint32_t alignment(FileId file) const { return at(file).alignment(); }

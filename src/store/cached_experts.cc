@@ -50,18 +50,10 @@ CachedExperts::CachedExperts(std::vector<ExpertLayer> layers, int64_t used, Asyn
       policy_(cache_options(this->layers(), used)) {
   std::map<const ByteSource*, FileId> opened;
   const auto file_of = [&](const MatrixStack& stack) {
-    const auto* file = dynamic_cast<const File*>(stack.source);
-    if (file == nullptr) fail(ErrorCode::kUnsupported, "a memory budget needs a model in a file");
-    const auto known = opened.find(file);
+    const auto known = opened.find(stack.source);
     if (known != opened.end()) return known->second;
-    const FileId id = reader_.open(file->path());
-    sources_.push_back(file);
-    file->check_in_place();
-    if (reader_.change(id) != FileChange::kNone) {
-      fail(ErrorCode::kIo, "{}: the file was replaced while it was loaded",
-           printable(file->path()));
-    }
-    return opened.emplace(file, id).first->second;
+    sources_.push_back(stack.source);
+    return opened.emplace(stack.source, reader_.open_again(stack.source)).first->second;
   };
   uint64_t rooms[kExpertParts] = {};
   uint64_t unit = 1;  // where reads may begin
@@ -212,7 +204,7 @@ void CachedExperts::release(int64_t l) {
 
 void CachedExperts::check_files() {
   try {
-    for (const File* file : sources_) file->check_unchanged();
+    for (const ByteSource* source : sources_) source->check_unchanged();
   } catch (const Error&) {
     const int64_t room = this->room();
     resize(0);

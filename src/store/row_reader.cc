@@ -14,22 +14,12 @@ namespace {
 
 constexpr size_t kAtOnce = 16;  // rows
 
-FileId open_source(const MatrixRows& rows, AsyncReader& reader) {
-  const auto* file = dynamic_cast<const File*>(rows.source);
-  if (file == nullptr) fail(ErrorCode::kUnsupported, "a memory budget needs a model in a file");
-  const FileId id = reader.open(file->path(), PageCache::kUse);
-  if (file->replaced() || reader.change(id) != FileChange::kNone) {
-    fail(ErrorCode::kIo, "{}: the file was replaced while it was loaded", printable(file->path()));
-  }
-  return id;
-}
-
 }  // namespace
 
 RowReader::RowReader(MatrixRows rows, AsyncReader& reader)
     : rows_(std::move(rows)),
       reader_(reader),
-      file_(open_source(rows_, reader)),
+      file_(reader.open_again(rows_.source, PageCache::kUse)),
       room_(reader.room(file_, rows_.matrix.stride())),
       buffer_(kAtOnce * room_) {}
 

@@ -275,7 +275,8 @@ struct Split : UnknownParts {
     second.add_tensor("output_norm.weight", DType::kF32, {values});
     if (!more.empty()) second.add_tensor(more, DType::kF32, {1});
     second.begin(part(2));
-    second.write(std::as_bytes(std::span(std::vector<float>(values, 1))));
+    const std::vector<float> ones(values, 1);
+    second.write(std::as_bytes(std::span(ones)));
     if (!more.empty()) second.write(std::vector<std::byte>(sizeof(float)));
     second.finish();
     return error_of([] { Engine(part(1), {.threads = 1}); });
