@@ -111,7 +111,7 @@ class CachedExperts final : public ExpertStore {
 
   const int64_t used_;
   AsyncReader& reader_;
-  std::vector<const ByteSource*> sources_;        // of the experts, each once
+  std::vector<const ByteSource*> sources_;  // of the experts, each once
   std::vector<std::vector<FileId>> files_;  // (layers, parts)
   uint64_t part_at_[kExpertParts] = {};     // of a slot
   uint64_t slot_bytes_ = 0;

@@ -91,7 +91,7 @@ def commands(st, gguf, models, folder):
     yield ["strip", floats, "-o", out], 0.1
     yield ["synth", "4b", "-o", out], 1.0
     yield ["tokenize", "-m", gguf, "-f", long_text], 1.0
-    yield ["run", "-m", gguf, "-f", long_text, "-c", 2048], 1.0
+    yield ["perplexity", "-m", gguf, "-f", long_text, "-c", 2048], 1.0
     yield ["cache-sim", trace, "--memory", "10%,20%,30%,40%,50%,60%,70%", "--save-hot-set", out], 0.3
     yield ["cache-sim", "--made-up", "published", "--tokens", 20000, "--memory", "30%"], 1.0
     yield ["inspect", "--plan", gguf, "--memory", "1GiB"], 1.0
