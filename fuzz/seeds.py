@@ -89,6 +89,14 @@ def gguf():
             yield f"v{version}-{n_values}-{n_tensors}", file
 
 
+def config_json():
+    config = json.loads((MODELS / "model" / "config.json").read_text())
+    yield "tiny", json.dumps(config).encode()
+    config["rope_parameters"] = {"rope_type": "linear", "rope_theta": config.pop("rope_theta"), "factor": 4}
+    config["initializer_range"] = float("nan")
+    yield "rope-parameters", json.dumps(config).encode()
+
+
 def tokenizer_json():
     whole = json.loads((MODELS / "model" / "tokenizer.json").read_text(encoding="utf-8"))
     for size in (256, 280):
@@ -112,7 +120,7 @@ def routing_trace():
 
 
 def main() -> None:
-    for target in (gguf, safetensors, torch_pt, tokenizer_json, routing_trace):
+    for target in (gguf, safetensors, torch_pt, config_json, tokenizer_json, routing_trace):
         folder = pathlib.Path(sys.argv[1]) / target.__name__
         folder.mkdir(parents=True, exist_ok=True)
         for name, data in target():

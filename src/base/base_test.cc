@@ -162,36 +162,6 @@ TEST(BoundedReader, NeverLeavesItsRange) {
             "size 4294967296 x 4294967296 overflows");
 }
 
-TEST(Json, RefusesWhatIsAmbiguousOrTooDeep) {
-  EXPECT_EQ(parse_json(R"({"a": [1, {"b": null}]})")["a"][0], 1);
-  EXPECT_EQ(message_of([] { parse_json(R"({"a": 1, "a": 2})"); }), "duplicate key 'a'");
-  EXPECT_NO_THROW(parse_json(R"([{"a": 1}, {"a": 2}])"));
-  EXPECT_EQ(message_of([] { parse_json("{\"a\": "); }), "invalid JSON at byte 7");
-  EXPECT_EQ(message_of([] { parse_json(std::string(100'000, '[')); }),
-            "JSON nested deeper than 64");
-  EXPECT_NE(message_of([] { parse_json("\"\xff\""); }), "");
-  EXPECT_NE(message_of([] { parse_json("1e999"); }), "");
-  EXPECT_EQ(message_of([] { parse_json(std::string_view("{}\0junk", 7)); }),
-            "invalid JSON at byte 3");
-}
-
-TEST(Json, NamesTheKeyAtFault) {
-  const auto object = parse_json(R"({"n": 3, "s": "x", "big": 18446744073709551615, "f": 1.5})");
-  EXPECT_EQ(get_int(object, "n", 0, 10), 3);
-  EXPECT_EQ(find_int(object, "none", 0, 10, 7), 7);
-  EXPECT_EQ(message_of([&] { get_int(object, "n", 5, 10); }), "n: want an integer in 5..10, got 3");
-  EXPECT_EQ(message_of([&] { get_int(object, "s", 0, 10); }),
-            "s: want an integer in 0..10, got \"x\"");
-  EXPECT_NE(message_of([&] { get_int(object, "big", -5, 10); }), "");
-  EXPECT_EQ(message_of([&] { get_int(object, "none", 0, 1); }), "none: missing");
-  EXPECT_EQ(find_number(object, "f", 0, 9, 0), 1.5);
-  EXPECT_EQ(message_of([&] { find_number(object, "f", 2, 9, 0); }),
-            "f: want a number in 2..9, got 1.5");
-  EXPECT_EQ(message_of([&] { find_bool(object, "n", true); }), "n: want true or false, got 3");
-  EXPECT_EQ(message_of([&] { int_array(parse_json("[0, 2]"), "layout", 0, 1); }),
-            "layout[1]: want an integer in 0..1, got 2");
-}
-
 TEST(Units, SizesAsPeopleWriteThem) {
   constexpr uint64_t kMiB = 1 << 20;
   EXPECT_EQ(parse_bytes("0"), 0u);

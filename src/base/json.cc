@@ -2,16 +2,26 @@
 
 #include <nlohmann/json.hpp>
 #include <string>
-#include <unordered_set>
 
 #include "base/error.h"
 
 namespace st {
-namespace {
 
-constexpr int kMaxDepth = 64;
+std::string show_json(const nlohmann::json& value) {
+  constexpr size_t kShown = 40;
+  if (value.is_string() && value.get_ref<const std::string&>().size() > kShown) {
+    return show_json(value.get_ref<const std::string&>().substr(0, kShown));
+  }
+  return printable(value.dump(-1, ' ', true, nlohmann::json::error_handler_t::replace), kShown);
+}
 
-int64_t checked_int(const nlohmann::json& value, std::string_view name, int64_t min, int64_t max) {
+const nlohmann::json* find(const nlohmann::json& object, std::string_view key) {
+  if (!object.is_object()) fail(ErrorCode::kInvalidData, "want a JSON object");
+  const auto it = object.find(std::string(key));
+  return it == object.end() || it->is_null() ? nullptr : &*it;
+}
+
+int64_t as_int(const nlohmann::json& value, std::string_view name, int64_t min, int64_t max) {
   // Unsigned values beyond int64 would wrap in get<int64_t>.
   const bool fits = value.is_number_integer() &&
                     (!value.is_number_unsigned() || value.get<uint64_t>() <= INT64_MAX);
@@ -22,56 +32,16 @@ int64_t checked_int(const nlohmann::json& value, std::string_view name, int64_t 
   return value.get<int64_t>();
 }
 
-}  // namespace
-
-std::string show_json(const nlohmann::json& value) {
-  return printable(value.dump(-1, ' ', true, nlohmann::json::error_handler_t::replace), 40);
-}
-
-nlohmann::json parse_json(std::string_view text) {
-  using Event = nlohmann::json::parse_event_t;
-  // The parser below would take a NUL for the end of the text.
-  if (const size_t nul = text.find('\0'); nul != text.npos) {
-    fail(ErrorCode::kInvalidData, "invalid JSON at byte {}", nul + 1);
-  }
-  std::vector<std::unordered_set<std::string>> keys;  // one set per open object
-  const auto check = [&](int depth, Event event, nlohmann::json& value) {
-    if (depth > kMaxDepth) fail(ErrorCode::kInvalidData, "JSON nested deeper than {}", kMaxDepth);
-    if (event == Event::object_start) keys.emplace_back();
-    if (event == Event::object_end) keys.pop_back();
-    if (event == Event::key) {
-      const auto& name = value.get_ref<const std::string&>();
-      if (!keys.back().insert(name).second) {
-        fail(ErrorCode::kInvalidData, "duplicate key '{}'", printable(name));
-      }
-    }
-    return true;
-  };
-  try {
-    return nlohmann::json::parse(text, check);
-  } catch (const nlohmann::json::parse_error& e) {
-    fail(ErrorCode::kInvalidData, "invalid JSON at byte {}", e.byte);
-  } catch (const nlohmann::json::exception&) {
-    fail(ErrorCode::kInvalidData, "invalid JSON: a number is out of range");
-  }
-}
-
-const nlohmann::json* find(const nlohmann::json& object, std::string_view key) {
-  if (!object.is_object()) fail(ErrorCode::kInvalidData, "want a JSON object");
-  const auto it = object.find(std::string(key));
-  return it == object.end() || it->is_null() ? nullptr : &*it;
-}
-
 int64_t get_int(const nlohmann::json& object, std::string_view key, int64_t min, int64_t max) {
   const nlohmann::json* value = find(object, key);
   if (value == nullptr) fail(ErrorCode::kInvalidData, "{}: missing", printable(key));
-  return checked_int(*value, key, min, max);
+  return as_int(*value, key, min, max);
 }
 
 int64_t find_int(const nlohmann::json& object, std::string_view key, int64_t min, int64_t max,
                  int64_t fallback) {
   const nlohmann::json* value = find(object, key);
-  return value == nullptr ? fallback : checked_int(*value, key, min, max);
+  return value == nullptr ? fallback : as_int(*value, key, min, max);
 }
 
 double find_number(const nlohmann::json& object, std::string_view key, double min, double max,
@@ -113,7 +83,7 @@ std::vector<int64_t> int_array(const nlohmann::json& array, std::string_view nam
   std::vector<int64_t> values;
   values.reserve(array.size());
   for (size_t i = 0; i < array.size(); ++i) {
-    values.push_back(checked_int(array[i], fmt::format("{}[{}]", name, i), min, max));
+    values.push_back(as_int(array[i], fmt::format("{}[{}]", name, i), min, max));
   }
   return values;
 }

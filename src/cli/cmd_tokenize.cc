@@ -13,7 +13,9 @@ namespace {
 Tokenizer load_tokenizer(const std::string& path) {
   struct stat info{};
   if (::stat(path.c_str(), &info) == 0 && S_ISDIR(info.st_mode)) {
-    return Tokenizer(read_hf_vocab(path, 0));
+    Vocab vocab = read_hf_vocab(path, 0);
+    return with_context(printable(path + "/tokenizer.json"),
+                        [&] { return Tokenizer(std::move(vocab)); });
   }
   const GgufModel file(path);
   return with_context(printable(path), [&] { return Tokenizer(read_gguf_vocab(file.metadata())); });

@@ -1,7 +1,7 @@
 #include "convert/convert.h"
 
 #include <algorithm>
-#include <array>
+#include <filesystem>
 
 #include "base/error.h"
 #include "base/thread_pool.h"
@@ -25,9 +25,26 @@ std::string in_folder(const std::string& folder, std::string_view name) {
 std::vector<CheckpointTensor> read_predictor(const std::string& path) {
   if (path.empty()) return {};
   return with_context(printable(path), [&] {
-    auto file = std::make_shared<File>(path);
-    return path.ends_with(".safetensors") ? read_safetensors(file) : read_torch_pt(file);
+    const auto file = std::make_shared<File>(path);
+    std::vector<CheckpointTensor> tensors =
+        path.ends_with(".safetensors") ? read_safetensors(file) : read_torch_pt(file);
+    for (CheckpointTensor& tensor : tensors) tensor.file = path;
+    return tensors;
   });
+}
+
+// A vocabulary that cannot work is better refused now than when the file is used.
+Tokenizer read_tokenizer(const std::string& folder, int64_t vocab_size) {
+  Vocab vocab = read_hf_vocab(folder, vocab_size);
+  return with_context(printable(in_folder(folder, "tokenizer.json"), 4096),
+                      [&] { return Tokenizer(std::move(vocab)); });
+}
+
+void check_folder(const std::string& folder) {
+  std::error_code ignored;
+  if (!std::filesystem::is_regular_file(folder, ignored)) return;
+  fail(ErrorCode::kInvalidData, "{}: is a file; give the folder that has config.json",
+       printable(folder, 4096));
 }
 
 bool same_bytes(const CheckpointTensor& a, const CheckpointTensor& b) {
@@ -62,7 +79,9 @@ void note_tied_head(const std::vector<CheckpointTensor>& checkpoint, ConvertResu
 
 void write_tensor(const PlannedTensor& tensor, ThreadPool& pool, const ByteSink& sink) {
   for (const CheckpointTensor& source : tensor.sources) {
-    with_context(fmt::format("tensor '{}'", printable(source.name)), [&] {
+    const std::string place =
+        fmt::format("{}: tensor '{}'", printable(source.file, 4096), printable(source.name));
+    with_context(place, [&] {
       const uint64_t cols = source.shape.empty() ? 1 : source.shape.back();
       const uint64_t rows = cols == 0 ? 0 : source.bytes / row_bytes(source.type, cols);
       encode_rows({*source.source, source.offset, source.type, rows, cols}, tensor.type,
@@ -74,13 +93,11 @@ void write_tensor(const PlannedTensor& tensor, ThreadPool& pool, const ByteSink&
 }  // namespace
 
 ConvertResult convert_hf(const ConvertOptions& options) {
+  check_folder(options.folder);
   const std::string config_path = in_folder(options.folder, "config.json");
   const std::string config = read_text_file(config_path, kMaxConfigBytes);
   const HfConfig hf = with_context(printable(config_path), [&] { return parse_hf_config(config); });
   const std::vector<CheckpointTensor> checkpoint = read_safetensors_folder(options.folder);
-  // A vocabulary that cannot work is better refused now than when the file is used.
-  const Tokenizer tokenizer(read_hf_vocab(options.folder, hf.model.vocab));
-
   const std::vector<CheckpointTensor> predictor = read_predictor(options.predictor);
 
   ConvertResult result;
@@ -90,6 +107,7 @@ ConvertResult convert_hf(const ConvertOptions& options) {
         hf.model, hf.tied, checkpoint,
         {.type = options.type, .transpose_down = options.transpose_down, .predictor = predictor});
   });
+  const Tokenizer tokenizer = read_tokenizer(options.folder, hf.model.vocab);
   if (hf.tied) note_tied_head(checkpoint, result, !options.dry_run);
 
   GgufWriter out;

@@ -131,6 +131,18 @@ TEST(Encode, NamesTheRowOfAValueThatIsNotFinite) {
             "row 2: a value is not finite or too large for Q4_0");
 }
 
+TEST(Encode, NamesTheColumnOfSuchAValueIfItTransposes) {
+  std::vector<float> values(4 * 32, 1.0f);
+  values[2 * 32 + 5] = INFINITY;
+  const auto source = testkit::source_of(
+      {reinterpret_cast<const char*>(values.data()), values.size() * sizeof(float)});
+  ThreadPool pool(1);
+  EXPECT_EQ(error_of([&] {
+              encode_rows({*source, 0, DType::kF32, 4, 32}, DType::kF16, true, pool, [](auto) {});
+            }),
+            "column 5: a value is not finite or too large for F16");
+}
+
 TEST(Encode, RefusesWhatWouldBecomeInfinite) {
   ThreadPool pool(1);
   const auto error_for = [&](float value, DType type) {

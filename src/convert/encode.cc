@@ -111,8 +111,9 @@ void encode_rows(const RowSource& in, DType type, bool transpose, ThreadPool& po
       error->add(part);
     });
     if (bad_row != kNone) {
-      fail(ErrorCode::kInvalidData, "row {}: a value is not finite or too large for {}",
-           first + static_cast<uint64_t>(bad_row.load()), dtype_name(type));
+      fail(ErrorCode::kInvalidData, "{} {}: a value is not finite or too large for {}",
+           transpose ? "column" : "row", first + static_cast<uint64_t>(bad_row.load()),
+           dtype_name(type));
     }
     sink(encoded);
   }

@@ -7,6 +7,7 @@
 #include "base/json.h"
 #include "convert/hf_config_keys.h"
 #include "convert/hf_rope.h"
+#include "format/json_object.h"
 
 namespace st {
 namespace {
@@ -74,7 +75,7 @@ void check_sliding(const json& config, const ModelConfig& c) {
 }  // namespace
 
 HfConfig parse_hf_config(std::string_view text) {
-  const json config = parse_json(text);
+  const json config = parse_json_object(text);
   check_architecture(config);
   HfConfig hf;
   hf.notices = check_hf_config_keys(config);

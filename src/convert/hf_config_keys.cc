@@ -1,9 +1,9 @@
 #include "convert/hf_config_keys.h"
 
-#include <fmt/ranges.h>
-
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "base/error.h"
 #include "base/json_keys.h"
 
 namespace st {
@@ -176,9 +176,15 @@ constexpr KnownKey kKnown[] = {
 }  // namespace
 
 std::vector<std::string> check_hf_config_keys(const nlohmann::json& config) {
+  constexpr size_t kShown = 8;
   const std::vector<std::string> off = check_keys(config, kKnown);
   if (off.empty()) return {};
-  return {fmt::format("config.json: unknown keys that are off: {}", fmt::join(off, ", "))};
+  std::string names;
+  for (size_t i = 0; i < std::min(off.size(), kShown); ++i) {
+    names += (i == 0 ? "" : ", ") + printable(off[i], 64);
+  }
+  if (off.size() > kShown) names += fmt::format(" and {} more", off.size() - kShown);
+  return {"config.json: unknown keys that are off: " + names};
 }
 
 }  // namespace st

@@ -3,7 +3,9 @@
 #include <gtest/gtest.h>
 
 #include <nlohmann/json.hpp>
+#include <random>
 
+#include "base/error.h"
 #include "base/file.h"
 #include "base/json.h"
 #include "format/testing.h"
@@ -28,6 +30,68 @@ HfConfig read_with(const json& changes) {
 
 std::string error_with(const json& changes) {
   return error_of([&] { read_with(changes); });
+}
+
+TEST(HfConfigKeys, TheReleasedFilesAreTakenWithoutAWord) {
+  const json code = {{"AutoConfig", "configuration_smallthinker.SmallThinkerConfig"}};
+  const json config_4b = {{"architectures", {"SmallThinkerForCausalLM"}},
+                          {"auto_map", code},
+                          {"attention_dropout", 0.0},
+                          {"bos_token_id", 151643},
+                          {"eos_token_id", {151643, 151645}},
+                          {"head_dim", 128},
+                          {"hidden_size", 1536},
+                          {"initializer_range", 0.02},
+                          {"max_length", nullptr},
+                          {"max_position_embeddings", 32768},
+                          {"model_name", "smallthinker_4b_instruct"},
+                          {"model_type", "smallthinker"},
+                          {"moe_ffn_hidden_size", 768},
+                          {"moe_num_active_primary_experts", 4},
+                          {"moe_num_primary_experts", 32},
+                          {"norm_topk_prob", true},
+                          {"num_attention_heads", 12},
+                          {"num_hidden_layers", 32},
+                          {"num_key_value_heads", 2},
+                          {"output_router_logits", false},
+                          {"repetition_penalty", nullptr},
+                          {"rms_norm_eps", 1e-06},
+                          {"rope_layout", std::vector<int>(32, 1)},
+                          {"rope_scaling", nullptr},
+                          {"rope_theta", 1500000.0},
+                          {"sliding_window_layout", std::vector<int>(32, 0)},
+                          {"sliding_window_size", 4096},
+                          {"temperature", nullptr},
+                          {"tie_word_embeddings", true},
+                          {"tokenizer_class", "Qwen2Tokenizer"},
+                          {"top_p", nullptr},
+                          {"torch_dtype", "bfloat16"},
+                          {"transformers_version", "4.53.3"},
+                          {"use_cache", false},
+                          {"vocab_size", 151936}};
+  const HfConfig hf_4b = parse_hf_config(config_4b.dump());
+  EXPECT_EQ(hf_4b.notices, std::vector<std::string>{});
+  EXPECT_EQ(hf_4b.model.rope_theta, 1.5e6f);
+  EXPECT_TRUE(hf_4b.tied);
+
+  json config_21b = config_4b;
+  config_21b.erase("model_type");
+  std::vector<int> layout(52, 1);
+  for (size_t l = 0; l < layout.size(); l += 4) layout[l] = 0;
+  config_21b.update({{"hidden_size", 2560},
+                     {"num_hidden_layers", 52},
+                     {"num_attention_heads", 28},
+                     {"num_key_value_heads", 4},
+                     {"moe_num_primary_experts", 64},
+                     {"moe_num_active_primary_experts", 6},
+                     {"moe_primary_router_apply_softmax", true},
+                     {"rope_layout", layout},
+                     {"sliding_window_layout", layout},
+                     {"tie_word_embeddings", false},
+                     {"max_position_embeddings", 16384}});
+  const HfConfig hf_21b = parse_hf_config(config_21b.dump());
+  EXPECT_EQ(hf_21b.notices, std::vector<std::string>{});
+  EXPECT_EQ(hf_21b.model.gating, Gating::kSoftmax);
 }
 
 TEST(HfConfigKeys, RopeParametersOfTransformers5) {
@@ -120,6 +184,12 @@ TEST(HfConfigKeys, UnknownKeysAreRefusedUnlessTheyAreOff) {
             std::vector<std::string>{
                 "config.json: unknown keys that are off: new_gate, new_list, new_name"});
   EXPECT_EQ(read_with(json::object()).notices, std::vector<std::string>{});
+  json many;
+  for (char c = 'a'; c <= 'j'; ++c) many[std::string("\x1b") + c] = false;
+  EXPECT_EQ(
+      read_with(many).notices,
+      std::vector<std::string>{"config.json: unknown keys that are off: \\x1ba, \\x1bb, \\x1bc, "
+                               "\\x1bd, \\x1be, \\x1bf, \\x1bg, \\x1bh and 2 more"});
 }
 
 TEST(HfConfigKeys, WindowsToldTwiceMustAgree) {
@@ -136,6 +206,34 @@ TEST(HfConfigKeys, WindowsToldTwiceMustAgree) {
   EXPECT_EQ(error_with({{"sliding_window_pattern", 4}}), "no error");
   EXPECT_EQ(error_with({{"sliding_window_pattern", 4}, {"sliding_window_layout", nullptr}}),
             "sliding_window_pattern without sliding_window_layout");
+}
+
+// Whatever is cut off or changed: an Error or a model that is possible.
+TEST(HfConfigKeys, SurvivesDamage) {
+  const std::string good = tiny_config().dump();
+  const auto survive = [](const std::string& text) {
+    try {
+      check_config(parse_hf_config(text).model, "");
+      return true;
+    } catch (const Error&) {
+      return false;
+    }
+  };
+  EXPECT_TRUE(survive(good));
+  for (size_t n = 0; n < good.size(); ++n) EXPECT_FALSE(survive(good.substr(0, n)));
+  std::mt19937 random(4);
+  for (int round = 0; round < 2'000; ++round) {
+    std::string text = good;
+    for (int i = 0; i < 2; ++i) text[random() % text.size()] = static_cast<char>(random());
+    survive(text);
+  }
+}
+
+TEST(HfConfigKeys, FilesThatAreSomethingElseAreNamed) {
+  EXPECT_EQ(error_of([] { parse_hf_config("version https://git-lfs.github.com/spec/v1\n"); }),
+            "not a JSON object: it is a Git LFS pointer, not the file itself: run 'git lfs pull'");
+  EXPECT_EQ(error_of([] { parse_hf_config(" \n[1]"); }),
+            "not a JSON object: it is a text, ' \\x0a[1]': did the download fail?");
 }
 
 TEST(HfConfigKeys, NumbersThatCannotBe) {

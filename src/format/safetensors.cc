@@ -3,15 +3,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <filesystem>
-#include <map>
 #include <optional>
-#include <set>
-#include <system_error>
 #include <utility>
 
 #include "base/error.h"
 #include "base/reader.h"
+#include "format/file_kind.h"
 #include "format/json_table.h"
 
 namespace st {
@@ -96,77 +93,23 @@ class Header final : public JsonTableSink {
   std::optional<std::vector<uint64_t>> shape_, offsets_;
 };
 
-// Which shard holds each tensor, from the index file.
-class Index final : public JsonTableSink {
- public:
-  const std::map<std::string, std::string>& shards() const { return shards_; }
-
-  void cell(const std::string& row, const std::string& column, JsonCell value) override {
-    if (row != "weight_map") return;
-    const auto* shard = std::get_if<std::string>(&value);
-    if (shard == nullptr) {
-      fail(ErrorCode::kInvalidData, "{}: want a file name", tensor_name(column));
-    }
-    if (shard->empty() || *shard == "." || *shard == ".." ||
-        shard->find_first_of(std::string_view("/\\\0", 3)) != shard->npos) {
-      fail(ErrorCode::kInvalidData, "{}: shard path leaves the model directory",
-           tensor_name(column));
-    }
-    if (shards_.size() == kMaxTensors) {
-      fail(ErrorCode::kInvalidData, "more than {} tensors", kMaxTensors);
-    }
-    shards_.emplace(column, *shard);
+// Says of a file that begins like something else what that is.
+void check_kind(const ByteSource& source) {
+  uint64_t header_bytes = 0;
+  char first = 0;
+  Reader reader(source);
+  if (source.size() > sizeof header_bytes) {
+    header_bytes = reader.get<uint64_t>("header length");
+    first = reader.get<char>("header");
   }
-
-  void end_row(const std::string&) override {}
-
- private:
-  std::map<std::string, std::string> shards_;
-};
-
-std::vector<CheckpointTensor> read_file(const std::string& folder, const std::string& name) {
-  const std::string path = folder + "/" + name;
-  return with_context(printable(path, 4096),
-                      [&] { return read_safetensors(std::make_shared<File>(path)); });
-}
-
-std::vector<CheckpointTensor> read_shards(const std::string& folder,
-                                          const std::string& index_name) {
-  const std::string path = folder + "/" + index_name;
-  const std::string text = read_text_file(path, kMaxHeaderBytes);
-  Index index;
-  with_context(printable(path, 4096), [&] {
-    parse_json_table(text, index);
-    if (index.shards().empty()) fail(ErrorCode::kInvalidData, "weight_map: lists no tensors");
-  });
-
-  std::set<std::string> names;
-  for (const auto& [tensor, shard] : index.shards()) names.insert(shard);
-  std::vector<CheckpointTensor> tensors;
-  for (const std::string& name : names) {
-    for (CheckpointTensor& tensor : read_file(folder, name)) {
-      const auto listed = index.shards().find(tensor.name);
-      if (listed == index.shards().end() || listed->second != name) {
-        fail(ErrorCode::kInvalidData, "{}: {}: in {}, where the index does not list it",
-             printable(path, 4096), tensor_name(tensor.name), printable(name));
-      }
-      tensors.push_back(std::move(tensor));
-    }
-  }
-  std::set<std::string_view> found;
-  for (const CheckpointTensor& tensor : tensors) found.insert(tensor.name);
-  for (const auto& [tensor, shard] : index.shards()) {
-    if (!found.contains(tensor)) {
-      fail(ErrorCode::kInvalidData, "{}: {}: not in {}", printable(path, 4096), tensor_name(tensor),
-           printable(shard));
-    }
-  }
-  return tensors;
+  const bool right = first == '{' && header_bytes <= kFormatHeaderBytes;
+  if (!right && !file_kind(source).empty()) fail_wrong_kind("a safetensors file", source);
 }
 
 }  // namespace
 
 std::vector<CheckpointTensor> read_safetensors(std::shared_ptr<const ByteSource> source) {
+  check_kind(*source);
   Reader reader(*source);
   const auto header_bytes = reader.get<uint64_t>("header length");
   if (header_bytes > kFormatHeaderBytes) {
@@ -208,16 +151,6 @@ std::vector<CheckpointTensor> read_safetensors(std::shared_ptr<const ByteSource>
     fail(ErrorCode::kInvalidData, "data: {} bytes, of which tensors cover {}", data_bytes, end);
   }
   return tensors;
-}
-
-std::vector<CheckpointTensor> read_safetensors_folder(const std::string& folder) {
-  const std::string whole = "model.safetensors";
-  const std::string index = "model.safetensors.index.json";
-  std::error_code ignored;  // what cannot be looked at is not there
-  if (std::filesystem::exists(folder + "/" + whole, ignored)) return read_file(folder, whole);
-  if (std::filesystem::exists(folder + "/" + index, ignored)) return read_shards(folder, index);
-  fail(ErrorCode::kNotFound, "{}: neither {} nor {} in this folder", printable(folder, 4096), whole,
-       index);
 }
 
 }  // namespace st

@@ -117,7 +117,10 @@ TEST(SafetensorsHostile, EveryPrefix) {
 // S1: the header.
 
 TEST(SafetensorsHostile, HeaderLength) {
-  EXPECT_EQ(error(le<uint64_t>(0)), "header does not begin with '{'");
+  EXPECT_EQ(error(le<uint64_t>(0)),
+            "not a safetensors file: it is zeros where it should begin: was the download "
+            "interrupted?");
+  EXPECT_EQ(error(le<uint64_t>(0) + "x"), "header does not begin with '{'");
   EXPECT_EQ(error(le(uint64_t{1} << 63)), "header 9223372036854775808 bytes > 100 MB");
   EXPECT_EQ(error(le<uint64_t>(100'000'001)), "header 100000001 bytes > 100 MB");
   EXPECT_EQ(error(le<uint64_t>(100'000'000) + "{}"), "truncated: header 100000000 bytes, 2 left");
@@ -360,14 +363,63 @@ TEST_F(SafetensorsFolder, IndexWithoutTensors) {
   write_index(R"("x":"a","x":"b")");
   EXPECT_PRED2(contains, error(), "duplicate key 'x'");
   write("model.safetensors.index.json", "[]");
-  EXPECT_PRED2(contains, error(), "want an object");
+  EXPECT_PRED2(contains, error(),
+               "index.json: not a JSON object: it is a text, '[]': did the download");
   write("model.safetensors.index.json", "");
+  EXPECT_PRED2(contains, error(), "index.json: not a JSON object: it is empty: was the download");
+  write("model.safetensors.index.json", "{");
   EXPECT_PRED2(contains, error(), "invalid JSON");
 }
 
 TEST_F(SafetensorsFolder, ErrorsBeginWithThePath) {
   write("model.safetensors", "");
-  EXPECT_PRED2(contains, error(), folder_ + "/model.safetensors: truncated");
+  EXPECT_PRED2(
+      contains, error(),
+      folder_ +
+          "/model.safetensors: not a safetensors file: it is empty: was the download interrupted?");
+  write("model.safetensors", "version https://git-lfs.github.com/spec/v1\noid sha256:0\n");
+  EXPECT_EQ(error(), folder_ +
+                         "/model.safetensors: not a safetensors file: it is a Git LFS pointer, not "
+                         "the file itself: run 'git lfs pull'");
+  write("model.safetensors", "<!doctype html><html>");
+  EXPECT_EQ(error(), folder_ +
+                         "/model.safetensors: not a safetensors file: it is an HTML page: the "
+                         "download failed, or needs you to log in");
+}
+
+TEST_F(SafetensorsFolder, NumberedShardsNeedNoIndex) {
+  write_shard("model-00001-of-00002.safetensors", "x");
+  EXPECT_EQ(error(), folder_ + "/model-00002-of-00002.safetensors: missing; incomplete download?");
+  write_shard("model-00002-of-00002.safetensors", "x");
+  EXPECT_EQ(error(), folder_ +
+                         "/model-00002-of-00002.safetensors: tensor 'x': also in "
+                         "model-00001-of-00002.safetensors");
+  write_shard("model-00002-of-00002.safetensors", "y");
+  const auto tensors = read_safetensors_folder(folder_);
+  ASSERT_EQ(tensors.size(), 2u);
+  EXPECT_EQ(tensors[0].name + tensors[1].name, "xy");
+  EXPECT_EQ(tensors[1].file, folder_ + "/model-00002-of-00002.safetensors");
+  write_shard("model-00001-of-00001.safetensors", "z");
+  EXPECT_EQ(error(), folder_ + ": shards of 1 and of 2 files, and no model.safetensors.index.json");
+  std::filesystem::remove(folder_ + "/model-00001-of-00002.safetensors");
+  std::filesystem::remove(folder_ + "/model-00002-of-00002.safetensors");
+  EXPECT_EQ(read_safetensors_folder(folder_).size(), 1u);
+}
+
+TEST_F(SafetensorsFolder, SaysWhatIsThereInstead) {
+  const std::string nothing =
+      folder_ + ": neither model.safetensors nor model.safetensors.index.json in this folder";
+  write("pytorch_model.bin", "x");
+  EXPECT_EQ(error(), nothing +
+                         "; pytorch_model.bin is not read: load and save the model with a current "
+                         "Transformers");
+  write("adapter_model.safetensors", "x");
+  EXPECT_EQ(error(),
+            nothing + "; adapter_model.safetensors is an adapter: merge it into its model first");
+  write("Model.SafeTensors", "x");
+  EXPECT_EQ(error(), nothing + "; Model.SafeTensors has none of their names");
+  write("M.gguf", "x");
+  EXPECT_EQ(error(), nothing + "; M.gguf is no checkpoint but converted");
 }
 
 TEST_F(SafetensorsFolder, NothingThere) {

@@ -21,6 +21,7 @@ struct CheckpointTensor {
   uint64_t offset = 0;          // of its first byte in `source`
   uint64_t bytes = 0;
   std::shared_ptr<const ByteSource> source;
+  std::string file = {};  // its path, for messages; empty: not said
 };
 
 }  // namespace st

@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "base/reader.h"
+#include "format/file_kind.h"
 #include "format/pickle.h"
 #include "format/zip.h"
 
@@ -193,7 +194,7 @@ std::vector<CheckpointTensor> read_torch_pt(std::shared_ptr<const ByteSource> so
   if ((first & 0xff) == 0x80) {  // a bare pickle
     fail(ErrorCode::kUnsupported, "legacy (pre-1.6) torch file; re-save it");
   }
-  check(first == kZipMagic, "not a torch file");
+  if (first != kZipMagic) fail_wrong_kind("a torch file", *source);
   return Archive(std::move(source)).tensors();
 }
 

@@ -203,7 +203,7 @@ TEST(TorchPtHostile, LegacyFile) {
 }
 
 TEST(TorchPtHostile, OtherFiles) {
-  EXPECT_EQ(error("GGUF and so on"), "not a torch file");
+  EXPECT_EQ(error("GGUF and so on"), "not a torch file: it is a GGUF file");
   EXPECT_EQ(error(zip_of({{"m/version", "3\n"}})), "not a torch file: no entry data.pkl");
   EXPECT_EQ(error(zip_of({{"data.pkl", "x"}})), "not a torch file: no entry data.pkl");
   EXPECT_EQ(error(zip_of({{"m/data.pkl", "x"}})), "not a torch file: no entry version");

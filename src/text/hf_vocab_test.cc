@@ -137,12 +137,18 @@ TEST(HfVocab, ReadsAFolder) {
   std::filesystem::create_directory(folder);
   EXPECT_EQ(error_of([&] { read_hf_vocab(folder, 0); }),
             folder + "/tokenizer.json: cannot open: No such file or directory");
+  std::ofstream(folder + "/vocab.json") << "{}";
+  std::ofstream(folder + "/merges.txt") << "";
+  EXPECT_EQ(error_of([&] { read_hf_vocab(folder, 0); }),
+            folder +
+                "/tokenizer.json: missing, and vocab.json with merges.txt is not enough: save it "
+                "with AutoTokenizer.from_pretrained(...).save_pretrained(...)");
   std::ofstream(folder + "/tokenizer.json") << small_tokenizer();
   std::ofstream(folder + "/chat_template.jinja") << "{{ x }}";
   EXPECT_EQ(read_hf_vocab(folder, 0).chat_template, "{{ x }}");
   std::ofstream(folder + "/generation_config.json") << "{";
   EXPECT_EQ(error_of([&] { read_hf_vocab(folder, 0); }),
-            folder + ": generation_config.json: invalid JSON at byte 2");
+            folder + "/generation_config.json: invalid JSON at byte 2 (line 1, column 2)");
   std::filesystem::remove_all(folder);
 }
 
@@ -231,6 +237,136 @@ TEST(HfVocab, RefusesIdsThatAreNoToken) {
             "generation_config.json: bos_token_id[0]: want an integer in 0..261, got -1");
   EXPECT_EQ(error_of([] { parse_hf_vocab({.tokenizer = "{}"}, -1); }),
             "vocab_size -1, want 0..2^24");
+}
+
+TEST(HfVocab, EveryKeyOfTheTokenizerIsJudged) {
+  const std::string unknown =
+      " unsupported: the key is unknown and may change the model; remove it from the file if it "
+      "does not";
+  EXPECT_EQ(error_with("/new", 1), "new 1" + unknown);
+  EXPECT_EQ(error_with("/new", nullptr), "no error");
+  EXPECT_EQ(error_with("/model/new", true), "model: new true" + unknown);
+  EXPECT_EQ(error_with("/model/new", false), "no error");
+  EXPECT_EQ(error_with("/model/unk_token", "<unk>"), "no error");
+  EXPECT_EQ(error_with("/model/fuse_unk", true), "no error");
+  EXPECT_EQ(error_with("/truncation", {{"max_length", 8}}), "no error");
+  EXPECT_EQ(error_with("/padding", {{"strategy", "BatchLongest"}}), "no error");
+  EXPECT_EQ(error_with("/normalizer/strip", true), "normalizer: strip true" + unknown);
+  EXPECT_EQ(error_with("/normalizer", 5), "normalizer: want a JSON object");
+  EXPECT_EQ(error_with("/pre_tokenizer/new", 1), "pre_tokenizer: new 1" + unknown);
+  EXPECT_EQ(error_with("/pre_tokenizer/pretokenizers/0/new", 1), "pre_tokenizer: new 1" + unknown);
+  EXPECT_EQ(error_with("/pre_tokenizer/pretokenizers/0/pattern/String", "x"),
+            "pre_tokenizer: String \"x\"" + unknown);
+  EXPECT_EQ(error_with("/pre_tokenizer/pretokenizers/1/trim_offsets", true), "no error");
+  EXPECT_EQ(error_with("/pre_tokenizer/pretokenizers/1/new", 1), "pre_tokenizer: new 1" + unknown);
+  EXPECT_EQ(error_with("/post_processor/new", 1), "post_processor: new 1" + unknown);
+  EXPECT_EQ(error_with("/decoder/new", 1), "decoder: new 1" + unknown);
+  EXPECT_EQ(error_with("/added_tokens/0/new", 1), "added_tokens[0]: new 1" + unknown);
+  EXPECT_EQ(error_with("/added_tokens/0/normalized", true), "no error");
+}
+
+TEST(HfVocab, TheKindOfTokenizerIsToldBeforeItsTokens) {
+  json tokenizer = small_tokenizer();
+  tokenizer["model"] = {{"type", "Unigram"}, {"vocab", json::array({json::array({"a", -1.5})})}};
+  EXPECT_EQ(error_of([&] { parse(tokenizer); }),
+            "tokenizer.json: model: type 'Unigram' is not supported");
+  tokenizer = small_tokenizer();
+  tokenizer["model"]["vocab"]["hi"] = 1.5;
+  tokenizer["model"]["merges"] = {1};
+  EXPECT_EQ(error_of([&] { parse(tokenizer); }),
+            "tokenizer.json: merges[0]: want a string or a pair of strings");  // first in the file
+  tokenizer["model"]["merges"] = {"h i"};
+  EXPECT_EQ(error_of([&] { parse(tokenizer); }),
+            "tokenizer.json: vocab 'hi': id: want an integer in "
+            "-9223372036854775808..9223372036854775807, got 1.5");
+  std::string text = small_tokenizer().dump();
+  text.insert(text.find("\"hi\":256"), "\"hi\":256,");
+  EXPECT_EQ(error_of([&] { parse_hf_vocab({.tokenizer = text}, 0); }),
+            "tokenizer.json: model: vocab: duplicate key 'hi'");
+}
+
+TEST(HfVocab, TokenizerConfigMayAddTokensAndChangeNone) {
+  const auto with = [](const json& tokenizer_config) {
+    return error_of([&] { parse(small_tokenizer(), tokenizer_config); });
+  };
+  for (const char* key :
+       {"add_eos_token", "add_prefix_space", "do_lower_case", "split_special_tokens"}) {
+    EXPECT_EQ(with({{key, false}}), "no error");
+    EXPECT_EQ(with({{key, true}}),
+              "tokenizer_config.json: " + std::string(key) + " is not supported");
+  }
+  EXPECT_EQ(
+      with({{"fix_pattern", true}}),
+      "tokenizer_config.json: fix_pattern true unsupported: the key is unknown and may change "
+      "tokens; remove it from the file if it does not");
+  EXPECT_EQ(with({{"clean_up_tokenization_spaces", true}, {"model_max_length", 1e30}}), "no error");
+
+  const auto decoder = [&](const char* id, const json& token) {
+    return with({{"added_tokens_decoder", {{id, token}}}});
+  };
+  const std::string in = "tokenizer_config.json: added_tokens_decoder: ";
+  EXPECT_EQ(decoder("257", {{"content", "<s>"}}), "no error");
+  const json again = {
+      {"added_tokens_decoder", {{"257", {{"content", "<s>"}, {"special", false}}}}}};
+  EXPECT_EQ(parse(small_tokenizer(), again).types[257], TokenType::kControl);
+  EXPECT_EQ(decoder("257", {{"content", "<t>"}}), in + "'257': id 257 is already '<s>'");
+  EXPECT_EQ(decoder("257", {{"content", "<s>"}, {"rstrip", true}}),
+            in + "'257': rstrip is not supported");
+  EXPECT_EQ(decoder("25x", {{"content", "<s>"}}), in + "'25x': want a number");
+  EXPECT_EQ(decoder("262", {{"content", "<t>"}}), in + "'262': id 262 >= vocab_size 262");
+  const Vocab vocab =
+      parse(small_tokenizer(),
+            {{"added_tokens_decoder", {{"261", {{"content", "<end>"}, {"special", true}}}}},
+             {"eos_token", "<end>"}});
+  EXPECT_EQ(vocab.eos, 261);
+  EXPECT_EQ(vocab.types[261], TokenType::kControl);
+}
+
+TEST(HfVocab, NamesThatGenerationDoesNotNeedMayBeWrong) {
+  const json wrong = {{"pad_token", "<|PAD_TOKEN|>"}, {"bos_token", "<nope>"}, {"unk_token", "?"}};
+  Vocab vocab = parse(small_tokenizer(), wrong, {{"pad_token_id", -1}, {"bos_token_id", 7}});
+  EXPECT_EQ(std::tuple(vocab.bos, vocab.pad), std::tuple(7, -1));
+  vocab = parse(small_tokenizer(), wrong, {{"pad_token_id", 5'000'000}}, {{"pad_token_id", 6}});
+  EXPECT_EQ(std::tuple(vocab.bos, vocab.pad), std::tuple(-1, 6));
+  EXPECT_EQ(error_of([] {
+              parse(small_tokenizer(), {{"bos_token", "<nope>"}, {"add_bos_token", true}});
+            }),
+            "tokenizer_config.json: bos_token: '<nope>' not in vocab");
+}
+
+TEST(HfVocab, FilesThatAreSomethingElseAreNamed) {
+  HfVocabFiles files = {.tokenizer = "version https://git-lfs.github.com/spec/v1\noid sha256:0"};
+  EXPECT_EQ(error_of([&] { parse_hf_vocab(files, 0); }),
+            "tokenizer.json: not a JSON object: it is a Git LFS pointer, not the file itself: run "
+            "'git lfs pull'");
+  files.tokenizer = small_tokenizer().dump();
+  files.tokenizer_config = "<!DOCTYPE html>";
+  EXPECT_EQ(error_of([&] { parse_hf_vocab(files, 0); }),
+            "tokenizer_config.json: not a JSON object: it is an HTML page: the download failed, or "
+            "needs you to log in");
+}
+
+// A file of many small values is refused soon, and keeps nothing like its own size.
+TEST(HfVocab, ManySmallValuesAreRefused) {
+  const auto error_and_time = [](const std::string& text) {
+    std::string error;
+    EXPECT_LT(testkit::cpu_seconds(
+                  [&] { error = error_of([&] { parse_hf_vocab({.tokenizer = text}, 0); }); }),
+              testkit::kPatience);
+    return error;
+  };
+  EXPECT_EQ(error_and_time("{\"a\":[" + testkit::repeat("[],", 5'000'000) + "1]}"),
+            "tokenizer.json: JSON of more than 131072 values");
+  EXPECT_EQ(error_and_time("{\"model\":{\"type\":\"BPE\",\"vocab\":{},\"merges\":[" +
+                           testkit::repeat("\"\",", 2'000'000) + "1]}}"),
+            "tokenizer.json: pre_tokenizer: type 'null' is not supported");
+  json tokenizer = small_tokenizer();
+  tokenizer["model"]["merges"] = std::vector<std::string>((1 << 20) + 1, "h i");
+  EXPECT_EQ(error_and_time(tokenizer.dump()), "tokenizer.json: model: merges: more than 1048576");
+  tokenizer = small_tokenizer();
+  tokenizer["added_tokens"][0]["id"] = 1 << 21;
+  EXPECT_EQ(error_and_time(tokenizer.dump()),
+            "tokenizer.json: added_tokens[0]: id 2097152 >= 2^21");
 }
 
 // Whatever is cut off or changed: an Error or a vocabulary that works, nothing else.

@@ -1,0 +1,190 @@
+#include <algorithm>
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "base/error.h"
+#include "base/json.h"
+
+namespace st {
+namespace {
+
+using nlohmann::json;
+
+constexpr size_t kMaxDepth = 64;
+constexpr uint64_t kMaxValues = uint64_t{1} << 17;
+
+// "byte 7 (line 1, column 7)", of the last byte that was read.
+std::string place_of(std::string_view text, size_t position) {
+  const std::string_view before = text.substr(0, position == 0 ? 0 : position - 1);
+  const auto line = std::ranges::count(before, '\n') + 1;
+  const size_t newline = before.rfind('\n');
+  const size_t begin = newline == before.npos ? 0 : newline + 1;
+  return fmt::format("byte {} (line {}, column {})", position, line, position - begin);
+}
+
+// A text with quotes around NaN and infinities, which Python writes and JSON has not.
+class Quoted {
+ public:
+  explicit Quoted(std::string_view text) : original_(text) {
+    if (text.find("NaN") == text.npos && text.find("Infinity") == text.npos) return;
+    bool in_string = false;
+    size_t copied = 0;
+    for (size_t i = 0; i < text.size(); ++i) {
+      if (text[i] == '"') in_string = !in_string;
+      if (in_string && text[i] == '\\') ++i;
+      const size_t word = in_string ? 0 : word_at(text.substr(i));
+      if (word == 0) continue;
+      changed_ += text.substr(copied, i - copied);
+      quotes_.push_back(changed_.size());
+      changed_ += fmt::format("\"{}\"", text.substr(i, word));
+      quotes_.push_back(changed_.size() - 1);
+      copied = i + word;
+      i = copied - 1;
+    }
+    if (!quotes_.empty()) changed_ += text.substr(copied);
+  }
+
+  std::string_view text() const { return quotes_.empty() ? original_ : changed_; }
+  std::string place(size_t position) const {
+    const auto quotes = std::ranges::lower_bound(quotes_, position) - quotes_.begin();
+    return place_of(original_, position - static_cast<size_t>(quotes));
+  }
+
+ private:
+  static size_t word_at(std::string_view rest) {
+    for (const std::string_view word : {"NaN", "Infinity", "-Infinity"}) {
+      if (rest.starts_with(word)) return word.size();
+    }
+    return 0;
+  }
+
+  std::string_view original_;
+  std::string changed_;
+  std::vector<size_t> quotes_;  // in changed_, ascending
+};
+
+// Builds the document from the parser's events, and counts what it costs.
+class Builder final : public json::json_sax_t {
+ public:
+  Builder(const Quoted& text, std::span<const JsonStream> streams)
+      : text_(text), streams_(streams) {
+    open_.reserve(kMaxDepth + 1);  // pointers into it stay valid
+  }
+
+  json take_document() { return std::move(document_); }
+
+  bool null() override { return scalar(nullptr); }
+  bool boolean(bool value) override { return scalar(value); }
+  bool number_integer(number_integer_t value) override { return scalar(value); }
+  bool number_unsigned(number_unsigned_t value) override { return scalar(value); }
+  bool number_float(number_float_t value, const string_t&) override { return scalar(value); }
+  bool string(string_t& value) override { return scalar(std::move(value)); }
+  bool binary(binary_t&) override { return scalar(nullptr); }  // not in JSON text
+  bool start_object(size_t) override { return begin(json::object()); }
+  bool start_array(size_t) override { return begin(json::array()); }
+  bool end_object() override { return end(); }
+  bool end_array() override { return end(); }
+
+  bool key(string_t& name) override {
+    Open& parent = open_.back();
+    if (parent.stream == nullptr && parent.value->contains(name)) {
+      fail(ErrorCode::kInvalidData, "duplicate key '{}'", printable(name));
+    }
+    parent.key = std::move(name);
+    return true;
+  }
+
+  bool parse_error(size_t position, const std::string& token, const json::exception& e) override {
+    const std::string place = text_.place(position);
+    if (dynamic_cast<const json::out_of_range*>(&e) != nullptr) {
+      fail(ErrorCode::kInvalidData, "number {} at {} is out of range", printable(token, 40), place);
+    }
+    fail(ErrorCode::kInvalidData, "invalid JSON at {}", place);
+  }
+
+ private:
+  struct Open {
+    json* value;
+    const JsonStream* stream = nullptr;
+    std::string key = {};    // of the member to come, if an object
+    json element = nullptr;  // of the stream, while it is read
+    uint64_t values = 0;     // that were kept before it
+  };
+
+  bool scalar(json value) {
+    json* place = add(std::move(value));
+    if (!open_.empty() && open_.back().stream != nullptr) give(*place);
+    return true;
+  }
+
+  bool begin(json value) {
+    if (open_.size() == kMaxDepth) {
+      fail(ErrorCode::kInvalidData, "JSON nested deeper than {}", kMaxDepth);
+    }
+    const JsonStream* stream = open_.size() == 2 ? stream_here() : nullptr;
+    json* place = add(std::move(value));
+    open_.push_back({.value = place, .stream = stream, .values = values_});
+    return true;
+  }
+
+  bool end() {
+    open_.pop_back();
+    if (!open_.empty() && open_.back().stream != nullptr) give(open_.back().element);
+    return true;
+  }
+
+  // Where `value` is kept from now on.
+  json* add(json value) {
+    if (++values_ > kMaxValues) {
+      fail(ErrorCode::kInvalidData, "JSON of more than {} values", kMaxValues);
+    }
+    json* place = &document_;
+    if (!open_.empty()) {
+      Open& parent = open_.back();
+      if (parent.stream != nullptr) {
+        place = &parent.element;
+      } else if (parent.value->is_array()) {
+        return &parent.value->emplace_back(std::move(value));
+      } else {
+        place = &(*parent.value)[parent.key];
+      }
+    }
+    *place = std::move(value);
+    return place;
+  }
+
+  void give(json& element) {
+    Open& stream = open_.back();
+    stream.stream->take(stream.key, std::move(element));
+    values_ = stream.values;
+  }
+
+  const JsonStream* stream_here() const {
+    for (const JsonStream& stream : streams_) {
+      const bool named = open_[0].key == stream.object && open_[1].key == stream.list;
+      if (named && open_[0].value->is_object() && open_[1].value->is_object()) return &stream;
+    }
+    return nullptr;
+  }
+
+  const Quoted& text_;
+  std::span<const JsonStream> streams_;
+  json document_;
+  std::vector<Open> open_;
+  uint64_t values_ = 0;
+};
+
+}  // namespace
+
+json parse_json(std::string_view text, std::span<const JsonStream> streams) {
+  // The parser below would take a NUL for the end of the text.
+  if (const size_t nul = text.find('\0'); nul != text.npos) {
+    fail(ErrorCode::kInvalidData, "invalid JSON at {}", place_of(text, nul + 1));
+  }
+  const Quoted quoted(text);
+  Builder builder(quoted, streams);
+  json::sax_parse(quoted.text(), &builder);
+  return builder.take_document();
+}
+
+}  // namespace st
