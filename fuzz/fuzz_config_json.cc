@@ -11,7 +11,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     const HfConfig hf = parse_hf_config(fuzz::text_of(data, size));
     check_config(hf.model, "");
     fuzz::require(hf.model.rope.size() == static_cast<size_t>(hf.model.layers));
-    fuzz::require(hf.rope_factor >= 1);
+    fuzz::require(hf.model.rope_factor >= 1);
   });
   return 0;
 }

@@ -112,10 +112,6 @@ ConvertResult convert_hf(const ConvertOptions& options) {
 
   GgufWriter out;
   set_gguf_metadata(hf.model, options.type, options.transpose_down, out);
-  if (hf.rope_factor != 1) {
-    out.set("smallthinker.rope.scaling.type", GgufValue::string("linear"));
-    out.set("smallthinker.rope.scaling.factor", GgufValue::f32(hf.rope_factor));
-  }
   write_gguf_vocab(tokenizer.vocab(), out);
   for (const PlannedTensor& tensor : result.tensors) {
     out.add_tensor(tensor.name, tensor.type, tensor.ne);

@@ -39,6 +39,10 @@ void set_gguf_metadata(const ModelConfig& c, DType type, bool down_transposed, G
   u32("attention.value_length", c.head_dim);
   f32("attention.layer_norm_rms_epsilon", c.rms_eps);
   f32("rope.freq_base", c.rope_theta);
+  if (c.rope_factor != 1) {
+    out.set(fmt::format("{}.rope.scaling.type", c.architecture), GgufValue::string("linear"));
+    f32("rope.scaling.factor", c.rope_factor);
+  }
   u32("expert_count", c.experts);
   u32("expert_used_count", c.experts_used);
   u32("expert_feed_forward_length", c.ffn);

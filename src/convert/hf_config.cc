@@ -98,7 +98,7 @@ HfConfig parse_hf_config(std::string_view text) {
   c.rms_eps = static_cast<float>(find_number(config, "rms_norm_eps", 0, 1, 1e-6));
   const HfRope rope = read_hf_rope(config);
   c.rope_theta = rope.theta;
-  hf.rope_factor = rope.factor;
+  c.rope_factor = rope.factor;
   c.rope = layout(config, "rope_layout", c.layers, true);
   c.sliding = layout(config, "sliding_window_layout", c.layers, false);
   c.window = find_int(config, "sliding_window_size", 1, 1 << 27, 4096);

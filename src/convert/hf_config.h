@@ -11,8 +11,7 @@ namespace st {
 
 struct HfConfig {
   ModelConfig model;
-  bool tied = false;      // lm_head is the embedding
-  float rope_factor = 1;  // positions are divided by it: linear scaling
+  bool tied = false;  // lm_head is the embedding
   std::vector<std::string> notices;
 };
 

@@ -105,8 +105,8 @@ TEST(HfConfigKeys, RopeParametersOfTransformers5) {
   EXPECT_EQ(read({{"rope_theta", 10000}}).model.rope_theta, 10000.0f);
   const json one = {{"rope_theta", 5e5}, {"rope_type", "linear"}, {"factor", 4}};
   EXPECT_EQ(read(one).model.rope_theta, 5e5f);
-  EXPECT_EQ(read(one).rope_factor, 4.0f);
-  EXPECT_EQ(read({{"full_attention", one}, {"sliding_attention", one}}).rope_factor, 4.0f);
+  EXPECT_EQ(read(one).model.rope_factor, 4.0f);
+  EXPECT_EQ(read({{"full_attention", one}, {"sliding_attention", one}}).model.rope_factor, 4.0f);
 
   const auto error = [&](const json& parameters) { return error_of([&] { read(parameters); }); };
   json other = one;
@@ -130,9 +130,10 @@ TEST(HfConfigKeys, RopeParametersOfTransformers5) {
 }
 
 TEST(HfConfigKeys, RopeScaling) {
-  EXPECT_EQ(read_with({{"rope_scaling", {{"type", "linear"}, {"factor", 2.5}}}}).rope_factor, 2.5f);
-  EXPECT_EQ(read_with({{"rope_scaling", {{"rope_type", "default"}}}}).rope_factor, 1.0f);
-  EXPECT_EQ(read_with(json::object()).rope_factor, 1.0f);
+  EXPECT_EQ(read_with({{"rope_scaling", {{"type", "linear"}, {"factor", 2.5}}}}).model.rope_factor,
+            2.5f);
+  EXPECT_EQ(read_with({{"rope_scaling", {{"rope_type", "default"}}}}).model.rope_factor, 1.0f);
+  EXPECT_EQ(read_with(json::object()).model.rope_factor, 1.0f);
   EXPECT_EQ(error_with({{"rope_scaling", {{"type", "yarn"}, {"factor", 4}}}}),
             "rope_scaling: rope_type 'yarn' unsupported (known: default, linear)");
   EXPECT_EQ(error_with({{"rope_scaling", {{"factor", 4}}}}),

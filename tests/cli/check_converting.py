@@ -54,6 +54,11 @@ def rope(st, models, folder):
     keys = st("inspect", out).stdout
     check(result.returncode == 0 and "smallthinker.rope.scaling.type" in keys and
           "smallthinker.rope.scaling.factor" in keys, f"linear scaling is written: {result.stderr} {keys}")
+    texts = [st("run", "-m", out, "-p", "Once upon a time there was", "-n", 24, "--temp", 0).stdout]
+    parameters({"rope_type": "default", "rope_theta": 20000.0})
+    st("convert", hf.path, "--outfile", out)
+    texts.append(st("run", "-m", out, "-p", "Once upon a time there was", "-n", 24, "--temp", 0).stdout)
+    check(texts[0] and texts[1] and texts[0] != texts[1], f"linear scaling is computed: {texts}")
     out.unlink(missing_ok=True)
     parameters({"rope_type": "yarn", "rope_theta": 20000.0, "factor": 4.0})
     st.refuses("yarn", "convert", hf.path, "--outfile", out,
