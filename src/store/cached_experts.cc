@@ -178,7 +178,10 @@ Matrix CachedExperts::await(int64_t l, int32_t expert, ExpertPart part) {
       p.state = PartState::kFailed;
     }
   }
-  if (p.error) throw Error(*p.error);
+  if (p.error) {
+    stop_->check();  // in one way everywhere
+    throw Error(*p.error);
+  }
   Matrix m = stack.first;
   m.data = must_arrange(stack) ? room : room + p.shift;
   return m;

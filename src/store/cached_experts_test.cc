@@ -431,6 +431,7 @@ TEST(CachedExpertsFaults, AStopEndsAPassAndTheNextOneIsRight) {
   EXPECT_LT(seconds_since(start), 0.5);
   ASSERT_TRUE(cancelled);
   EXPECT_EQ(cancelled->code(), ErrorCode::kCancelled);
+  EXPECT_EQ(text(cancelled), "interrupted");
   const auto again = Clock::now();
   EXPECT_EQ(rig.pass(1, {1, 2}, 1, {}, stop)->code(), ErrorCode::kCancelled);  // it stays requested
   EXPECT_LT(seconds_since(again), 0.5);

@@ -61,7 +61,10 @@ void RowReader::read_some(std::span<const int32_t> rows, float* out, const Stop&
     reader_.keep(std::move(buffer_));
     buffer_ = MemoryRegion(kAtOnce * room_);
   }
-  if (error) throw Error(*error);
+  if (error) {
+    stop.check();  // in one way everywhere
+    throw Error(*error);
+  }
 }
 
 }  // namespace st
