@@ -11,6 +11,7 @@
 #include <optional>
 
 #include "base/error.h"
+#include "base/path.h"
 #include "base/temporary_files.h"
 
 namespace st {
@@ -118,13 +119,13 @@ FileChange File::change() const {
 
 void File::check_unchanged() const {
   if (change() != FileChange::kModified) return;
-  fail(ErrorCode::kIo, "{}: the file was changed while in use", printable(path_));
+  fail(ErrorCode::kIo, "{}: the file was changed while in use", printable_path(path_));
 }
 
 void File::check_in_place() const {
   check_unchanged();
   if (change() == FileChange::kNone) return;
-  fail(ErrorCode::kIo, "{}: the file was replaced while it was loaded", printable(path_));
+  fail(ErrorCode::kIo, "{}: the file was replaced while it was loaded", printable_path(path_));
 }
 
 void File::expect_scattered_reads() const {
@@ -135,7 +136,7 @@ void File::expect_scattered_reads() const {
 std::string read_text_file(const std::string& path, uint64_t max_bytes) {
   std::optional<File> file;
   std::string text;
-  with_context(printable(path), [&] {
+  with_context(printable_path(path), [&] {
     file.emplace(path);
     if (file->size() > max_bytes) {
       fail(ErrorCode::kInvalidData, "{} bytes exceed the limit of {}", file->size(), max_bytes);
@@ -150,7 +151,8 @@ std::string read_text_file(const std::string& path, uint64_t max_bytes) {
 AtomicFile::AtomicFile(std::string path) : path_(std::move(path)) {
   struct stat info{};
   if (::stat(path_.c_str(), &info) == 0 && !S_ISREG(info.st_mode)) {
-    fail(ErrorCode::kIo, "{}: cannot create: exists and is not a regular file", printable(path_));
+    fail(ErrorCode::kIo, "{}: cannot create: exists and is not a regular file",
+         printable_path(path_));
   }
   buffer_.reserve(kWriteBuffer);
   fd_ = create_temporary(path_, temporary_);
@@ -164,7 +166,7 @@ AtomicFile::~AtomicFile() {
 }
 
 void AtomicFile::fail_io(const char* what) const {
-  fail(ErrorCode::kIo, "{}: {}: {}", printable(path_), what, std::strerror(errno));
+  fail(ErrorCode::kIo, "{}: {}: {}", printable_path(path_), what, std::strerror(errno));
 }
 
 void AtomicFile::flush() {

@@ -6,6 +6,7 @@
 #include <tuple>
 
 #include "base/error.h"
+#include "base/path.h"
 
 namespace st {
 namespace {
@@ -36,12 +37,12 @@ void refuse_overwriting(std::span<const std::string> outputs, std::span<const st
     for (const std::string& input : inputs) {
       if (identity(input) != output) continue;
       fail(ErrorCode::kInvalidUsage, "{}: is the same file as {}, which is read: write another one",
-           printable(outputs[i], 4096), printable(input, 4096));
+           printable_path(outputs[i]), printable_path(input));
     }
     for (const std::string& other : outputs.first(i)) {
       if (identity(other) != output) continue;
       fail(ErrorCode::kInvalidUsage, "{}: is the same file as {}, which is written too",
-           printable(outputs[i], 4096), printable(other, 4096));
+           printable_path(outputs[i]), printable_path(other));
     }
   }
 }

@@ -10,6 +10,7 @@
 
 #include "base/checksum.h"
 #include "base/error.h"
+#include "base/path.h"
 #include "convert/gguf_copy.h"
 #include "model/architecture.h"
 #include "model/names.h"
@@ -52,14 +53,14 @@ void check_replaceable(const GgufTensor& tensor, const std::string& file) {
           [&](auto part) { return name.ends_with(fmt::format(".{}.weight", part)); });
   if (known) return;
   fail(ErrorCode::kUnsupported, "{}: tensor '{}': no bundle has it, results would be wrong without",
-       printable(file), printable(name));
+       printable_path(file), printable(name));
 }
 
 class BundleWriter {
  public:
   explicit BundleWriter(const BundleOptions& options)
       : options_(options),
-        name_(printable(options.input)),
+        name_(printable_path(options.input)),
         in_(options.input),
         architecture_(
             with_context(name_, [&]() -> auto& { return find_architecture(in_.metadata()); })),
@@ -185,7 +186,7 @@ StripResult strip_file(const std::string& input, const std::string& output,
     }
   }
   if (result.dropped == 0) {
-    fail(ErrorCode::kInvalidData, "{}: has no expert tensors to drop", printable(input));
+    fail(ErrorCode::kInvalidData, "{}: has no expert tensors to drop", printable_path(input));
   }
   result.file_bytes = out.file_size();
   out.begin(output);

@@ -4,6 +4,7 @@
 #include <filesystem>
 
 #include "base/error.h"
+#include "base/path.h"
 #include "base/thread_pool.h"
 #include "convert/encode.h"
 #include "convert/gguf_metadata.h"
@@ -24,7 +25,7 @@ std::string in_folder(const std::string& folder, std::string_view name) {
 
 std::vector<CheckpointTensor> read_predictor(const std::string& path) {
   if (path.empty()) return {};
-  return with_context(printable(path), [&] {
+  return with_context(printable_path(path), [&] {
     const auto file = std::make_shared<File>(path);
     std::vector<CheckpointTensor> tensors =
         path.ends_with(".safetensors") ? read_safetensors(file) : read_torch_pt(file);
@@ -44,7 +45,7 @@ void check_folder(const std::string& folder) {
   std::error_code ignored;
   if (!std::filesystem::is_regular_file(folder, ignored)) return;
   fail(ErrorCode::kInvalidData, "{}: is a file; give the folder that has config.json",
-       printable(folder, 4096));
+       printable_path(folder));
 }
 
 bool same_bytes(const CheckpointTensor& a, const CheckpointTensor& b) {
@@ -80,7 +81,7 @@ void note_tied_head(const std::vector<CheckpointTensor>& checkpoint, ConvertResu
 void write_tensor(const PlannedTensor& tensor, ThreadPool& pool, const ByteSink& sink) {
   for (const CheckpointTensor& source : tensor.sources) {
     const std::string place =
-        fmt::format("{}: tensor '{}'", printable(source.file, 4096), printable(source.name));
+        fmt::format("{}: tensor '{}'", printable_path(source.file), printable(source.name));
     with_context(place, [&] {
       const uint64_t cols = source.shape.empty() ? 1 : source.shape.back();
       const uint64_t rows = cols == 0 ? 0 : source.bytes / row_bytes(source.type, cols);
@@ -96,13 +97,14 @@ ConvertResult convert_hf(const ConvertOptions& options) {
   check_folder(options.folder);
   const std::string config_path = in_folder(options.folder, "config.json");
   const std::string config = read_text_file(config_path, kMaxConfigBytes);
-  const HfConfig hf = with_context(printable(config_path), [&] { return parse_hf_config(config); });
+  const HfConfig hf =
+      with_context(printable_path(config_path), [&] { return parse_hf_config(config); });
   const std::vector<CheckpointTensor> checkpoint = read_safetensors_folder(options.folder);
   const std::vector<CheckpointTensor> predictor = read_predictor(options.predictor);
 
   ConvertResult result;
   result.notices = hf.notices;
-  result.tensors = with_context(printable(options.folder), [&] {
+  result.tensors = with_context(printable_path(options.folder), [&] {
     return plan_tensors(
         hf.model, hf.tied, checkpoint,
         {.type = options.type, .transpose_down = options.transpose_down, .predictor = predictor});

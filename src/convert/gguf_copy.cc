@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "base/path.h"
 #include "store/bundle.h"
 
 namespace st {
@@ -23,7 +24,7 @@ void copy_bytes(const GgufModel::Tensor& tensor, std::string_view file,
   std::vector<std::byte> piece;
   for (uint64_t at = 0; at < tensor.info->bytes; at += piece.size()) {
     piece.resize(std::min(kPiece, tensor.info->bytes - at));
-    with_context(fmt::format("{}: tensor '{}'", printable(file), printable(tensor.info->name)),
+    with_context(fmt::format("{}: tensor '{}'", printable_path(file), printable(tensor.info->name)),
                  [&] { tensor.source->read_at(tensor.info->offset + at, piece); });
     sink(piece);
   }

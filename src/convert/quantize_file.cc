@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "base/path.h"
 #include "convert/gguf_copy.h"
 #include "convert/tensor_plan.h"
 #include "model/names.h"
@@ -59,14 +60,14 @@ QuantizeResult quantize_file(const QuantizeOptions& options) {
   const GgufModel in(options.input);
   if (is_bundle(in.metadata())) {
     fail(ErrorCode::kInvalidUsage, "{}: is a bundle; quantise what it was made from",
-         printable(options.input));
+         printable_path(options.input));
   }
   const bool tied = !in.find(names::kOutput);
   GgufWriter out;
   copy_metadata(in.metadata(), options, out);
   QuantizeResult result;
   const std::vector<GgufModel::Tensor> tensors = in.tensors();
-  with_context(printable(options.input), [&] {
+  with_context(printable_path(options.input), [&] {
     for (const auto& [info, source] : tensors) {
       const bool is_output = info->name == (tied ? names::kEmbedding : names::kOutput);
       out.add_tensor(info->name, choose_type(*info, options, is_output), info->ne);
@@ -93,8 +94,9 @@ QuantizeResult quantize_file(const QuantizeOptions& options) {
     if (type == info->type) {
       copy_bytes(tensors[i], options.input, sink);
     } else {
-      with_context(fmt::format("{}: tensor '{}'", printable(options.input), printable(info->name)),
-                   [&] { error = encode_tensor(*info, *source, type, pool, sink); });
+      with_context(
+          fmt::format("{}: tensor '{}'", printable_path(options.input), printable(info->name)),
+          [&] { error = encode_tensor(*info, *source, type, pool, sink); });
     }
     result.error.add(error);
     if (options.on_tensor) options.on_tensor(*info, type, error);

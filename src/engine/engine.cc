@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/memory.h"
+#include "base/path.h"
 #include "base/system_file.h"
 #include "engine/group_watch.h"
 #include "model/attention.h"
@@ -67,7 +68,7 @@ struct Engine::Impl {
 
   Impl(const std::string& path, EngineOptions opts)
       : options(std::move(opts)),
-        name(printable(path)),
+        name(printable_path(path)),
         file(path),
         architecture(find_architecture(file.metadata())),
         config(architecture.read_config(file.metadata(), {.gating = options.gating}, notices)),
@@ -279,7 +280,7 @@ struct Engine::Impl {
     try {
       cached->warm(parse_hot_set(read_text_file(options.hot_set), config.layers, config.experts));
     } catch (const Error& e) {
-      if (e.code() != ErrorCode::kNotFound) throw e.within(printable(options.hot_set));
+      if (e.code() != ErrorCode::kNotFound) throw e.within(printable_path(options.hot_set));
     }
   }
 

@@ -5,6 +5,7 @@
 #include <unordered_set>
 
 #include "base/error.h"
+#include "base/path.h"
 
 namespace st {
 namespace {
@@ -12,7 +13,7 @@ namespace {
 constexpr uint32_t kMaxParts = 999;
 
 std::unique_ptr<GgufFile> open_part(const std::string& path, GgufTypes types) {
-  return with_context(printable(path), [&] {
+  return with_context(printable_path(path), [&] {
     return std::make_unique<GgufFile>(std::make_shared<File>(path), types);
   });
 }
@@ -50,8 +51,8 @@ GgufModel::GgufModel(const std::string& path, GgufTypes types) {
 
 void GgufModel::open_parts(const std::string& path, GgufTypes types) {
   parts_.push_back(open_part(path, types));
-  const uint32_t count =
-      with_context(printable(path), [&] { return metadata().find_u32("split.count").value_or(1); });
+  const uint32_t count = with_context(
+      printable_path(path), [&] { return metadata().find_u32("split.count").value_or(1); });
   if (count > 1) open_others(path, count, types);
   check_parts(path);
 }
@@ -60,7 +61,7 @@ void GgufModel::open_others(const std::string& path, uint32_t count, GgufTypes t
   const std::string prefix = count <= kMaxParts ? split_prefix(path, count) : std::string();
   if (prefix.empty()) {
     fail(ErrorCode::kInvalidData, "{}: one of {} parts: open the one named *-00001-of-{:05}.gguf",
-         printable(path), count, count);
+         printable_path(path), count, count);
   }
   for (uint32_t i = 2; i <= count; ++i) {
     const std::string part = prefix + part_suffix(i, count);
@@ -68,8 +69,8 @@ void GgufModel::open_others(const std::string& path, uint32_t count, GgufTypes t
       parts_.push_back(open_part(part, types));
     } catch (const Error& e) {
       if (e.code() != ErrorCode::kNotFound) throw;
-      fail(ErrorCode::kNotFound, "{}: split {} of {} missing: {}", printable(path), i, count,
-           printable(part));
+      fail(ErrorCode::kNotFound, "{}: split {} of {} missing: {}", printable_path(path), i, count,
+           printable_path(part));
     }
   }
 }
@@ -80,7 +81,7 @@ void GgufModel::check_parts(const std::string& path) const {
   for (const auto& part : parts_) {
     for (const GgufTensor& tensor : part->tensors()) {
       if (!names.insert(tensor.name).second) {
-        fail(ErrorCode::kInvalidData, "{}: tensor '{}' is in two parts", printable(path),
+        fail(ErrorCode::kInvalidData, "{}: tensor '{}' is in two parts", printable_path(path),
              printable(tensor.name));
       }
     }
@@ -132,7 +133,7 @@ uint64_t GgufModel::file_bytes() const {
 
 std::string GgufModel::part_name(size_t i) const {
   const auto* file = dynamic_cast<const File*>(&parts_[i]->source());
-  return file == nullptr ? std::string() : printable(file->path());
+  return file == nullptr ? std::string() : printable_path(file->path());
 }
 
 void GgufModel::check_unchanged() const {

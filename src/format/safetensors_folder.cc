@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "base/path.h"
 #include "format/json_object.h"
 #include "format/json_table.h"
 #include "format/safetensors.h"
@@ -59,7 +60,7 @@ class Index final : public JsonTableSink {
 
 std::vector<CheckpointTensor> read_file(const std::string& folder, const std::string& name) {
   const std::string path = folder + "/" + name;
-  return with_context(printable(path, 4096), [&] {
+  return with_context(printable_path(path), [&] {
     std::vector<CheckpointTensor> tensors = read_safetensors(std::make_shared<File>(path));
     for (CheckpointTensor& tensor : tensors) tensor.file = path;
     return tensors;
@@ -71,7 +72,7 @@ std::vector<CheckpointTensor> read_shards(const std::string& folder,
   const std::string path = folder + "/" + index_name;
   const std::string text = read_text_file(path, kMaxIndexBytes);
   Index index;
-  with_context(printable(path, 4096), [&] {
+  with_context(printable_path(path), [&] {
     check_json_object(text);
     parse_json_table(text, index);
     if (index.shards().empty()) fail(ErrorCode::kInvalidData, "weight_map: lists no tensors");
@@ -85,7 +86,7 @@ std::vector<CheckpointTensor> read_shards(const std::string& folder,
       const auto listed = index.shards().find(tensor.name);
       if (listed == index.shards().end() || listed->second != name) {
         fail(ErrorCode::kInvalidData, "{}: {}: in {}, where the index does not list it",
-             printable(path, 4096), tensor_name(tensor.name), printable(name));
+             printable_path(path), tensor_name(tensor.name), printable(name));
       }
       tensors.push_back(std::move(tensor));
     }
@@ -94,7 +95,7 @@ std::vector<CheckpointTensor> read_shards(const std::string& folder,
   for (const CheckpointTensor& tensor : tensors) found.insert(tensor.name);
   for (const auto& [tensor, shard] : index.shards()) {
     if (!found.contains(tensor)) {
-      fail(ErrorCode::kInvalidData, "{}: {}: not in {}", printable(path, 4096), tensor_name(tensor),
+      fail(ErrorCode::kInvalidData, "{}: {}: not in {}", printable_path(path), tensor_name(tensor),
            printable(shard));
     }
   }
@@ -135,12 +136,12 @@ std::optional<std::vector<CheckpointTensor>> read_numbered_shards(
   if (counts.empty()) return std::nullopt;
   if (counts.size() > 1) {
     fail(ErrorCode::kInvalidData, "{}: shards of {} and of {} files, and no {}",
-         printable(folder, 4096), *counts.begin(), *counts.rbegin(), kIndex);
+         printable_path(folder), *counts.begin(), *counts.rbegin(), kIndex);
   }
   const unsigned count = *counts.begin();
   for (unsigned i = 1; i <= count; ++i) {
     if (std::ranges::binary_search(names, shard_name(i, count))) continue;
-    fail(ErrorCode::kNotFound, "{}/{}: missing; incomplete download?", printable(folder, 4096),
+    fail(ErrorCode::kNotFound, "{}/{}: missing; incomplete download?", printable_path(folder),
          shard_name(i, count));
   }
   std::vector<CheckpointTensor> tensors;
@@ -149,7 +150,7 @@ std::optional<std::vector<CheckpointTensor>> read_numbered_shards(
     for (CheckpointTensor& tensor : read_file(folder, shard_name(i, count))) {
       const auto [first, fresh] = shards.emplace(tensor.name, shard_name(i, count));
       if (!fresh) {
-        fail(ErrorCode::kInvalidData, "{}: {}: also in {}", printable(tensor.file, 4096),
+        fail(ErrorCode::kInvalidData, "{}: {}: also in {}", printable_path(tensor.file),
              tensor_name(tensor.name), first->second);
       }
       tensors.push_back(std::move(tensor));
@@ -185,7 +186,7 @@ std::vector<CheckpointTensor> read_safetensors_folder(const std::string& folder)
   if (there(kWhole)) return read_file(folder, std::string(kWhole));
   if (there(kIndex)) return read_shards(folder, std::string(kIndex));
   if (auto tensors = read_numbered_shards(folder, names)) return *std::move(tensors);
-  fail(ErrorCode::kNotFound, "{}: neither {} nor {} in this folder{}", printable(folder, 4096),
+  fail(ErrorCode::kNotFound, "{}: neither {} nor {} in this folder{}", printable_path(folder),
        kWhole, kIndex, hint(names));
 }
 

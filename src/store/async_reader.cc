@@ -5,6 +5,7 @@
 #include <cstring>
 #include <utility>
 
+#include "base/path.h"
 #include "base/round.h"
 
 namespace st {
@@ -115,8 +116,8 @@ FileId AsyncReader::open(const std::string& path, PageCache cache) {
   auto file = std::make_unique<ReadFile>(path, direct, cache == PageCache::kUse);
   const bool cached = direct && !file->direct();
   if (cached && options_.log && !noted_cached_.exchange(true)) {
-    options_.log(
-        fmt::format("{}: reading through the page cache: {}", printable(path), file->reason()));
+    options_.log(fmt::format("{}: reading through the page cache: {}", printable_path(path),
+                             file->reason()));
   }
   const std::lock_guard lock(mutex_);
   backend_->register_file(file->fd());
@@ -130,7 +131,8 @@ FileId AsyncReader::open_again(const ByteSource* source, PageCache cache) {
   const FileId id = open(file->path(), cache);
   file->check_in_place();
   if (change(id) != FileChange::kNone) {
-    fail(ErrorCode::kIo, "{}: the file was replaced while it was loaded", printable(file->path()));
+    fail(ErrorCode::kIo, "{}: the file was replaced while it was loaded",
+         printable_path(file->path()));
   }
   return id;
 }
@@ -304,7 +306,7 @@ std::string AsyncReader::check(const ReadRequest& wanted) const {
 void AsyncReader::fail_request(uint32_t index, ErrorCode code, std::string_view reason) {
   Request& request = requests_[index];
   if (!request.error) {
-    const std::string path = request.file ? printable(request.file->path(), 4096) + ": " : "";
+    const std::string path = request.file ? printable_path(request.file->path()) + ": " : "";
     request.error = Error(code, fmt::format("{}bytes {}..{}: {}", path, request.offset,
                                             request.offset + request.bytes, reason));
     request.drain_until = Clock::now() + kDrain;

@@ -5,6 +5,7 @@
 #include <bit>
 
 #include "base/error.h"
+#include "base/path.h"
 #include "tensor/layout.h"
 
 namespace st {
@@ -162,7 +163,7 @@ std::vector<ExpertLayer> load_bundle(WeightStore& store, const ExpertDims& dims)
 
 std::vector<ExpertLayer> load_headerless_bundle(WeightStore& store, const ExpertDims& dims) {
   const File& file = *store.expert_file();
-  return with_context(printable(file.path()), [&] {
+  return with_context(printable_path(file.path()), [&] {
     if (is_gguf(file)) {
       fail(ErrorCode::kInvalidData,
            "is a GGUF file, not a headerless bundle: a model with its experts, run it with -m");

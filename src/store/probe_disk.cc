@@ -5,6 +5,7 @@
 #include <random>
 
 #include "base/memory.h"
+#include "base/path.h"
 
 namespace st {
 
@@ -17,7 +18,7 @@ DiskSpeed probe_disk(const std::string& path, const DiskProbe& probe) {
   const FileId file = reader.open(path);
   if (reader.size(file) < probe.piece_bytes) {
     fail(ErrorCode::kInvalidUsage, "{}: smaller than the {} bytes to read at a time",
-         printable(path), probe.piece_bytes);
+         printable_path(path), probe.piece_bytes);
   }
   const uint64_t room = reader.room(file, probe.piece_bytes);
   const auto slots = static_cast<size_t>(probe.depth);

@@ -10,6 +10,7 @@
 
 #include "base/error.h"
 #include "base/memory.h"
+#include "base/path.h"
 
 namespace st {
 namespace {
@@ -46,7 +47,7 @@ ssize_t read_at(int fd, std::byte* out, size_t bytes, uint64_t offset) {
 }  // namespace
 
 ReadFile::ReadFile(const std::string& path, bool want_direct, bool keep)
-    : file_(with_context(printable(path), [&] { return File(path); })), keep_(keep) {
+    : file_(with_context(printable_path(path), [&] { return File(path); })), keep_(keep) {
   // What read-ahead would fetch beyond our ranges nobody throws out again.
   ::posix_fadvise(file_.fd(), 0, 0, POSIX_FADV_RANDOM);
   if (want_direct) {

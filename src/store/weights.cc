@@ -10,6 +10,7 @@
 #include "base/aligned.h"
 #include "base/checksum.h"
 #include "base/error.h"
+#include "base/path.h"
 #include "tensor/layout.h"
 
 namespace st {
@@ -25,7 +26,7 @@ uint64_t room_for_all(const GgufModel& model) {
 
 std::unique_ptr<const File> open_unless_empty(const std::string& path) {
   if (path.empty()) return nullptr;
-  return with_context(printable(path), [&] { return std::make_unique<const File>(path); });
+  return with_context(printable_path(path), [&] { return std::make_unique<const File>(path); });
 }
 
 // "tensor 'x'", with the name of its part in front if that is not the first of the model.

@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/json.h"
+#include "base/path.h"
 #include "format/json_object.h"
 #include "text/hf_tokenizer.h"
 #include "text/token_table.h"
@@ -139,7 +140,7 @@ Vocab read_hf_vocab(const std::string& folder, int64_t vocab_size) {
     fail(ErrorCode::kUnsupported,
          "{}/tokenizer.json: missing, and vocab.json with merges.txt is not enough: save it with "
          "AutoTokenizer.from_pretrained(...).save_pretrained(...)",
-         printable(folder));
+         printable_path(folder));
   }
   HfVocabFiles files;
   files.tokenizer = read_text_file(folder + "/tokenizer.json", kMaxTokenizerBytes);
@@ -150,7 +151,7 @@ Vocab read_hf_vocab(const std::string& folder, int64_t vocab_size) {
   try {
     return parse_hf_vocab(files, vocab_size);
   } catch (const Error& e) {  // whose message begins with the name of a file
-    throw Error(e.code(), fmt::format("{}/{}", printable(folder), e.what()));
+    throw Error(e.code(), fmt::format("{}/{}", printable_path(folder), e.what()));
   }
 }
 
