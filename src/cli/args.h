@@ -38,15 +38,18 @@ struct ModelArgs {
   std::string expert_bundle;   // headerless file with the experts; empty: none
   std::string hot_set;         // file; empty: none
   std::string record_routing;  // file for a routing trace; empty: none
+  bool reference_env = false;  // whether the reference engine's environment variables count
+  std::optional<int64_t> cached_matrices;  // its MAX_N_CACHED, instead of a budget
   bool verbose = false;
   bool progress = true;
 };
 
-// Where text comes from: -p, -f, or else standard input if it is not a terminal.
+// Where text comes from: -p, -f, or else standard input.
 struct TextArgs {
   std::optional<std::string> prompt;
   std::string file;
   bool escape = true;  // \n and the like in -p
+  bool whole = false;  // with the line feed that a file may end with
 };
 
 // After so many tokens the budget becomes another.
@@ -61,6 +64,7 @@ struct RunArgs {
   TextArgs text;
   GenerateOptions generate;
   bool display_prompt = true;
+  bool raw = false;  // control bytes also to a terminal
 };
 
 struct ConvertArgs {
@@ -98,6 +102,7 @@ struct TokenizeArgs {
 struct DetokenizeArgs {
   std::string model;
   std::vector<std::string> ids;  // empty: from standard input
+  bool raw = false;              // control bytes also to a terminal
 };
 
 struct PerplexityArgs {

@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include "cli/args.h"
+#include "cli/model_args.h"
 #include "cli/outputs.h"
 #include "cli/progress_bar.h"
 #include "cli/report.h"
@@ -9,6 +10,7 @@
 namespace st {
 
 int execute(const BundleArgs& args) {
+  refuse_folder(args.options.input);
   check_outputs({args.options.output}, {args.options.input, args.options.expert_bundle});
   BundleOptions options = args.options;
   options.progress = make_progress_bar(args.progress);
@@ -19,6 +21,7 @@ int execute(const BundleArgs& args) {
 }
 
 int execute(const StripArgs& args) {
+  refuse_folder(args.input);
   check_outputs({args.output}, {args.input});
   const StripResult result = strip_file(args.input, args.output, make_progress_bar(args.progress));
   print_err("dropped {} tensors, {}; file {}\n", result.dropped, format_bytes(result.dropped_bytes),

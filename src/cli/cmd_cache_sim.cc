@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/path.h"
 #include "cli/args.h"
 #include "cli/outputs.h"
 #include "cli/report.h"
@@ -16,7 +17,7 @@ namespace {
 RoutingTrace load_trace(const CacheSimArgs& args) {
   RoutingTrace all = args.made_up
                          ? make_up_routing(args.shape, *args.made_up, args.tokens, args.seed)
-                         : with_context(printable(args.trace),
+                         : with_context(printable_path(args.trace),
                                         [&] { return read_routing_trace(File(args.trace)); });
   if (args.from == 0) return all;
   if (args.from >= all.passes()) {
@@ -43,7 +44,7 @@ class CacheSim {
   explicit CacheSim(const CacheSimArgs& args)
       : args_(args), trace_(load_trace(args)), shape_(trace_.shape()) {
     if (!args.hot_set.empty()) {
-      hot_set_ = with_context(printable(args.hot_set), [&] {
+      hot_set_ = with_context(printable_path(args.hot_set), [&] {
         return parse_hot_set(read_text_file(args.hot_set, 1 << 26), shape_.layers, shape_.experts);
       });
     }

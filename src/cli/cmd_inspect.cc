@@ -7,6 +7,7 @@
 #include "cli/args.h"
 #include "cli/inspect_plan.h"
 #include "cli/inspect_system.h"
+#include "cli/model_args.h"
 #include "cli/report.h"
 #include "cli/streams.h"
 #include "format/gguf_model.h"
@@ -145,6 +146,7 @@ void print_text(const GgufModel& model, bool tensors) {
 int execute(const InspectArgs& args) {
   if (args.system) return inspect_system(args);
   if (args.plan) return inspect_plan(args);
+  refuse_folder(args.model);
   const GgufModel model(args.model, GgufTypes::kAny);
   args.json ? print_json(model, args.tensors) : print_text(model, args.tensors);
   return kExitOk;

@@ -5,6 +5,7 @@
 #include "cli/interrupt.h"
 #include "cli/model_args.h"
 #include "cli/outputs.h"
+#include "cli/prompt.h"
 #include "cli/routing_recording.h"
 #include "cli/streams.h"
 #include "cli/text_tokens.h"
@@ -13,8 +14,8 @@
 namespace st {
 
 int execute(const PerplexityArgs& args) {
-  check_model_outputs(args.model, {args.file});
-  const TextArgs source{.file = args.file};
+  const TextArgs source{.file = args.file, .whole = true};
+  check_model_outputs(args.model, {text_file(source)});
   TextTokens text = TextTokens::windows(source, args.windows);
   Engine engine = load_engine(args.model, true, &text);
   RoutingRecording recording(args.model.record_routing);

@@ -2,6 +2,7 @@
 
 #include "base/error.h"
 #include "cli/args.h"
+#include "cli/model_args.h"
 #include "cli/outputs.h"
 #include "cli/progress_bar.h"
 #include "cli/report.h"
@@ -10,6 +11,7 @@
 namespace st {
 
 int execute(const QuantizeArgs& args) {
+  refuse_folder(args.options.input);
   check_outputs({args.options.output}, {args.options.input});
   QuantizeOptions options = args.options;
   options.progress = make_progress_bar(args.progress);

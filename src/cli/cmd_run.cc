@@ -9,7 +9,6 @@
 #include "cli/outputs.h"
 #include "cli/prompt.h"
 #include "cli/receipt.h"
-#include "cli/reference_env.h"
 #include "cli/report.h"
 #include "cli/routing_recording.h"
 #include "cli/streams.h"
@@ -18,10 +17,36 @@
 namespace st {
 namespace {
 
+void write(std::string_view text, bool raw) { raw ? write_out_raw(text) : write_out(text); }
+
 // So that it is seen at once, and an Error as soon as nobody reads any more.
-void print(std::string_view text) {
-  write_out(text);
+void print(std::string_view text, bool raw) {
+  write(text, raw);
   flush_out();
+}
+
+// In parts that end with whole characters, as a terminal is shown bytes that are none as \xNN.
+void print_tokens(const Tokenizer& tokenizer, std::span<const Token> tokens, bool raw) {
+  constexpr size_t kMuch = size_t{1} << 16;
+  std::string text;
+  for (const Token token : tokens) {
+    text += tokenizer.piece(token, true);
+    const bool whole = text.empty() || static_cast<unsigned char>(text.back()) < 0x80;
+    if (whole || text.size() > kMuch) {
+      write(text, raw);
+      text.clear();
+    }
+  }
+  print(text, raw);
+}
+
+// Throws, before anything is printed, what set_memory() would throw in the middle of a text.
+void check_changes(const Engine& engine, std::span<const MemoryChange> changes) {
+  for (const MemoryChange& change : changes) {
+    MemoryPlan plan = engine.memory()->plan;
+    plan.budget = change.bytes;
+    plan.check();
+  }
 }
 
 void print_timings(const Engine& engine, const GenerateResult& result, double load_seconds) {
@@ -51,7 +76,6 @@ void print_timings(const Engine& engine, const GenerateResult& result, double lo
 }  // namespace
 
 int execute(const RunArgs& args) {
-  if (const auto bundle = reference_bundle_to_generate(args.model)) return execute(*bundle);
   check_model_outputs(args.model, {text_file(args.text)});
   const double start = seconds_since_start();
   ModelArgs model = args.model;
@@ -64,6 +88,7 @@ int execute(const RunArgs& args) {
   std::atomic<int64_t> seen = 0;  // tokens
   const double loaded = seconds_since_start();
   const std::vector<Token>& tokens = prompt.tokens();
+  check_changes(engine, args.memory_changes);
   std::function<void()> last_words;
   if (engine.memory()) {
     last_words = [&] {
@@ -71,10 +96,7 @@ int execute(const RunArgs& args) {
     };
   }
   const GracefulStop graceful(last_words);
-  if (args.display_prompt) {
-    for (const Token token : tokens) write_out(engine.tokenizer().piece(token, true));
-    flush_out();
-  }
+  if (args.display_prompt) print_tokens(engine.tokenizer(), tokens, args.raw);
   auto change = args.memory_changes.begin();
   GenerateOptions options = args.generate;
   options.before_token = [&](int64_t generated) {
@@ -86,12 +108,14 @@ int execute(const RunArgs& args) {
       engine, tokens, options,
       [&](std::string_view text) {
         ++seen;
-        print(text);
+        print(text, args.raw);
         return true;
       },
       interrupt_stop());
-  print("\n");
-  if (args.model.verbose) print_err("\nseed {}", result.seed);
+  print("\n", args.raw);
+  const SamplerOptions& sampler = args.generate.sampler;
+  const bool by_chance = sampler.seed == SamplerOptions().seed && sampler.temperature > 0;
+  if (args.model.verbose || by_chance) print_err("\nseed {}", result.seed);  // to have it again
   if (result.reason == FinishReason::kContextFull) {
     print_err("\nnote: stopped because the context of {} tokens is full", engine.context());
   }
@@ -101,7 +125,7 @@ int execute(const RunArgs& args) {
 }
 
 int execute(const PrintArgs& args) {
-  print(args.text);
+  write_out(args.text);
   return kExitOk;
 }
 

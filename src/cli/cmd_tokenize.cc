@@ -2,6 +2,7 @@
 #include <sys/stat.h>
 
 #include "base/error.h"
+#include "base/path.h"
 #include "cli/args.h"
 #include "cli/prompt.h"
 #include "cli/streams.h"
@@ -14,11 +15,12 @@ Tokenizer load_tokenizer(const std::string& path) {
   struct stat info{};
   if (::stat(path.c_str(), &info) == 0 && S_ISDIR(info.st_mode)) {
     Vocab vocab = read_hf_vocab(path, 0);
-    return with_context(printable(path + "/tokenizer.json"),
+    return with_context(printable_path(path + "/tokenizer.json"),
                         [&] { return Tokenizer(std::move(vocab)); });
   }
   const GgufModel file(path);
-  return with_context(printable(path), [&] { return Tokenizer(read_gguf_vocab(file.metadata())); });
+  return with_context(printable_path(path),
+                      [&] { return Tokenizer(read_gguf_vocab(file.metadata())); });
 }
 
 }  // namespace
@@ -57,7 +59,7 @@ int execute(const DetokenizeArgs& args) {
   const std::vector<Token> ids =
       parse_ids(args.ids.empty() ? read_stdin() : text, tokenizer.size());
   const std::string bytes = tokenizer.decode(ids, true);
-  write_out(bytes);
+  args.raw ? write_out_raw(bytes) : write_out(bytes);
   return kExitOk;
 }
 

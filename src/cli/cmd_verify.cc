@@ -3,10 +3,12 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "base/path.h"
 #include "cli/args.h"
 #include "cli/interrupt.h"
 #include "cli/model_args.h"
 #include "cli/outputs.h"
+#include "cli/prompt.h"
 #include "cli/report.h"
 #include "cli/streams.h"
 #include "cli/text_tokens.h"
@@ -17,7 +19,8 @@ namespace {
 
 class Verify {
  public:
-  explicit Verify(const VerifyArgs& args) : args_(args), source_{.file = args.file} {}
+  explicit Verify(const VerifyArgs& args)
+      : args_(args), source_{.file = args.file, .whole = true} {}
 
   int run() {
     const std::vector<VerifyCase> cases =
@@ -80,7 +83,7 @@ class Verify {
     if (args_.file.empty()) return verify_tokens(tokenizer, args_.tokens);
     const std::vector<Token>& tokens = text_.tokens();
     if (tokens.empty()) {
-      fail(ErrorCode::kInvalidData, "{}: no text to verify with", printable(args_.file));
+      fail(ErrorCode::kInvalidData, "{}: no text to verify with", printable_path(args_.file));
     }
     return tokens;
   }

@@ -5,8 +5,8 @@
 namespace st {
 
 std::string process_escapes(std::string_view text) {
-  constexpr std::string_view kLetters = "nrt'\"\\abfv0";
-  constexpr std::string_view kMeanings("\n\r\t'\"\\\a\b\f\v\0", 11);
+  constexpr std::string_view kLetters = "nrt'\"\\";
+  constexpr std::string_view kMeanings = "\n\r\t'\"\\";
   std::string out;
   for (size_t i = 0; i < text.size(); ++i) {
     if (text[i] != '\\' || i + 1 == text.size()) {

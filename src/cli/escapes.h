@@ -5,7 +5,8 @@
 
 namespace st {
 
-// \n \r \t \' \" \\ \a \b \f \v \0 and \xHH become what they mean; any other backslash stays.
+// \n \r \t \' \" \\ and \xHH become what they mean, as in llama.cpp; any other backslash stays, so
+// that formulas and paths do.
 std::string process_escapes(std::string_view text);
 
 }  // namespace st

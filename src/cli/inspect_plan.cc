@@ -2,7 +2,10 @@
 
 #include <fmt/format.h>
 
+#include <filesystem>
+
 #include "base/error.h"
+#include "base/path.h"
 #include "cli/model_args.h"
 #include "cli/report.h"
 #include "cli/streams.h"
@@ -17,11 +20,19 @@ namespace {
 constexpr double kActive = 0.35;
 // Of the read bandwidth, what decoding reaches on the machines it was measured on.
 constexpr double kReached = 0.5;
+constexpr uint64_t kProbeMemory = uint64_t{256} << 20;  // more than caches hold
 
 double found_share(const RoutingShape& shape, MadeUpKind kind, int64_t room) {
   constexpr int64_t kTokens = 1200, kSkip = 300;
   const RoutingTrace trace = make_up_routing(shape, kind, kTokens, 1);
   return simulate(trace, SimPolicy::kBlend, {.slots = room, .skip_tokens = kSkip}).hit_rate();
+}
+
+// Bytes per second; 0 if the file is too small to tell.
+double disk_speed(const std::string& path) {
+  const DiskProbe probe;
+  if (std::filesystem::file_size(path) < probe.piece_bytes) return 0;
+  return probe_disk(path, probe).bytes_per_second();
 }
 
 void print_line(std::string_view what, uint64_t bytes, std::string_view remark) {
@@ -44,7 +55,7 @@ int inspect_plan(const InspectArgs& args) {
 
   const uint64_t scratch = plan.logits + static_cast<uint64_t>(plan.tokens) * plan.per_token;
   const int64_t full_room = plan.room(plan.kv_full, plan.tokens);
-  print_out("{} for {}:\n", format_bytes(plan.budget), printable(args.model));
+  print_out("{} for {}:\n", format_bytes(plan.budget), printable_path(args.model));
   print_line("stays", plan.resident + MemoryPlan::kSpare,
              "program, vocabulary, weights that are not experts");
   print_line("scratch", scratch, fmt::format("of prompts, {} tokens at a time", plan.tokens));
@@ -57,10 +68,11 @@ int inspect_plan(const InspectArgs& args) {
             plan.smallest() >> 20, format_bytes(plan.largest()));
 
   ThreadPool pool(engine.threads());
-  const double memory = probe(pick_kernels(settings.kernels), pool).read_bandwidth;
-  const DiskSpeed disk = probe_disk(args.model, {});
-  print_out("This machine reads {:.1f} GB/s from memory and {:.2f} GB/s from the model's disk.\n",
-            memory / 1e9, disk.bytes_per_second() / 1e9);
+  const double memory = probe_bandwidth(pool, 1, kProbeMemory);
+  const double disk = disk_speed(args.model);
+  print_out("This machine reads {:.1f} GB/s from memory{}.\n", memory / 1e9,
+            disk > 0 ? fmt::format(" and {:.2f} GB/s from the model's disk", disk / 1e9)
+                     : "; the file is too small to tell how fast its disk is");
   const auto& layer = engine.experts().front();
   const auto part = [](const MatrixStack& stack) { return static_cast<double>(stack.file_bytes); };
   const double expert = part(layer.gate) + part(layer.up) + part(layer.down);
@@ -76,11 +88,10 @@ int inspect_plan(const InspectArgs& args) {
                                    std::pair{MadeUpKind::kUniform, "uniform, the worst case"}}) {
     const double found = found_share(shape, kind, report.room);
     const double read = (1 - found) * uses * expert;
-    const double seconds = touched / (kReached * memory) + read / disk.bytes_per_second();
-    print_out(
-        "Routing {}: {:.0f} % of the experts found in memory, {} read per token, "
-        "about {:.1f} tokens/s.\n",
-        name, 100 * found, format_bytes(static_cast<uint64_t>(read)), 1 / seconds);
+    const double seconds = touched / (kReached * memory) + read / disk;
+    print_out("Routing {}: {:.0f} % of the experts found in memory, {} read per token{}.\n", name,
+              100 * found, format_bytes(static_cast<uint64_t>(read)),
+              disk > 0 ? fmt::format(", about {:.1f} tokens/s", 1 / seconds) : "");
   }
   return kExitOk;
 }

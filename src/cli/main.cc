@@ -4,6 +4,7 @@
 #include "cli/args.h"
 #include "cli/interrupt.h"
 #include "cli/options.h"
+#include "cli/reference_env.h"
 #include "cli/streams.h"
 
 namespace st {
@@ -22,7 +23,9 @@ int report(const Error& error) {
 
 int main_or_throw(int argc, char** argv) {
   install_signal_handlers();
-  const Command command = parse_command_line({argv + 1, argv + argc});
+  auto [given, notes] = parse_command_line({argv + 1, argv + argc});
+  const Command command = with_reference_env(std::move(given), notes);
+  for (const std::string& note : notes) print_err("note: {}\n", note);
   const int code = std::visit([](const auto& args) { return execute(args); }, command);
   flush_out();
   return code;

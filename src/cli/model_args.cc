@@ -5,33 +5,29 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "base/path.h"
 #include "cli/progress_bar.h"
 #include "cli/reference_env.h"
 #include "cli/report.h"
 #include "cli/streams.h"
 
 namespace st {
-namespace {
 
 void refuse_folder(const std::string& path) {
   struct stat info{};
   if (::stat(path.c_str(), &info) == 0 && S_ISDIR(info.st_mode)) {
     fail(ErrorCode::kInvalidData,
          "{}: is a folder; convert it first: smallthinker convert {} --outfile model.gguf",
-         printable(path), printable(path));
+         printable_path(path), printable_path(path));
   }
 }
-
-}  // namespace
 
 void check_model_file(const std::string& path) {
   refuse_folder(path);
   GgufModel{path};
 }
 
-Engine load_engine(const ModelArgs& given, bool tell, TextTokens* text) {
-  const ModelArgs args = with_reference_bundle(given, tell);
-  const auto matrices = reference_cached_matrices(args, tell);
+Engine load_engine(const ModelArgs& args, bool tell, TextTokens* text) {
   refuse_folder(args.model);
   Engine engine = [&] {
     EngineOptions options{.threads = args.threads,
@@ -43,7 +39,7 @@ Engine load_engine(const ModelArgs& given, bool tell, TextTokens* text) {
                                    .floor = args.lm_head_floor},
                           .gating = args.gating,
                           .kernels = args.kernels,
-                          .memory = matrices ? UINT64_MAX : args.memory,
+                          .memory = args.cached_matrices ? UINT64_MAX : args.memory,
                           .expert_bundle = args.expert_bundle,
                           .hot_set = args.hot_set,
                           .progress = make_progress_bar(args.progress)};
@@ -51,29 +47,29 @@ Engine load_engine(const ModelArgs& given, bool tell, TextTokens* text) {
       options.encode = [text](const TextRoom& room) { return text->encode(room); };
     if (tell) {
       options.note = [&](std::string_view note) {
-        print_err("note: {}: {}\n", printable(args.model), note);
+        print_err("note: {}: {}\n", printable_path(args.model), note);
       };
     }
     try {
       return Engine(args.model, options);
     } catch (const Error& e) {
       // Paths of parts are in the message already; usage errors are not about the file.
-      const std::string path = printable(args.model);
-      const bool named =
-          std::ranges::any_of(gguf_part_names(args.model), [&](const std::string& part) {
-            return std::string_view(e.what()).starts_with(printable(part) + ": ");
-          });
+      std::vector<std::string> files = gguf_part_names(args.model);
+      if (text != nullptr) files.push_back(text->source());
+      const bool named = std::ranges::any_of(files, [&](const std::string& file) {
+        return std::string_view(e.what()).starts_with(printable_path(file) + ": ");
+      });
       if (named || e.code() == ErrorCode::kInvalidUsage || e.code() == ErrorCode::kCancelled) throw;
-      throw e.within(path);
+      throw e.within(printable_path(args.model));
     }
   }();
   const bool predicts = args.lm_head == LmHead::kSparse || args.lm_head == LmHead::kCheck;
   if (predicts && !engine.has_predictor()) {
     fail(ErrorCode::kInvalidData,
          "{}: has no lm-head predictor; convert with --lm-head-predictor, or use --lm-head dense",
-         printable(args.model));
+         printable_path(args.model));
   }
-  if (matrices) keep_to_matrices(engine, *matrices, tell);
+  if (args.cached_matrices) keep_to_matrices(engine, *args.cached_matrices, tell);
   if (!tell) return engine;
   for (const std::string& notice : engine.notices()) print_err("note: {}\n", notice);
   if (args.verbose) {

@@ -1,4 +1,3 @@
-#include "base/units.h"
 #include "cli/number_list.h"
 #include "cli/options_parts.h"
 
@@ -12,11 +11,10 @@ constexpr NumberRange kBatch{1, 1 << 20};
 template <typename Read>
 CLI::Option* add_repeatable(CLI::App& app, const std::string& names, const std::string& help,
                             Read read) {
-  const std::string name = names.substr(names.rfind(',') + 1);
   return app
       .add_option_function<std::vector<std::string>>(
           names,
-          [name, read](const std::vector<std::string>& texts) {
+          [name = option_name(names), read](const std::vector<std::string>& texts) {
             try {
               read(texts);
             } catch (const Error& e) {
@@ -40,11 +38,11 @@ CLI::Option* add_numbers(CLI::App& app, const std::string& names, const std::str
 }
 
 std::string read_budgets(const std::string& text, std::vector<uint64_t>& budgets) {
+  budgets.clear();
   for (size_t begin = 0; begin <= text.size();) {
     const size_t end = std::min(text.find(',', begin), text.size());
-    const auto bytes = parse_bytes(std::string_view(text).substr(begin, end - begin));
-    if (!bytes || *bytes == 0) return "want sizes such as 512MiB,8G";
-    budgets.push_back(*bytes);
+    const std::string wrong = read_size(text.substr(begin, end - begin), budgets.emplace_back());
+    if (!wrong.empty()) return wrong;
     begin = end + 1;
   }
   return {};
@@ -54,7 +52,7 @@ std::string read_budgets(const std::string& text, std::vector<uint64_t>& budgets
 
 CLI::App* add_bench(CLI::App& app, BenchArgs& args) {
   CLI::App* bench = app.add_subcommand("bench", "how fast a model runs here, as llama-bench does");
-  CLI::Option* model = add_model_settings(*bench, args.model)->required(false);
+  add_model_settings(*bench, args.model);
   add_lm_head(*bench, args.model);
   add_record_routing(*bench, args.model);
   add_numbers(*bench, "-p,--n-prompt", "prompt tokens, each a test (default: 512)", kTokens,
@@ -70,16 +68,14 @@ CLI::App* add_bench(CLI::App& app, BenchArgs& args) {
       ->type_name("P,N");
   add_numbers(*bench, "-d,--n-depth", "tokens already in the context (default: 0)", kTokens,
               args.depth);
-  add_numbers(*bench, "-t,--threads", kThreadsHelp, {1, 1024}, args.threads)
-      ->envname("SMALLTHINKER_THREADS");
-  bench->add_option("-b,--batch-size", args.options.batch, "prompt tokens per step")
-      ->check(CLI::Range(1, 1 << 20))
-      ->capture_default_str();
+  add_numbers(*bench, "-t,--threads",
+              "threads (default: one per big core we may use, see 'inspect --system')", {1, 1024},
+              args.threads);
+  add_whole(*bench, "-b,--batch-size", "prompt tokens per step", 1, 1 << 20, args.options.batch);
   add_numbers(*bench, "--ubatch-size", "-ub: tokens per forward pass (default: 512)", kBatch,
               args.micro_batch);
-  bench->add_option("-r,--repetitions", args.options.repetitions, "times each test is run")
-      ->check(CLI::Range(1, 10'000))
-      ->capture_default_str();
+  add_whole(*bench, "-r,--repetitions", "times each test is run", 1, 10'000,
+            args.options.repetitions);
   bench->add_flag("!--no-warmup", args.options.warmup, "no run before the first that counts");
   add_checked(*bench, "-o,--output", "md, csv, json or jsonl (default: md)",
               [&args](const std::string& text) -> std::string {
@@ -94,10 +90,6 @@ CLI::App* add_bench(CLI::App& app, BenchArgs& args) {
       ->add_flag("--probe", args.probe_only,
                  "only measure that: read bandwidth and peak of 8-bit multiply-adds")
       ->excludes(no_probe);
-  bench->callback([&args, model] {
-    if (args.probe_only) return;
-    if (args.model.model.empty()) throw CLI::RequiredError(model->get_name());
-  });
   return bench;
 }
 
@@ -111,9 +103,7 @@ CLI::App* add_verify(CLI::App& app, VerifyArgs& args) {
               "budgets of the whole process, each compared with none: 1GiB,2GiB",
               [&args](const std::string& text) { return read_budgets(text, args.memory); })
       ->type_name("LIST");
-  verify->add_option("-p,--n-prompt", args.tokens, "tokens to evaluate")
-      ->check(CLI::Range(2, 1 << 20))
-      ->capture_default_str();
+  add_whole(*verify, "-p,--n-prompt", "tokens to evaluate", 2, 1 << 20, args.tokens);
   verify->add_option("-f,--file", args.file, "the first -p tokens of a text, not random ones")
       ->type_name("FILE");
   add_numbers(*verify, "-t,--threads", "threads (default: 1,2,3,8)", {1, 1024}, args.threads);

@@ -1,4 +1,5 @@
-#include "base/units.h"
+#include <charconv>
+
 #include "cli/options_parts.h"
 
 namespace st {
@@ -8,13 +9,18 @@ namespace {
 std::string read_budget(const std::string& text, std::vector<CacheBudget>& budgets) {
   CacheBudget budget;
   if (text.ends_with('%')) {
-    const auto percent = parse_bytes(text.substr(0, text.size() - 1));
-    if (!percent || *percent < 1 || *percent > 100) return "want 1% to 100% of all experts";
-    budget.share = static_cast<double>(*percent) / 100;
+    const std::string_view digits = std::string_view(text).substr(0, text.size() - 1);
+    int percent = 0;
+    const auto [end, error] =
+        std::from_chars(digits.data(), digits.data() + digits.size(), percent);
+    if (error != std::errc() || end != digits.data() + digits.size() || percent < 1 ||
+        percent > 100) {
+      return "want 1% to 100% of all experts";
+    }
+    budget.share = percent / 100.0;
   } else {
-    const auto bytes = parse_bytes(text);
-    if (!bytes || *bytes == 0) return "want a size like 512MiB or 1GiB, or a share like 30%";
-    budget.bytes = *bytes;
+    const std::string wrong = read_size(text, budget.bytes);
+    if (!wrong.empty()) return wrong + ", or a share of all experts such as 30%";
   }
   budgets.push_back(budget);
   return {};
@@ -41,9 +47,8 @@ CLI::Option* add_values(CLI::App& app, const std::string& name, const std::strin
           name,
           [name, read](const std::vector<std::string>& texts) {
             for (const std::string& text : texts) {
-              if (const std::string wrong = read(text); !wrong.empty()) {
-                throw CLI::ValidationError(name, printable(text) + ": " + wrong);
-              }
+              const std::string wrong = read(text);
+              if (!wrong.empty()) refuse_value(name, text, wrong);
             }
           },
           help)
@@ -73,12 +78,8 @@ CLI::App* add_cache_sim(CLI::App& app, CacheSimArgs& args) {
                 if (shape) args.shape = *shape;
                 return shape ? "" : "want 4b or 21b";
               });
-  sim->add_option("--tokens", args.tokens, "to make up")
-      ->check(CLI::Range(1, 1 << 20))
-      ->capture_default_str();
-  sim->add_option("-s,--seed", args.seed, "of what is made up")
-      ->check(CLI::NonNegativeNumber)
-      ->capture_default_str();
+  add_whole(*sim, "--tokens", "to make up", 1, 1 << 20, args.tokens);
+  add_whole(*sim, "-s,--seed", "of what is made up", 0, INT64_MAX, args.seed);
   add_values(*sim, "--memory",
              "for experts: sizes (1GiB) or shares of all experts (30%), each simulated",
              [&args](const std::string& text) { return read_budget(text, args.memory); })
@@ -90,9 +91,8 @@ CLI::App* add_cache_sim(CLI::App& app, CacheSimArgs& args) {
       ->type_name("NAME");
   sim->add_flag("--by-token", args.by_token,
                 "replay every token as a pass of its own, as if it had been generated");
-  sim->add_option("--from", args.from, "begin at this pass")->check(CLI::Range(0, 1 << 30));
-  sim->add_option("--skip", args.skip, "do not count the first N tokens")
-      ->check(CLI::Range(0, 1 << 30));
+  add_whole(*sim, "--from", "begin at this pass", 0, 1 << 30, args.from);
+  add_whole(*sim, "--skip", "do not count the first N tokens", 0, 1 << 30, args.skip);
   sim->add_option("--hot-set", args.hot_set, "blend begins with the experts hottest in this file")
       ->type_name("FILE");
   sim->add_option("--save-hot-set", args.save_hot_set, "write such a file from what blend saw")

@@ -1,6 +1,5 @@
 #include <fmt/format.h>
 
-#include "base/units.h"
 #include "cli/options_parts.h"
 
 namespace st {
@@ -45,20 +44,14 @@ std::string read_cache_type(const std::string& text, ModelArgs& args) {
   return {};
 }
 
-std::string read_memory(const std::string& text, ModelArgs& args) {
-  const auto bytes = parse_bytes(text);
-  if (!bytes || *bytes == 0) return "want a size such as 512MiB or 8G";
-  args.memory = *bytes;
-  return {};
-}
-
 }  // namespace
 
 void add_memory(CLI::App& app, ModelArgs& args) {
   add_checked(app, "--memory",
               "budget of the whole process, such as 1GiB: experts beyond it stay in the file until "
               "they are needed",
-              [&args](const std::string& text) { return read_memory(text, args); });
+              [&args](const std::string& text) { return read_size(text, args.memory); })
+      ->type_name("SIZE");
 }
 
 void add_expert_bundle(CLI::App& app, ModelArgs& args) {
@@ -67,11 +60,8 @@ void add_expert_bundle(CLI::App& app, ModelArgs& args) {
       ->type_name("FILE");
 }
 
-CLI::Option* add_model_settings(CLI::App& app, ModelArgs& args) {
-  CLI::Option* model = app.add_option("-m,--model", args.model, "GGUF file")
-                           ->required()
-                           ->type_name("FILE")
-                           ->envname("SMALLTHINKER_MODEL");
+void add_model_settings(CLI::App& app, ModelArgs& args) {
+  app.add_option("-m,--model", args.model, "GGUF file (or $SMALLTHINKER_MODEL)")->type_name("FILE");
   // Two options of llama.cpp, one thing here.
   const auto read = [&args](const std::string& text) { return read_cache_type(text, args); };
   add_checked(app, "--cache-type-k,--cache-type",
@@ -83,17 +73,19 @@ CLI::Option* add_model_settings(CLI::App& app, ModelArgs& args) {
   add_checked(app, "--moe-gating", "auto, softmax or sigmoid: overrides the file",
               [&args](const std::string& text) { return read_gating(text, args); });
   app.add_option("--cpu", args.kernels,
-                 "force a kernel set: avx512, avxvnni, avx2, i8mm, dotprod, neon, scalar")
-      ->envname("SMALLTHINKER_CPU")
+                 "force a kernel set: avx512, avxvnni, avx2, i8mm, dotprod, neon, scalar (or "
+                 "$SMALLTHINKER_CPU)")
       ->type_name("NAME");
   add_memory(app, args);
   app.add_option("--hot-set", args.hot_set,
                  "with --memory: file that remembers between runs which experts are used most")
       ->type_name("FILE");
   add_expert_bundle(app, args);
+  app.add_flag("--reference-env", args.reference_env,
+               "obey EXPERT_BUNDLE_PATH, GENERATE_EXPERT_BUNDLE and MAX_N_CACHED, the reference "
+               "engine's environment variables");
   app.add_flag("-v,--verbose", args.verbose, "tell more on standard error");
   app.add_flag("!--no-progress", args.progress, "no progress bars");
-  return model;
 }
 
 void add_lm_head(CLI::App& app, ModelArgs& args) {
@@ -102,12 +94,10 @@ void add_lm_head(CLI::App& app, ModelArgs& args) {
               "auto: sparse if the model has a predictor of the rows that matter; sparse, dense; "
               "check: dense, and tell how often sparse agrees",
               [&args](const std::string& text) { return read_lm_head(text, args); });
-  app.add_option("--lm-head-threshold", args.lm_head_threshold,
-                 "sparse: compute rows that are predicted to score more")
-      ->capture_default_str();
-  app.add_option("--lm-head-floor", args.lm_head_floor, "sparse: compute at least so many rows")
-      ->check(CLI::Range(1, 1 << 27))
-      ->capture_default_str();
+  add_decimal(app, "--lm-head-threshold", "sparse: compute rows that are predicted to score more",
+              -1e6, 1e6, args.lm_head_threshold);
+  add_whole(app, "--lm-head-floor", "sparse: compute at least so many rows", 1, 1 << 27,
+            args.lm_head_floor);
 }
 
 void add_record_routing(CLI::App& app, ModelArgs& args) {
@@ -118,17 +108,11 @@ void add_record_routing(CLI::App& app, ModelArgs& args) {
 
 void add_model(CLI::App& app, ModelArgs& args) {
   add_model_settings(app, args);
-  app.add_option("-t,--threads", args.threads, kThreadsHelp)
-      ->check(CLI::Range(1, 1024))
-      ->envname("SMALLTHINKER_THREADS");
-  app.add_option("-c,--ctx-size", args.context, "context in tokens (default: the model's)")
-      ->check(CLI::Range(0, 1 << 27));
-  app.add_option("-b,--batch-size", args.batch, "prompt tokens per step, at most -ub at once")
-      ->check(CLI::Range(1, 1 << 20))
-      ->capture_default_str();
-  app.add_option("--ubatch-size", args.micro_batch, "-ub: tokens per forward pass")
-      ->check(CLI::Range(1, 1 << 20))
-      ->capture_default_str();
+  add_threads(app, "-t,--threads", args.threads);
+  add_whole(app, "-c,--ctx-size", "context in tokens; 0: the model's", 0, 1 << 27, args.context);
+  add_whole(app, "-b,--batch-size", "prompt tokens per step, at most -ub at once", 1, 1 << 20,
+            args.batch);
+  add_whole(app, "--ubatch-size", "-ub: tokens per forward pass", 1, 1 << 20, args.micro_batch);
 }
 
 }  // namespace st

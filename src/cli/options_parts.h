@@ -2,6 +2,10 @@
 #pragma once
 
 #include <CLI/CLI.hpp>
+#include <cmath>
+#include <concepts>
+#include <functional>
+#include <limits>
 
 #include "base/error.h"
 #include "cli/args.h"
@@ -9,7 +13,14 @@
 namespace st {
 
 inline constexpr const char* kThreadsHelp =
-    "threads (default: one per big core we may use, see 'inspect --system')";
+    "threads (0 or -1, the default: one per big core we may use, see 'inspect --system')";
+
+// What messages call the option of these names, "-t,--threads": --threads.
+std::string option_name(const std::string& names);
+
+// Throws what is wrong with the text of an option.
+[[noreturn]] void refuse_value(const std::string& names, const std::string& text,
+                               const std::string& wrong);
 
 // An option whose text is checked and stored by `read`, which returns what is wrong.
 template <typename Read>
@@ -20,19 +31,50 @@ CLI::Option* add_checked(CLI::App& app, const std::string& names, const std::str
           names,
           [names, read](const std::string& text) {
             if (const std::string wrong = read(text); !wrong.empty()) {
-              throw CLI::ValidationError(names.substr(names.rfind(',') + 1),
-                                         printable(text) + ": " + wrong);
+              refuse_value(names, text, wrong);
             }
           },
           help)
       ->type_name("NAME");
 }
 
+// A whole number in decimal digits, nothing else, within a range.
+CLI::Option* add_whole(CLI::App& app, const std::string& names, const std::string& help,
+                       int64_t min, int64_t max, std::function<void(int64_t)> store);
+
+template <std::integral T>
+CLI::Option* add_whole(CLI::App& app, const std::string& names, const std::string& help,
+                       int64_t min, int64_t max, T& value) {
+  return add_whole(app, names, help, min, max,
+                   [&value](int64_t number) { value = static_cast<T>(number); })
+      ->default_str(fmt::format("{}", value));
+}
+
+// A decimal number within a range that the type of `value` can hold: not so near zero that it would
+// become another.
+CLI::Option* add_decimal(CLI::App& app, const std::string& names, const std::string& help,
+                         double min, double max, double least, std::function<void(double)> store);
+
+template <std::floating_point T>
+CLI::Option* add_decimal(CLI::App& app, const std::string& names, const std::string& help,
+                         double min, double max, T& value) {
+  return add_decimal(app, names, help, min, max, std::numeric_limits<T>::min(),
+                     [&value](double number) { value = static_cast<T>(number); })
+      ->default_str(fmt::format("{}", value));
+}
+
+// Reads a size such as 512MiB, not zero; returns what is wrong.
+std::string read_size(const std::string& text, uint64_t& bytes);
+
+// -t; 0 and -1 are the default.
+CLI::Option* add_threads(CLI::App& app, const std::string& names, int& threads);
+// -p, -f, --escape.
+void add_text(CLI::App& app, TextArgs& args);
 // --memory, --expert-bundle.
 void add_memory(CLI::App& app, ModelArgs& args);
 void add_expert_bundle(CLI::App& app, ModelArgs& args);
-// -m and how to run it, but for the numbers below. -m is required.
-CLI::Option* add_model_settings(CLI::App& app, ModelArgs& args);
+// -m and how to run it, but for the numbers below.
+void add_model_settings(CLI::App& app, ModelArgs& args);
 // How logits are computed, for commands that only sample from them.
 void add_lm_head(CLI::App& app, ModelArgs& args);
 // The model settings with -t, -c, -b and -ub.
@@ -41,8 +83,17 @@ void add_model(CLI::App& app, ModelArgs& args);
 // --record-routing, for commands that run a model for long.
 void add_record_routing(CLI::App& app, ModelArgs& args);
 
+CLI::App* add_run(CLI::App& app, RunArgs& args);
+CLI::App* add_tokenize(CLI::App& app, TokenizeArgs& args);
+CLI::App* add_detokenize(CLI::App& app, DetokenizeArgs& args);
+CLI::App* add_perplexity(CLI::App& app, PerplexityArgs& args);
+CLI::App* add_logits(CLI::App& app, LogitsArgs& args);
+CLI::App* add_convert(CLI::App& app, ConvertArgs& args);
+CLI::App* add_quantize(CLI::App& app, QuantizeArgs& args);
 CLI::App* add_bundle(CLI::App& app, BundleArgs& args);
 CLI::App* add_strip(CLI::App& app, StripArgs& args);
+CLI::App* add_synth(CLI::App& app, SynthArgs& args);
+CLI::App* add_inspect(CLI::App& app, InspectArgs& args);
 CLI::App* add_bench(CLI::App& app, BenchArgs& args);
 CLI::App* add_verify(CLI::App& app, VerifyArgs& args);
 CLI::App* add_cache_sim(CLI::App& app, CacheSimArgs& args);

@@ -1,24 +1,23 @@
-// The environment variables of the reference engine, for those who come from there. A flag always
-// wins; what was understood is told in one line each on standard error.
+// The environment variables of the reference engine, for those who come from there: they count with
+// --reference-env, and a flag wins over them.
 #pragma once
 
-#include <optional>
+#include <string>
+#include <vector>
 
 #include "cli/args.h"
 
 namespace st {
 
-// EXPERT_BUNDLE_PATH, where --expert-bundle is not given: a headerless bundle, or one of ours,
-// which is a whole model and takes the place of -m. `tell`: whether to print.
-ModelArgs with_reference_bundle(ModelArgs args, bool tell);
+// What `command` is with them; `notes` get a line for each that was understood:
+// EXPERT_BUNDLE_PATH is --expert-bundle, or -m if it is a bundle of ours, which is a whole model;
+// MAX_N_CACHED is how many matrices, three to an expert, may be in memory beside all else;
+// GENERATE_EXPERT_BUNDLE has `run` make a bundle of its model instead.
+// Throws Error(kInvalidUsage) if one of them is nothing of the kind.
+Command with_reference_env(Command command, std::vector<std::string>& notes);
 
-// MAX_N_CACHED, where --memory is not given: how many matrices, three to an expert, may be in
-// memory beside all else. Throws Error(kInvalidUsage) if it is not a number.
-std::optional<int64_t> reference_cached_matrices(const ModelArgs& args, bool tell);
-// Gives an engine that was loaded with a budget the one that this is; only the engine can tell.
+// Gives an engine that was loaded without a limit the budget that so many matrices are; only the
+// engine can tell.
 void keep_to_matrices(Engine& engine, int64_t matrices, bool tell);
-
-// GENERATE_EXPERT_BUNDLE: `run` makes a bundle of its model instead.
-std::optional<BundleArgs> reference_bundle_to_generate(const ModelArgs& args);
 
 }  // namespace st

@@ -24,6 +24,17 @@ bool leaves_line_open(std::string_view text) {
   return !text.ends_with('\n') && !text.ends_with("\x1b[K");  // a line that was erased
 }
 
+std::string for_terminal(std::string_view text) {
+  std::string out;
+  while (true) {
+    const size_t kept = text.find_first_of("\n\t");
+    out += printable(text.substr(0, kept), SIZE_MAX);
+    if (kept == text.npos) return out;
+    out += text[kept];
+    text.remove_prefix(kept + 1);
+  }
+}
+
 void check_out(bool written) {
   if (written) return;
   const int error = errno;
@@ -57,6 +68,11 @@ void format_err(fmt::string_view format, fmt::format_args args) noexcept {
 }
 
 void write_out(std::string_view text) {
+  static const bool terminal = ::isatty(STDOUT_FILENO) != 0;
+  terminal ? write_out_raw(for_terminal(text)) : write_out_raw(text);
+}
+
+void write_out_raw(std::string_view text) {
   if (text.empty()) return;
   check_out(std::fwrite(text.data(), 1, text.size(), stdout) == text.size());
   g_out_in_line = leaves_line_open(text);

@@ -23,8 +23,11 @@ void print_err(fmt::format_string<Args...> format, Args&&... args) noexcept {
   format_err(format, fmt::make_format_args(args...));
 }
 
-// Throws Error(kIo); Error(kCancelled) if Ctrl-C ended the waiting for a reader.
+// On a terminal, control bytes of `text` other than line feeds and tabs are shown as \xNN: what a
+// model or a file says is no command to it. Pipes and files get the bytes as they are. Throws
+// Error(kIo); Error(kCancelled) if Ctrl-C ended the waiting for a reader.
 void write_out(std::string_view text);
+void write_out_raw(std::string_view text);  // the bytes as they are, whoever gets them
 void flush_out();
 
 template <typename... Args>

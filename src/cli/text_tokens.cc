@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "base/error.h"
-#include "cli/prompt.h"
 #include "engine/generate.h"
 
 namespace st {

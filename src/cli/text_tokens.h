@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "cli/args.h"
+#include "cli/prompt.h"
 #include "engine/engine.h"
 #include "text/tokenizer.h"
 
@@ -23,6 +24,7 @@ class TextTokens {
   // for a prompt that is too long.
   uint64_t encode(const TextRoom& room);
 
+  std::string source() const { return text_source(text_); }
   const std::vector<Token>& tokens() const { return tokens_; }
   int64_t count() const { return count_; }  // of the whole text
 

@@ -16,11 +16,12 @@ double seconds_between(Clock::time_point begin, Clock::time_point end) {
   return std::chrono::duration<double>(end - begin).count();
 }
 
-uint64_t buffer_bytes() {
-  constexpr uint64_t kAtMost = uint64_t{1} << 30;
+constexpr uint64_t kAtMost = uint64_t{1} << 30;
+
+uint64_t buffer_bytes(uint64_t most) {
   constexpr uint64_t kAtLeast = uint64_t{64} << 20;
   constexpr uint64_t kStep = uint64_t{16} << 20;
-  return std::clamp(available_memory() / 4, kAtLeast, kAtMost) / kStep * kStep;
+  return std::clamp(available_memory() / 4, kAtLeast, most) / kStep * kStep;
 }
 
 // Calls `pass` until `seconds` have gone by, at least three times, and returns the shortest.
@@ -35,34 +36,6 @@ double fastest(double seconds, Pass&& pass) {
     best = passes == 0 ? taken : std::min(best, taken);
   }
   return best;
-}
-
-// Sweeps over a buffer that no cache holds, timing an eighth at a time: short enough that some pass
-// goes undisturbed on a busy machine. Each sweep is by another table, as it is the memory that is
-// measured and not one way to load.
-double read_bandwidth(ThreadPool& pool, double seconds) {
-  constexpr int64_t kGrain = int64_t{1} << 20;
-  constexpr uint64_t kParts = 8;
-  MemoryRegion buffer(buffer_bytes());
-  buffer.prefer_huge_pages();
-  const auto part = static_cast<int64_t>(buffer.size() / kParts);
-  // Pages exist once they are written; each thread writes those it will read.
-  for (uint64_t i = 0; i < kParts; ++i) {
-    std::byte* p = buffer.data() + i * static_cast<uint64_t>(part);
-    pool.parallel_for(part, kGrain, [&](int64_t begin, int64_t end) {
-      std::memset(p + begin, 1, static_cast<size_t>(end - begin));
-    });
-  }
-  const auto tables = usable_kernels();
-  uint64_t passes = 0;
-  const double best = fastest(seconds, [&] {
-    const auto read = tables[passes / kParts % tables.size()]->read_all;
-    const std::byte* p = buffer.data() + passes % kParts * static_cast<uint64_t>(part);
-    pool.parallel_for(part, kGrain,
-                      [&](int64_t begin, int64_t end) { read(p + begin, end - begin); });
-    ++passes;
-  });
-  return static_cast<double>(part) / best;
 }
 
 double int8_peak(const KernelTable& kernels, ThreadPool& pool, double seconds) {
@@ -84,10 +57,38 @@ double int8_peak(const KernelTable& kernels, ThreadPool& pool, double seconds) {
 
 }  // namespace
 
+// Sweeps over a buffer that no cache holds, timing an eighth at a time: short enough that some pass
+// goes undisturbed on a busy machine. Each sweep is by another table, as it is the memory that is
+// measured and not one way to load.
+double probe_bandwidth(ThreadPool& pool, double seconds, uint64_t most) {
+  constexpr int64_t kGrain = int64_t{1} << 20;
+  constexpr uint64_t kParts = 8;
+  MemoryRegion buffer(buffer_bytes(most));
+  buffer.prefer_huge_pages();
+  const auto part = static_cast<int64_t>(buffer.size() / kParts);
+  // Pages exist once they are written; each thread writes those it will read.
+  for (uint64_t i = 0; i < kParts; ++i) {
+    std::byte* p = buffer.data() + i * static_cast<uint64_t>(part);
+    pool.parallel_for(part, kGrain, [&](int64_t begin, int64_t end) {
+      std::memset(p + begin, 1, static_cast<size_t>(end - begin));
+    });
+  }
+  const auto tables = usable_kernels();
+  uint64_t passes = 0;
+  const double best = fastest(seconds, [&] {
+    const auto read = tables[passes / kParts % tables.size()]->read_all;
+    const std::byte* p = buffer.data() + passes % kParts * static_cast<uint64_t>(part);
+    pool.parallel_for(part, kGrain,
+                      [&](int64_t begin, int64_t end) { read(p + begin, end - begin); });
+    ++passes;
+  });
+  return static_cast<double>(part) / best;
+}
+
 Probe probe(const KernelTable& kernels, ThreadPool& pool, double seconds) {
   return {.kernels = kernels.name,
           .threads = pool.threads(),
-          .read_bandwidth = read_bandwidth(pool, seconds * 0.6),
+          .read_bandwidth = probe_bandwidth(pool, seconds * 0.6, kAtMost),
           .int8_peak = int8_peak(kernels, pool, seconds * 0.3)};
 }
 

@@ -20,4 +20,7 @@ struct Probe {
 // that is free, which it allocates and gives back.
 Probe probe(const KernelTable& kernels, ThreadPool& pool, double seconds = 2);
 
+// Of that only the bandwidth, within `most` bytes: a quick figure for a plan.
+double probe_bandwidth(ThreadPool& pool, double seconds, uint64_t most);
+
 }  // namespace st

@@ -50,6 +50,7 @@ def outputs_that_are_inputs(st, gguf, models, folder):
     for command in (["run", "-m", model, "-f", text], ["perplexity", "-m", model, "-f", text],
                     ["verify", "-m", model, "-f", text], ["bench", "-m", model], ["logits", "-m", model, "-f", text]):
         rest = ["-o", folder / "x"] if command[0] == "logits" else []
+        rest = [*rest, "--memory", "1GiB"]
         for option in "--record-routing", "--hot-set":
             if option == "--record-routing" and command[0] in ("verify", "logits"):
                 continue
@@ -78,8 +79,8 @@ def outputs_that_are_inputs(st, gguf, models, folder):
     check(result.returncode == 2 and result.stderr == f"error: {text}: is the same file as /dev/stdin, which is read: "
           "write another one\n", f"logits -o X < X: {result}")
     # Two outputs.
-    st.refuses("two outputs", "run", "-m", model, "-p", PROMPT, "--record-routing", folder / "new", "--hot-set",
-               f"{folder}/./new", code=2, contains=f"{folder}/./new: is the same file as {folder / 'new'}, which is "
+    st.refuses("two outputs", "run", "-m", model, "-p", PROMPT, "--memory", "1GiB", "--record-routing",
+               folder / "new", "--hot-set", f"{folder}/./new", code=2, contains=f"{folder}/./new: is the same file as {folder / 'new'}, which is "
                "written too\n")
     check(state() == before, "every file is as it was still")
 

@@ -498,30 +498,30 @@ def bundles(st, gguf, models, folder):
         return [line for line in result.stderr.splitlines() if line.startswith("note: ")]
 
     reference = {"EXPERT_BUNDLE_PATH": str(experts), "MAX_N_CACHED": "96"}
-    result = st("run", "-m", stripped, *ask, env=reference)
+    result = st("run", "-m", stripped, *ask, "--reference-env", env=reference)
     check(result.stdout == want and notes(result)[0] == f"note: EXPERT_BUNDLE_PATH is --expert-bundle {experts}" and
           re.fullmatch(r"note: MAX_N_CACHED=96 is a budget of \d+ MiB here: 32 of 128 experts, and all else",
                        notes(result)[1]) and
           int(re.search(r"room for (\d+) of 128", result.stderr)[1]) >= 32, f"environment: {result}")
-    result = st("run", "-m", stripped, *ask, "--memory", "1GiB", env=reference)
+    result = st("run", "-m", stripped, *ask, "--memory", "1GiB", "--reference-env", env=reference)
     check(result.stdout == want and notes(result)[1] == "note: MAX_N_CACHED=96 has no effect beside --memory" and
           "1.0 GiB" in result.stderr, f"--memory wins: {result}")
     result = st("inspect", "--plan", stripped, "--memory", "1GiB", "--expert-bundle", experts)
     check(result.returncode == 0 and "128 of 128" in result.stdout, f"inspect --plan --expert-bundle: {result}")
     for value in ("many", "-1", "0", "96x", "99999999999999999999"):
-        result = st("run", "-m", stripped, *ask, "--expert-bundle", experts, env={"MAX_N_CACHED": value})
+        result = st("run", "-m", stripped, *ask, "--expert-bundle", experts, "--reference-env", env={"MAX_N_CACHED": value})
         check(result.returncode == 2 and result.stderr == f"error: MAX_N_CACHED={value}: want a number of matrices\n",
               f"MAX_N_CACHED={value}: {result}")
-    result = st("run", "-m", stripped, *ask, "--expert-bundle", experts, env={"EXPERT_BUNDLE_PATH": "/none"})
+    result = st("run", "-m", stripped, *ask, "--expert-bundle", experts, "--reference-env", env={"EXPERT_BUNDLE_PATH": "/none"})
     check(result.stdout == want, "a flag wins over the environment")
-    result = st("run", "-m", q4, *ask, env={"GENERATE_EXPERT_BUNDLE": str(bundle)})
+    result = st("run", "-m", q4, *ask, "--reference-env", env={"GENERATE_EXPERT_BUNDLE": str(bundle)})
     check(result.returncode == 0 and not result.stdout and f"smallthinker bundle {q4} -o {bundle}" in result.stderr,
           f"GENERATE_EXPERT_BUNDLE: {result}")
     check(st("run", "-m", bundle, *ask).stdout == want, "a bundle made by GENERATE_EXPERT_BUNDLE")
-    result = st("run", "-m", stripped, *ask, env={"EXPERT_BUNDLE_PATH": str(bundle)})
+    result = st("run", "-m", stripped, *ask, "--reference-env", env={"EXPERT_BUNDLE_PATH": str(bundle)})
     check(result.stdout == want and notes(result) == [f"note: EXPERT_BUNDLE_PATH is a whole model: -m {bundle}"],
           f"EXPERT_BUNDLE_PATH of ours: {result}")
-    result = st("run", "-m", stripped, *ask, env={"EXPERT_BUNDLE_PATH": "/none"})
+    result = st("run", "-m", stripped, *ask, "--reference-env", env={"EXPERT_BUNDLE_PATH": "/none"})
     check(result.returncode == 1 and result.stderr == "error: /none: cannot open: No such file or directory\n",
           f"EXPERT_BUNDLE_PATH of nothing: {result}")
     again = folder / "again.gguf"

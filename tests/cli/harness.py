@@ -31,10 +31,10 @@ class Cli:
         return subprocess.run([self.binary, *map(str, arguments)], input=stdin, capture_output=True, text=True,
                               errors="surrogateescape", timeout=timeout, env={**os.environ, **(env or {})})
 
-    def refuses(self, what, *arguments, code=1, contains="", stdin=""):
+    def refuses(self, what, *arguments, code=1, contains="", stdin="", env=None):
         """Exit code, empty stdout, exactly one line on stderr that begins with 'error: '."""
         try:
-            result = self(*arguments, stdin=stdin, timeout=20)
+            result = self(*arguments, stdin=stdin, timeout=20, env=env)
         except subprocess.TimeoutExpired:
             check(False, f"{what}: hangs")
             return
