@@ -70,13 +70,6 @@ class Runner {
   volatile int64_t chosen_ = 0;
 };
 
-// Whether a test can start again at its depth: full caches keep everything before it, but the ring
-// of a sliding layer has room for one micro-batch beyond the window.
-bool keeps_depth(const Engine& engine, const BenchTest& test) {
-  return std::ranges::none_of(engine.config().sliding, [](bool slides) { return slides; }) ||
-         test.tokens() <= engine.micro_batch();
-}
-
 }  // namespace
 
 std::string BenchTest::name() const {
@@ -126,7 +119,8 @@ BenchResult run_bench(Engine& engine, const BenchTest& test, const BenchOptions&
   for (int i = 0; i < options.repetitions; ++i) {
     tell(i);
     runner.seed(kSeed);
-    if (i == 0 || !keeps_depth(engine, test)) runner.prompt(test.depth, 0, false);
+    const bool keeps_depth = test.depth >= engine.first_kept(test.context());
+    if (i == 0 || !keeps_depth) runner.prompt(test.depth, 0, false);
     runner.seed(kSeed + 1 + static_cast<uint32_t>(i));
     engine.reset_stats();
     runner.measure(test, result);

@@ -331,13 +331,11 @@ struct Engine::Impl {
     }
   }
 
-  // Sliding layers keep one micro-batch beyond the window: going back further than that, other than
-  // to the beginning, finds the keys of other positions.
+  // Going back further than the cache keeps, other than to the beginning, finds the keys of other
+  // positions.
   void check_first(const BatchItem& item) const {
-    const bool slides = std::ranges::any_of(config.sliding, std::identity());
-    const bool ring = slides && config.window + micro_batch - 1 < context;
     const auto [end, written] = held[static_cast<size_t>(item.sequence)];
-    const int64_t back = ring ? std::max<int64_t>(0, written - micro_batch) : 0;
+    const int64_t back = cache.first_kept(written);
     if (item.position == 0 || (item.position >= back && item.position <= end)) return;
     const std::string zero = back > 1 ? "0 or " : "";
     fail(ErrorCode::kInvalidUsage, "sequence {}: position {}: it holds {} positions, want {}{}..{}",
@@ -526,6 +524,7 @@ std::string_view Engine::kernels() const { return impl_->kernels.name; }
 int Engine::threads() const { return impl_->pool.threads(); }
 int64_t Engine::context() const { return impl_->context; }
 int64_t Engine::micro_batch() const { return impl_->micro_batch; }
+int64_t Engine::first_kept(int64_t written) const { return impl_->cache.first_kept(written); }
 KvType Engine::cache_type() const { return impl_->cache_type(); }
 uint64_t Engine::weight_bytes() const { return impl_->store.bytes(); }
 uint64_t Engine::streamed_bytes() const { return impl_->store.streamed_bytes(); }

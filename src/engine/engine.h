@@ -90,6 +90,8 @@ class Engine {
   int threads() const;
   int64_t context() const;
   int64_t micro_batch() const;
+  // The first position but 0 where a sequence may go on that `written` positions were stored of.
+  int64_t first_kept(int64_t written) const;
   KvType cache_type() const;
   uint64_t weight_bytes() const;    // of the whole model
   uint64_t streamed_bytes() const;  // of that, what stays in the file

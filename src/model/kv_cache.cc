@@ -1,6 +1,7 @@
 #include "model/kv_cache.h"
 
 #include <algorithm>
+#include <functional>
 
 namespace st {
 
@@ -10,6 +11,8 @@ KvCache::KvCache(const ModelConfig& config, KvType type, int64_t sequences, int6
   // The first token of a batch still sees window - 1 positions before it when the last is stored:
   // so many positions, wherever they begin, are in at most so many tiles.
   const int64_t span = config.window + max_batch - 1;
+  const bool slides = std::ranges::any_of(config.sliding, std::identity());
+  beyond_ = slides && span < context ? max_batch : INT64_MAX;
   const int64_t all = (context + kTileKeys - 1) / kTileKeys;
   kinds_[false].count = all;
   kinds_[true].count = std::min(all, (span - 2 + kTileKeys) / kTileKeys + 1);
@@ -34,6 +37,10 @@ uint64_t KvCache::bytes(int64_t positions) const {
     bytes += sequences_ * std::min(used, kind.count * stride(kind));
   }
   return static_cast<uint64_t>(bytes);
+}
+
+int64_t KvCache::first_kept(int64_t written) const {
+  return std::max<int64_t>(0, written - beyond_);
 }
 
 void KvCache::store(const KernelTable& kernels, int64_t layer, int64_t sequence, int64_t position,

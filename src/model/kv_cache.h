@@ -29,6 +29,10 @@ class KvCache {
   // Memory that is in use once each sequence has stored so many positions.
   uint64_t bytes(int64_t positions) const;
 
+  // The first position but 0 where a sequence may go on once it has stored the first `written`: the
+  // window before a later one is there. Sliding layers keep one batch beyond it.
+  int64_t first_kept(int64_t written) const;
+
   // k, v: (K * d), the token's keys (rotated already) and values. Different positions may be stored
   // concurrently.
   void store(const KernelTable& kernels, int64_t layer, int64_t sequence, int64_t position,
@@ -57,6 +61,7 @@ class KvCache {
 
   KvTile tile_;
   int64_t sequences_, kv_heads_;
+  int64_t beyond_;  // positions kept beyond the window, INT64_MAX: all
   std::vector<LayerPlace> layers_;
   Kind kinds_[2];  // global and sliding layers
   MemoryRegion memory_;

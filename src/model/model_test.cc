@@ -97,6 +97,7 @@ TEST(KvCacheRing, KeepsTheWindowOnSlidingLayersAndAllOnGlobalOnes) {
       }
       const int64_t end = position + 1;
       EXPECT_EQ(stored(cache, 0, 0, end), all);
+      EXPECT_EQ(cache.first_kept(end), std::max<int64_t>(0, end - kBatch));
       // The window of the first token of a batch, when the last has been stored.
       const int64_t begin = std::max<int64_t>(0, end - (window + kBatch - 1));
       EXPECT_EQ(stored(cache, 1, begin, end),
