@@ -15,8 +15,8 @@
 namespace st {
 namespace {
 
-// A file where a folder belongs: which one it is says what was meant.
-void refuse_file(const std::string& path) {
+// What needs no conversion.
+void refuse_gguf(const std::string& path) {
   struct stat info{};
   if (::stat(path.c_str(), &info) != 0 || !S_ISREG(info.st_mode)) return;
   const std::string name = printable_path(path);
@@ -24,14 +24,12 @@ void refuse_file(const std::string& path) {
     fail(ErrorCode::kInvalidData,
          "{}: is a GGUF file already: 'run' takes it, 'quantize' makes it smaller", name);
   }
-  fail(ErrorCode::kInvalidData,
-       "{}: is a file: name the folder it is in, with config.json and tokenizer.json", name);
 }
 
 }  // namespace
 
 int execute(const ConvertArgs& args) {
-  refuse_file(args.options.folder);
+  refuse_gguf(args.options.folder);
   check_outputs({args.options.outfile}, {args.options.folder, args.options.predictor});
   ConvertOptions options = args.options;
   options.progress = make_progress_bar(args.progress);

@@ -120,8 +120,8 @@ def wrong_kinds(st, gguf, models, folder):
         st.refuses(f"{arguments}", *arguments, contains=convert)
     st.refuses("convert of a GGUF", "convert", gguf, "-o", out,
                contains=f"error: {gguf}: is a GGUF file already: 'run' takes it, 'quantize' makes it smaller\n")
-    st.refuses("convert of weights", "convert", weights, "-o", out, contains=f"error: {weights}: is a file: name the "
-               "folder it is in, with config.json and tokenizer.json\n")
+    st.refuses("convert of weights", "convert", weights, "-o", out, contains=f"error: {weights}: is a file; give the "
+               "folder that has config.json\n")
     st.refuses("run of weights", "run", "-m", weights, "-p", "x", contains=f"error: {weights}: not a GGUF file: it is a "
                "safetensors file: convert makes a GGUF file of its folder\n")
     check(not out.exists(), "nothing was written")
