@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include <functional>
 #include <map>
 #include <nlohmann/json.hpp>
 
@@ -17,25 +18,11 @@ namespace {
 
 using nlohmann::json;
 
-struct Visitor {
-  json operator()(const GgufArray& array) const {
-    json out = json::array();
-    for (uint64_t i = 0; i < array.count; ++i) {
-      if (array.type == GgufType::kString) {
-        out.push_back(array.strings[i]);
-      } else if (array.holds_integers()) {
-        out.push_back(array.integer(i));
-      } else {
-        out.push_back(array.number(i));
-      }
-    }
-    return out;
-  }
-  template <typename T>
-  json operator()(const T& value) const {
-    return value;
-  }
-};
+json element(const GgufArray& array, uint64_t i) {
+  if (array.type == GgufType::kString) return array.strings[i];
+  if (array.holds_integers()) return array.integer(i);
+  return array.number(i);
+}
 
 std::string dump(const json& value) {
   return value.dump(-1, ' ', false, json::error_handler_t::replace);
@@ -45,26 +32,47 @@ std::string type_of(const GgufTensor& tensor) {
   return name_of_dtype(static_cast<uint32_t>(tensor.type));
 }
 
-// One line per key; long arrays and texts by their size and beginning.
-std::string summary(const GgufValue& value) {
-  constexpr uint64_t kShown = 8;
-  if (const auto* array = std::get_if<GgufArray>(&value.value)) {
-    if (array->count <= 64 && array->type != GgufType::kString) return dump(Visitor{}(*array));
-    return fmt::format("array of {} {}", array->count, gguf_type_name(array->type));
+// A value as JSON, piece by piece: a vocabulary takes many times its size as a whole one.
+void write_json(const GgufValue& value, const std::function<void(std::string_view)>& sink) {
+  const auto* array = std::get_if<GgufArray>(&value.value);
+  if (array == nullptr) {
+    const auto scalar = []<typename T>(const T& x) -> json {
+      if constexpr (std::is_same_v<T, GgufArray>)
+        return nullptr;
+      else
+        return x;
+    };
+    return sink(dump(std::visit(scalar, value.value)));
   }
-  if (const auto* text = std::get_if<std::string>(&value.value)) {
-    return fmt::format("'{}'", printable(*text, kShown * 10));
+  sink("[");
+  for (uint64_t i = 0; i < array->count; ++i) {
+    if (i > 0) sink(",");
+    sink(dump(element(*array, i)));
   }
-  return dump(std::visit(Visitor{}, value.value));
+  sink("]");
 }
 
-// Key by key, as a vocabulary takes many times its size as a JSON value.
+// One line per key; long arrays and texts by their size and beginning.
+std::string summary(const GgufValue& value) {
+  constexpr size_t kShownBytes = 80, kShownItems = 64;
+  if (const auto* text = std::get_if<std::string>(&value.value)) {
+    return fmt::format("'{}'", printable(*text, kShownBytes));
+  }
+  const auto* array = std::get_if<GgufArray>(&value.value);
+  if (array != nullptr && (array->count > kShownItems || array->type == GgufType::kString)) {
+    return printable(value);
+  }
+  std::string line;
+  write_json(value, [&](std::string_view piece) { line += piece; });
+  return line;
+}
+
 void print_metadata(const GgufFile& file) {
   print_out("  \"metadata\": {{");
   const char* separator = "\n";
   for (const GgufEntry& entry : file.entries()) {
-    print_out("{}    {}: {}", separator, dump(entry.key),
-              dump(std::visit(Visitor{}, entry.value.value)));
+    print_out("{}    {}: ", separator, dump(entry.key));
+    write_json(entry.value, write_out);
     separator = ",\n";
   }
   print_out("\n  }},\n");

@@ -83,8 +83,8 @@ void read_rope(const GgufFile& file, ModelConfig& c, Notices& notices) {
   // These two matter to other types only, or tell where the weights are from.
   file.find_u32(key("rope.scaling.original_context_length"));
   file.find_bool(key("rope.scaling.finetuned"));
-  if (type != nullptr && *type == "none") return;
-  if (type != nullptr && *type != "linear") {
+  const bool none = type != nullptr && *type == "none";
+  if (type != nullptr && !none && *type != "linear") {
     fail(ErrorCode::kUnsupported, "key {} '{}' unsupported", key("rope.scaling.type"),
          printable(*type));
   }
@@ -93,6 +93,11 @@ void read_rope(const GgufFile& file, ModelConfig& c, Notices& notices) {
          *factor, key("rope.scale_linear"), *linear);
   }
   c.rope_factor = factor ? *factor : linear.value_or(1);
+  if (none && c.rope_factor != 1) {  // which llama.cpp obeys in layers that slide, and no others
+    fail(ErrorCode::kInvalidData, "key {} {}, but {} 'none'",
+         key(factor ? "rope.scaling.factor" : "rope.scale_linear"), c.rope_factor,
+         key("rope.scaling.type"));
+  }
 }
 
 float read_rms_eps(const GgufFile& file, Notices& notices) {

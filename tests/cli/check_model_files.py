@@ -118,6 +118,8 @@ def little_is_spent(st: Cli, gguf, folder):
     peak, said = measured([st.binary, "run", "-m", path, "-p", "x", "-n", 1])
     check("600000 tokens for a vocabulary of 4096 rows" in said, f"too many tokens: {said}")
     check(peak <= limit, f"too many tokens: {peak:.0f} MiB > {limit:.0f}")
+    peak, said = measured([st.binary, "inspect", "--json", path])
+    check(said == "" and peak <= limit, f"inspect --json of 600,000 tokens: {peak:.0f} MiB > {limit:.0f} {said}")
     path.write_bytes(small_gguf([entry(f"key.{i}", "x" * 65_000) for i in range(600)], [], b""))
     limit = 1e9 if st.sanitized else 64 + 4 * path.stat().st_size / 2**20
     peak, said = measured([st.binary, "inspect", "--json", path])

@@ -214,8 +214,10 @@ TEST_F(UnknownParts, LinearRopeScaling) {
   EXPECT_EQ(logits({.entries = {{factor, GgufValue::f32(4)}, {type, GgufValue::string("linear")}}}),
             four);
   EXPECT_EQ(logits({.entries = {{factor, GgufValue::f32(1)}}}), plain);
-  EXPECT_EQ(logits({.entries = {{factor, GgufValue::f32(4)}, {type, GgufValue::string("none")}}}),
-            plain);
+  EXPECT_EQ(logits({.entries = {{type, GgufValue::string("none")}}}), plain);
+  EXPECT_EQ(
+      load_error({.entries = {{factor, GgufValue::f32(4)}, {type, GgufValue::string("none")}}}),
+      "key smallthinker.rope.scaling.factor 4, but smallthinker.rope.scaling.type 'none'");
   EXPECT_EQ(error_with(factor, 0.0f),
             "key smallthinker.rope.scaling.factor 0: want a finite number above 0");
   EXPECT_EQ(error_with(factor, std::numeric_limits<float>::infinity()),
