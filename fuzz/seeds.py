@@ -8,11 +8,16 @@ import io
 import json
 import pathlib
 import pickle
+import random
 import struct
 import sys
 import zipfile
 
-MODELS = pathlib.Path(__file__).resolve().parent.parent / "models" / "tiny-smallthinker"
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+MODELS = ROOT / "models" / "tiny-smallthinker"
+sys.path.insert(0, str(ROOT / "tests" / "mutants"))
+import tiny_gguf  # noqa: E402
+from of_gguf import GgufMutants  # noqa: E402
 
 
 def safetensors_file(header: dict, data: bytes) -> bytes:
@@ -119,8 +124,66 @@ def routing_trace():
     yield "hot-set", b"smallthinker-hot-set 1\nlayers 2 experts 3\n5000 1 10000\n0 1234 2500\n"
 
 
+def engine():
+    """Tiny models, and every way in which the tests damage them."""
+    small = {"layers": 1, "hidden": 8, "heads": 2, "kv_heads": 1, "head_dim": 4, "experts": 2, "used": 1, "ffn": 4}
+    quantised = {**small, "hidden": 32, "head_dim": 32, "heads": 1, "ffn": 32}
+    bases = [tiny_gguf.model(**small), tiny_gguf.model(**small, tied=False, transposed=False, window=2),
+             tiny_gguf.model(**quantised, kind=tiny_gguf.TYPE_Q4_0, transposed=False),
+             tiny_gguf.model(**quantised, kind=tiny_gguf.TYPE_Q8_0), tiny_gguf.model(**small, kind=tiny_gguf.TYPE_F16)]
+    for i, base in enumerate(bases):
+        yield f"good-{i}", tiny_gguf.dump(base)
+    mutants = GgufMutants.changes_only(random.Random(1))
+    for i in range(400):
+        file = bases[i % len(bases)].copy()
+        mutants.change(file)
+        data = tiny_gguf.dump(file)
+        if len(data) <= 1 << 16:  # longer ones make a slow fuzzer
+            yield f"damaged-{i}", data
+
+
+def convert():
+    """A folder of files: each its number, its length and its bytes."""
+    def folder(*files):
+        return b"".join(bytes([number]) + struct.pack("<I", len(data)) + data for number, data in files)
+
+    tokenizer = next(tokenizer_json())[1]
+    vocab = 256 + len(json.loads(tokenizer)["added_tokens"])
+    D, H, K, d, E, F, L = 32, 2, 1, 16, 2, 32, 2
+    config = {"architectures": ["SmallThinkerForCausalLM"], "model_type": "smallthinker", "hidden_size": D,
+              "num_hidden_layers": L, "num_attention_heads": H, "num_key_value_heads": K, "head_dim": d,
+              "moe_ffn_hidden_size": F, "moe_num_primary_experts": E, "moe_num_active_primary_experts": 1,
+              "norm_topk_prob": True, "rms_norm_eps": 1e-6, "rope_theta": 10000.0, "rope_scaling": None, "rope_layout": [1] * L,
+              "sliding_window_size": 4, "sliding_window_layout": [0, 1], "tie_word_embeddings": True,
+              "max_position_embeddings": 64, "vocab_size": vocab, "eos_token_id": 256}
+    shapes = {"model.embed_tokens.weight": [vocab, D], "model.norm.weight": [D]}
+    for i in range(L):
+        layer = f"model.layers.{i}."
+        shapes |= {layer + "input_layernorm.weight": [D], layer + "post_attention_layernorm.weight": [D],
+                   layer + "self_attn.q_proj.weight": [H * d, D], layer + "self_attn.k_proj.weight": [K * d, D],
+                   layer + "self_attn.v_proj.weight": [K * d, D], layer + "self_attn.o_proj.weight": [D, H * d],
+                   layer + "block_sparse_moe.primary_router.weight": [E, D]}
+        for e in range(E):
+            expert = f"{layer}block_sparse_moe.experts.{e}."
+            shapes |= {expert + "gate.weight": [F, D], expert + "up.weight": [F, D], expert + "down.weight": [D, F]}
+    header, at = {}, 0
+    for name, shape in shapes.items():
+        size = 2 * shape[0] * (shape[1] if len(shape) > 1 else 1)
+        header[name] = {"dtype": "BF16", "shape": shape, "data_offsets": [at, at + size]}
+        at += size
+    weights = safetensors_file(header, random.Random(2).randbytes(at // 2).translate(bytes(b & 63 for b in range(256))) * 2)
+    generation = json.dumps({"bos_token_id": 256, "eos_token_id": [256]}).encode()
+    softmax = json.dumps({**config, "moe_primary_router_apply_softmax": True, "tie_word_embeddings": False}).encode()
+    config = json.dumps(config).encode()
+    yield "good", folder((0, config), (1, tokenizer), (2, weights), (4, generation))
+    yield "softmax", folder((0, softmax), (1, tokenizer), (2, weights))
+    yield "no-weights", folder((0, config), (1, tokenizer))
+    for name, program in torch_pt():
+        yield "predictor-" + name, folder((0, config), (1, tokenizer), (2, weights), (5, program))
+
+
 def main() -> None:
-    for target in (gguf, safetensors, torch_pt, config_json, tokenizer_json, routing_trace):
+    for target in (gguf, safetensors, torch_pt, config_json, tokenizer_json, routing_trace, engine, convert):
         folder = pathlib.Path(sys.argv[1]) / target.__name__
         folder.mkdir(parents=True, exist_ok=True)
         for name, data in target():
