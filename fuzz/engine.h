@@ -8,7 +8,8 @@
 
 namespace st::fuzz {
 
-// The model of a file evaluates `count` tokens one after the other. `choice` picks threads and budget.
+// The model of a file evaluates `count` tokens one after the other. `choice` picks threads and
+// budget.
 inline void evaluate(const std::string& path, size_t choice, int64_t count) {
   Engine engine(path, {.threads = static_cast<int>(1 + choice % 3),
                        .context = 16,

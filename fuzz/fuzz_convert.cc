@@ -1,5 +1,5 @@
-// Bytes as a Hugging Face folder: convert makes a model of it that evaluates a token, or an Error says
-// why not. A file is its number in kNames, its length (u32) and its bytes.
+// Bytes as a Hugging Face folder: convert makes a model of it that evaluates a token, or an Error
+// says why not. A file is its number in kNames, its length (u32) and its bytes.
 #include <unistd.h>
 
 #include <algorithm>
@@ -16,9 +16,9 @@ namespace fs = std::filesystem;
 
 namespace {
 
-constexpr std::array kNames = {"config.json",           "tokenizer.json",
-                               "model.safetensors",     "tokenizer_config.json",
-                               "generation_config.json", "model_lm_head.pt"};
+constexpr std::array kNames = {
+    "config.json",           "tokenizer.json",         "model.safetensors",
+    "tokenizer_config.json", "generation_config.json", "model_lm_head.pt"};
 
 std::string new_folder() {
   std::string pattern = "/dev/shm/st-fuzz-XXXXXX";
