@@ -21,5 +21,11 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
       fuzz::allow_errors([&] { file.find_integers(entry.key); });
     }
   });
+  // What may only be listed keeps to its ranges too.
+  fuzz::allow_errors([&] {
+    for (const GgufTensor& tensor : GgufFile(source, GgufTypes::kAny).tensors()) {
+      fuzz::require_range(*source, tensor.offset, tensor.bytes);
+    }
+  });
   return 0;
 }
