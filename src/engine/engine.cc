@@ -46,6 +46,7 @@ struct Engine::Impl {
   WeightStore store;
   Weights weights;
   std::optional<AsyncReader> reader;      // with a budget
+  std::optional<AsyncReader> row_reader;  // the same, through the page cache
   std::unique_ptr<CachedExperts> cached;  // the same
   std::optional<RowReader> embedding;     // the same, unless it is in memory as the output
   std::unique_ptr<ExpertStore> resident;  // else
@@ -218,7 +219,12 @@ struct Engine::Impl {
         AsyncReader::Options{.log = [this](std::string_view line) { notices.emplace_back(line); }});
     cached = std::make_unique<CachedExperts>(weights.experts, config.experts_used, *reader,
                                              options.page);
-    if (!weights.embedding.matrix) embedding.emplace(weights.embedding, *reader);
+    if (!weights.embedding.matrix) {
+      // What is not in the page cache io_uring leaves to threads of the kernel, and says nothing
+      // where it may not have any.
+      row_reader.emplace(AsyncReader::Options{.backend = AsyncReader::Backend::kPread, .depth = 4});
+      embedding.emplace(weights.embedding, *row_reader);
+    }
     const uint64_t staying = resident_memory() + text_bytes + store.memory_bytes();
     plan = plan_of(staying);
     // Slower prompts rather than a refusal: what works in a budget works in all that are larger.

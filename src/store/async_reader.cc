@@ -35,7 +35,10 @@ double seconds_since(SteadyTime start) {
 }
 
 std::unique_ptr<ReadBackend> choose_backend(const AsyncReader::Options& options) {
-  if (options.backend == AsyncReader::Backend::kPread) return make_pread_backend(options.depth);
+  const auto with_threads = [&] {
+    return make_pread_backend(options.depth, std::min(options.depth, 8));
+  };
+  if (options.backend == AsyncReader::Backend::kPread) return with_threads();
   std::string reason;
   std::unique_ptr<ReadBackend> uring = make_uring_backend(options.depth, reason);
   if (uring) return uring;
@@ -43,7 +46,7 @@ std::unique_ptr<ReadBackend> choose_backend(const AsyncReader::Options& options)
     fail(ErrorCode::kUnsupported, "no io_uring: {}", reason);
   }
   if (options.log) options.log(fmt::format("no io_uring ({}): reading with threads", reason));
-  return make_pread_backend(options.depth);
+  return with_threads();
 }
 
 }  // namespace

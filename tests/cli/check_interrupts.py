@@ -226,8 +226,11 @@ def killed(st, gguf, folder):
     """kill -9 leaves one file at most, which the next run with the same output removes."""
     out = folder / "out"
     for _ in range(2):
+        old = temporaries(folder)
         process = start(st, ["synth", "4b", "-o", out])
-        time.sleep(0.4)
+        end = time.monotonic() + 30
+        while temporaries(folder) == old and time.monotonic() < end:
+            time.sleep(0.01)
         process.kill()
         process.communicate()
         check(len(temporaries(folder)) == 1 and not out.exists(), f"kill -9 left {temporaries(folder)}")
