@@ -19,17 +19,18 @@ from harness import PROMPT, check, main
 
 
 def usage(st):
-    st.refuses("no command", code=2)
-    st.refuses("unknown command", "fly", code=2)
-    st.refuses("missing model", "run", code=2)
-    st.refuses("bad number", "run", "-m", "x", "-n", "many", code=2)
+    st.refuses("no command", code=2, contains="error: no command; commands: run, convert, ")
+    st.refuses("unknown command", "fly", code=2, contains="error: no command 'fly'; commands: run, convert, ")
+    st.refuses("missing model", "run", code=2, contains="error: --model is required: -m FILE; see ")
+    st.refuses("bad number", "run", "-m", "x", "-n", "many", code=2,
+               contains="error: --predict: 'many': want a whole number in -2..134217728; see ")
     st.refuses("bench without a model", "bench", code=2, contains="--model")
     st.refuses("bench without a test", "bench", "-m", "x", "-p", 0, "-n", 0, code=2, contains="nothing to do")
     st.refuses("bench with a bad list", "bench", "-m", "x", "-p", "1,two", code=2, contains="--n-prompt")
     st.refuses("bench with a bad pair", "bench", "-m", "x", "-pg", "5", code=2, contains="512,128")
     st.refuses("bench with a bad format", "bench", "-m", "x", "-o", "sql", code=2, contains="jsonl")
     st.refuses("bench of a missing file", "bench", "-m", "x", contains="cannot open")
-    st.refuses("verify without a model", "verify", code=2)
+    st.refuses("verify without a model", "verify", code=2, contains="error: --model is required: -m FILE; see ")
     st.refuses("verify with no threads", "verify", "-m", "x", "-t", "0", code=2, contains="--threads")
     st.refuses("bad sampler", "run", "-m", "x", "--samplers", "magic", code=2, contains="magic")
     for arguments in (["help"], ["--help"], ["help", "run"], ["run", "--help"], ["version"]):
@@ -79,7 +80,8 @@ def text_tools(st, gguf, models):
         check(back.stdout == "<|im_start|>user\nHi", f"detokenize: {back.stdout!r}")
     literal = st("tokenize", "-m", gguf, "--ids", "--no-parse-special", "-p", "<|im_start|>")
     check(4078 not in json.loads(literal.stdout), "special tokens taken literally")
-    st.refuses("id out of range", "detokenize", "-m", gguf, 99999, code=2)
+    st.refuses("id out of range", "detokenize", "-m", gguf, 99999, code=2,
+               contains="error: token '99999': want an id in 0..4095\n")
 
 
 def system(st):
@@ -110,8 +112,9 @@ def system(st):
           "OpenMP settings change nothing")
     libraries = subprocess.run(["ldd", st.binary], capture_output=True, text=True).stdout
     check("gomp" not in libraries and "libomp" not in libraries, "no OpenMP library")
-    st.refuses("inspect of nothing", "inspect", code=2)
-    st.refuses("inspect of two things", "inspect", "x.gguf", "--system", code=2)
+    st.refuses("inspect of nothing", "inspect", code=2, contains="error: a GGUF file, or --system is required; see ")
+    st.refuses("inspect of two things", "inspect", "x.gguf", "--system", code=2,
+               contains="error: model excludes --system; see ")
 
 
 def other_tools(st, gguf, models, folder):
@@ -129,8 +132,10 @@ def other_tools(st, gguf, models, folder):
         header = data[10:10 + struct.unpack("<H", data[8:10])[0]].decode()
         check(data[:6] == b"\x93NUMPY" and f"({rows}, 4096)" in header and "<f4" in header, f"npy header: {header}")
         check(len(data) % 64 == 0 and (len(data) - 10 - len(header)) == rows * 4096 * 4, "npy size")
-    st.refuses("logits of a bad id", "logits", "-m", gguf, "--tokens", "1,4096", "-o", out, code=2)
-    st.refuses("output into a missing folder", "logits", "-m", gguf, "--tokens", "1", "-o", folder / "no/x.npy")
+    st.refuses("logits of a bad id", "logits", "-m", gguf, "--tokens", "1,4096", "-o", out, code=2,
+               contains="error: token '4096': want an id in 0..4095\n")
+    st.refuses("output into a missing folder", "logits", "-m", gguf, "--tokens", "1", "-o", folder / "no/x.npy",
+               contains=f"error: {folder}/no/x.npy: cannot create: No such file or directory\n")
 
 
 def bench(st, gguf):
@@ -410,7 +415,8 @@ def cache_sim(st, gguf, models, folder):
     st.refuses("cache-sim with a bad share", "cache-sim", trace, "--memory", "120%", code=2, contains="100%")
     st.refuses("cache-sim with a bad policy", "cache-sim", trace, "--memory", "1G", "--policy", "fifo", code=2,
                contains="belady")
-    st.refuses("cache-sim beyond the trace", "cache-sim", trace, "--memory", "1G", "--from", 9, code=2)
+    st.refuses("cache-sim beyond the trace", "cache-sim", trace, "--memory", "1G", "--from", 9, code=2,
+               matches=r"--from 9: the trace has \d passes")
     st.refuses("cache-sim of another file", "cache-sim", gguf, "--memory", "1G", contains="not a routing trace")
     st.refuses("cache-sim of a missing file", "cache-sim", folder / "none", "--memory", "1G", contains="none")
     st.refuses("hot set of another model", "cache-sim", trace, "--memory", "1G", "--hot-set", hot,
@@ -419,7 +425,7 @@ def cache_sim(st, gguf, models, folder):
     cut.write_bytes(trace.read_bytes()[:-3])
     st.refuses("cut trace", "cache-sim", cut, "--memory", "1G", contains="bytes are left")
     st.refuses("trace into a missing folder", "run", "-m", gguf, "-p", "x", "-n", 1, "--record-routing",
-               folder / "no/trace")
+               folder / "no/trace", contains=f"error: {folder}/no/trace: cannot create: No such file or directory\n")
     check(st("bench", "-m", gguf, "-p", 8, "-n", 2, "-r", 1, "--no-probe", "--record-routing", other).returncode == 0 and
           sum(len(p[0]) for p in read_trace(other)[1]) >= 10, "bench --record-routing")
 
@@ -582,8 +588,11 @@ def hostile(st, gguf, models, folder):
     good = gguf.read_bytes()
     for length in [*range(0, 2000, 97), *range(2000, len(good), len(good) // 40)]:
         bad.write_bytes(good[:length])
-        st.refuses(f"gguf cut at {length}", "run", "-m", bad, "-p", "x")
-        st.refuses(f"quantize of gguf cut at {length}", "quantize", bad, folder / "q.gguf", "F16")
+        cut = (rf"{re.escape(str(bad))}: (truncated: need .*|kv.* exceeds? remaining \d+ bytes|"
+               rf"tensor '.*': bytes \d+\.\.\d+ past end of file \({length}\); incomplete download\? a whole one has "
+               rf"{len(good)} bytes)")
+        st.refuses(f"gguf cut at {length}", "run", "-m", bad, "-p", "x", matches=cut)
+        st.refuses(f"quantize of gguf cut at {length}", "quantize", bad, folder / "q.gguf", "F16", matches=cut)
     check(not (folder / "q.gguf").exists(), "no output from a bad input")
     fifo = folder / "fifo"
     os.mkfifo(fifo)
@@ -595,29 +604,38 @@ def hostile(st, gguf, models, folder):
     shutil.copytree(models / "variants/micro-4b-style", hf)
     out = folder / "hf.gguf"
 
-    def convert_refuses(what, name, data, contains=""):
+    def convert_refuses(what, name, data, matches):
         original = (hf / name).read_bytes()
         (hf / name).write_bytes(data)
-        st.refuses(what, "convert", hf, "--outfile", out, contains=contains)
+        st.refuses(what, "convert", hf, "--outfile", out, matches=rf"{re.escape(str(hf / name))}: (?:{matches})")
         (hf / name).write_bytes(original)
 
     tensors = (hf / "model.safetensors").read_bytes()
-    convert_refuses("safetensors header", "model.safetensors", struct.pack("<Q", 1 << 63) + tensors[8:])
-    convert_refuses("safetensors empty", "model.safetensors", b"")
+    convert_refuses("safetensors header", "model.safetensors", struct.pack("<Q", 1 << 63) + tensors[8:],
+                    "header 9223372036854775808 bytes > 100 MB")
+    convert_refuses("safetensors empty", "model.safetensors", b"",
+                    r"not a safetensors file: it is empty: was the download interrupted\?")
     for length in range(1, len(tensors), len(tensors) // 20):
-        convert_refuses(f"safetensors cut at {length}", "model.safetensors", tensors[:length])
+        convert_refuses(f"safetensors cut at {length}", "model.safetensors", tensors[:length],
+                        r"truncated: need 8 bytes for header length at 0, 1 left|"
+                        r"tensor '.*': offsets \d+\.\.\d+ past the end of the data \(\d+\)")
     for name in ("config.json", "tokenizer.json"):
         text = (hf / name).read_bytes()
         step = max(1, len(text) // 60)
         for length in range(0, len(text) - 2, step):
-            convert_refuses(f"{name} cut at {length}", name, text[:length])
-        convert_refuses(f"{name} deep", name, b"[" * 100_000)
+            convert_refuses(f"{name} cut at {length}", name, text[:length],
+                            r"invalid JSON at byte \d+ \(line \d+, column \d+\)" if length else
+                            r"not a JSON object: it is empty: was the download interrupted\?")
+        convert_refuses(f"{name} deep", name, b"[" * 100_000,
+                        rf"not a JSON object: it is a text, '\[{{40}}\.\.\.': did the download fail\?")
     tokenizer = json.loads((hf / "tokenizer.json").read_text())
     tokenizer["added_tokens"][0]["id"] = 1 << 31
-    convert_refuses("added token id", "tokenizer.json", json.dumps(tokenizer).encode(), "2147483648")
+    convert_refuses("added token id", "tokenizer.json", json.dumps(tokenizer).encode(),
+                    ".*2147483648.*")
     tokenizer = json.loads((hf / "tokenizer.json").read_text())
     tokenizer["pre_tokenizer"]["pretokenizers"][0]["pattern"]["Regex"] = "(a+)+"
-    convert_refuses("pre-tokenizer", "tokenizer.json", json.dumps(tokenizer).encode())
+    convert_refuses("pre-tokenizer", "tokenizer.json", json.dumps(tokenizer).encode(),
+                    r"pre_tokenizer: unknown pattern '\(a\+\)\+'")
     (hf / "model.safetensors").rename(hf / "aside")  # a single file would be preferred to an index
     (hf / "model.safetensors.index.json").write_text(
         json.dumps({"metadata": {}, "weight_map": {"model.norm.weight": "../../x.safetensors"}}))
@@ -625,20 +643,22 @@ def hostile(st, gguf, models, folder):
 
     predictor = folder / "predictor.pt"
 
-    def predictor_refuses(what, contains=""):
+    def predictor_refuses(what, matches):
         st.refuses(what, "convert", models / "model", "--outfile", out, "--lm-head-predictor", predictor,
-                   contains=contains)
+                   matches=rf"{re.escape(str(predictor))}: {matches}")
 
     marker = folder / "was-here"
     with zipfile.ZipFile(predictor, "w") as archive:
         archive.writestr("archive/data.pkl", pickle.dumps(Evil(marker), protocol=2))
         archive.writestr("archive/version", "3\n")
-    predictor_refuses("pickle that calls", contains="not allowed")
+    predictor_refuses("pickle that calls", r"pickle: global 'posix\.system' not allowed at offset \d+")
     check(not marker.exists(), "nothing was executed")
     good_pt = (models / "model/model_lm_head.pt").read_bytes()
     for length in range(0, len(good_pt), len(good_pt) // 30):
         predictor.write_bytes(good_pt[:length])
-        predictor_refuses(f".pt cut at {length}")
+        predictor_refuses(f".pt cut at {length}",
+                          rf"zip: no end record at {length - 22}" if length else
+                          "truncated: need 4 bytes for torch file at 0, 0 left")
     check(not out.exists(), "no output from bad input")
     check(not [p for p in folder.iterdir() if p.name.endswith(".tmp")], "no temporary files left")
     st.refuses("outfile is a device", "convert", models / "model", "--outfile", "/dev/full",

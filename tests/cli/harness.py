@@ -3,6 +3,7 @@ import argparse
 import inspect
 import os
 import pathlib
+import re
 import subprocess
 import sys
 import tempfile
@@ -31,8 +32,10 @@ class Cli:
         return subprocess.run([self.binary, *map(str, arguments)], input=stdin, capture_output=True, text=True,
                               errors="surrogateescape", timeout=timeout, env={**os.environ, **(env or {})})
 
-    def refuses(self, what, *arguments, code=1, contains="", stdin="", env=None):
-        """Exit code, empty stdout, exactly one line on stderr that begins with 'error: '."""
+    def refuses(self, what, *arguments, code=1, contains=None, matches=None, stdin="", env=None):
+        """Exit code, empty stdout, exactly one line on stderr that begins with 'error: ' and says what it is expected to:
+        it contains a text, or all of it matches an expression."""
+        assert contains or matches, f"{what}: which refusal?"
         try:
             result = self(*arguments, stdin=stdin, timeout=20, env=env)
         except subprocess.TimeoutExpired:
@@ -42,7 +45,9 @@ class Cli:
         check(result.returncode == code, f"{what}: exit {result.returncode}, want {code}: {result.stderr[:500]}")
         check(result.stdout == "", f"{what}: stdout not empty")
         check(len(lines) == 1 and lines[0].startswith("error: "), f"{what}: stderr {result.stderr[:500]!r}")
-        check(contains in result.stderr, f"{what}: {result.stderr!r} lacks {contains!r}")
+        check(not contains or contains in result.stderr, f"{what}: {result.stderr!r} lacks {contains!r}")
+        check(not matches or re.fullmatch(f"error: {matches}\n", result.stderr),
+              f"{what}: {result.stderr!r}, want {matches!r}")
         check(not any(ord(c) < 32 for c in result.stderr.rstrip("\n")), f"{what}: control bytes in {result.stderr!r}")
 
 
