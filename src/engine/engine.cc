@@ -59,7 +59,7 @@ struct Engine::Impl {
   std::vector<float> logits;  // rows gathered over micro-batches
   MemoryPlan plan;            // with a budget
   uint64_t text_bytes = 0;    // of a text that there is no room for
-  bool loaded = false;        // the same, and experts may come
+  bool loaded = false;        // with a budget: weights that stay are there
   int64_t positions = 0;      // seen so far by the longest sequence
   std::vector<Held> held;     // by each sequence
   int64_t sink_rows = kSinkRows;
