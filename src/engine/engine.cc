@@ -379,9 +379,21 @@ struct Engine::Impl {
     ~Published() { impl.publish(); }
   };
 
+  // What was read counts whether it was an expert or a row of the embedding.
+  CachedExpertsStats read_so_far() const {
+    if (!cached) return {};
+    CachedExpertsStats stats = cached->stats();
+    if (row_reader) {
+      const ReadStats rows = row_reader->stats();
+      stats.bytes_read += rows.bytes_read;
+      stats.stall_seconds += rows.stall_seconds;
+    }
+    return stats;
+  }
+
   std::optional<MemoryReport> memory() const {
     if (!cached) return std::nullopt;
-    return MemoryReport{plan, cached->room(), cached->stats()};
+    return MemoryReport{plan, cached->room(), read_so_far()};
   }
 
   // Refuses what is wrong with a batch, and has `part` run it in micro-batches. There is room made
@@ -407,7 +419,7 @@ struct Engine::Impl {
       stats.found_experts += stats.expert_loads - loads_before;
       return;
     }
-    const CachedExpertsStats now = cached->stats();
+    const CachedExpertsStats now = read_so_far();
     stats.found_experts += now.found - before.found;
     stats.disk_bytes += now.bytes_read - before.bytes_read;
     stats.wait_seconds += now.stall_seconds - before.stall_seconds;
@@ -468,7 +480,7 @@ struct Engine::Impl {
     if (sink) step.sink = &checked;
     step.sink_rows = sink_rows;
     const uint32_t calls = pool.calls();
-    const CachedExpertsStats seen = cached ? cached->stats() : CachedExpertsStats{};
+    const CachedExpertsStats seen = read_so_far();
     const uint64_t loads = state.stats.expert_loads;
     const std::span<const float> out = run_forward(step);
     check_files();

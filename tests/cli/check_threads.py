@@ -57,7 +57,7 @@ def fewer_threads(st, gguf, models, folder):
     check(result.returncode == 0 and
           "note: cannot start thread 3 of 3: Resource temporarily unavailable; running with 2\n" in result.stderr,
           f"quantize: {result.returncode} {result.stderr}")
-    # A budget needs threads of its own: one that answers Ctrl-C, and without io_uring those that read.
+    # A budget needs a thread that reads.
     result = limited(1, *run(limited, "-t", 1, "--memory", "1GiB"))
     lines = [line for line in result.stderr.splitlines() if not line.startswith("note: ")]
     check(result.returncode == 1 and result.stdout == "" and len(lines) == 1 and
