@@ -1,49 +1,88 @@
 #include "base/cpu.h"
 
-#if defined(__aarch64__)
+#if defined(__x86_64__)
+#include <cpuid.h>
+#elif defined(__aarch64__)
 #include <sys/auxv.h>
 #endif
 
 namespace st {
-#if defined(__aarch64__)
 namespace {
 
-// Bits of the kernel's promise to user space; they never change. Older headers lack some names.
-constexpr uint64_t kHwcapAsimd = 1 << 1;
-constexpr uint64_t kHwcapAsimdHp = 1 << 10;
-constexpr uint64_t kHwcapAsimdDp = 1 << 20;
-constexpr uint64_t kHwcap2I8mm = 1 << 13;
+constexpr bool has(uint64_t word, int bit) { return (word >> bit & 1) != 0; }
+constexpr bool has_all(uint64_t word, uint64_t bits) { return (word & bits) == bits; }
+
+// Bits of XCR0: halves of the vectors, masks, the other parts of the wide ones.
+constexpr uint64_t kSavesYmm = 0b110;
+constexpr uint64_t kSavesZmm = 0b1110'0110;
+
+#if defined(__x86_64__)
+
+uint64_t saved_registers() {
+  uint32_t low = 0, high = 0;
+  asm volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+  return low | uint64_t{high} << 32;
+}
+
+X86Words read_words() {
+  X86Words words{.max_leaf = __get_cpuid_max(0, nullptr)};
+  uint32_t a = 0, b = 0, c = 0, d = 0;
+  if (words.max_leaf >= 1) {
+    __cpuid(1, a, b, words.leaf1_ecx, d);
+    if (has(words.leaf1_ecx, 27)) words.xcr0 = saved_registers();
+  }
+  if (words.max_leaf >= 7) {
+    __cpuid_count(7, 0, words.leaf7_max_subleaf, words.leaf7_ebx, words.leaf7_ecx, d);
+    if (words.leaf7_max_subleaf >= 1) __cpuid_count(7, 1, words.leaf7_1_eax, b, c, d);
+  }
+  return words;
+}
+
+#elif defined(__aarch64__)
+
+// Asks no file, so that it works in any container.
+ArmWords read_words() { return {.hwcap = getauxval(AT_HWCAP), .hwcap2 = getauxval(AT_HWCAP2)}; }
+
+#endif
 
 }  // namespace
-#endif
+
+// Bits as in Intel's and AMD's manuals. Wide registers count if the operating system saves them:
+// else their halves change whenever another thread runs.
+uint64_t features_of(const X86Words& words) {
+  if (words.max_leaf < 7 || !has_all(words.xcr0, kSavesYmm)) return 0;
+  const bool fma = has(words.leaf1_ecx, 12), avx = has(words.leaf1_ecx, 28),
+             f16c = has(words.leaf1_ecx, 29), avx2 = has(words.leaf7_ebx, 5);
+  if (!(fma && avx && f16c && avx2)) return 0;
+  const uint32_t more = words.leaf7_max_subleaf >= 1 ? words.leaf7_1_eax : 0;
+  uint64_t features = kCpuAvx2;
+  if (has(more, 4)) features |= kCpuAvxVnni;
+  const bool f = has(words.leaf7_ebx, 16), dq = has(words.leaf7_ebx, 17),
+             bw = has(words.leaf7_ebx, 30), vl = has(words.leaf7_ebx, 31);
+  if (f && dq && bw && vl && has_all(words.xcr0, kSavesZmm)) {
+    features |= kCpuAvx512;
+    if (has(words.leaf7_ecx, 11)) features |= kCpuAvx512Vnni;
+    if (has(more, 5)) features |= kCpuAvx512Bf16;
+  }
+  return features;
+}
+
+// Bits of the kernel's promise to user space, which never change.
+uint64_t features_of(const ArmWords& words) {
+  if (!has(words.hwcap, 1)) return 0;
+  uint64_t features = kCpuNeon;
+  if (has(words.hwcap, 10)) features |= kCpuFp16;
+  if (has(words.hwcap, 20)) features |= kCpuDotprod;
+  if (has(words.hwcap2, 13)) features |= kCpuI8mm;
+  return features;
+}
 
 uint64_t cpu_features() {
-  uint64_t features = 0;
-#if defined(__x86_64__)
-  __builtin_cpu_init();  // also checks that the operating system saves the wide registers
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
-      __builtin_cpu_supports("f16c")) {
-    features |= kCpuAvx2;
-    if (__builtin_cpu_supports("avxvnni")) features |= kCpuAvxVnni;
-  }
-  if ((features & kCpuAvx2) && __builtin_cpu_supports("avx512f") &&
-      __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
-      __builtin_cpu_supports("avx512vl")) {
-    features |= kCpuAvx512;
-    if (__builtin_cpu_supports("avx512vnni")) features |= kCpuAvx512Vnni;
-    if (__builtin_cpu_supports("avx512bf16")) features |= kCpuAvx512Bf16;
-  }
-#elif defined(__aarch64__)
-  // What all cores of the machine have in common; asks no file, so that it works in any container.
-  const uint64_t hwcap = getauxval(AT_HWCAP);
-  if (hwcap & kHwcapAsimd) {
-    features |= kCpuNeon;
-    if (hwcap & kHwcapAsimdDp) features |= kCpuDotprod;
-    if (hwcap & kHwcapAsimdHp) features |= kCpuFp16;
-    if (getauxval(AT_HWCAP2) & kHwcap2I8mm) features |= kCpuI8mm;
-  }
+#if defined(__x86_64__) || defined(__aarch64__)
+  return features_of(read_words());
+#else
+  return 0;
 #endif
-  return features;
 }
 
 std::string cpu_feature_names(uint64_t features) {

@@ -18,7 +18,27 @@ enum CpuFeature : uint64_t {
   kCpuFp16 = 1 << 11,    // half-precision arithmetic
 };
 
-// Set of CpuFeature bits that this CPU and operating system support.
+// What an x86 CPU says of itself: registers of the CPUID instruction, by leaf and subleaf. A leaf
+// beyond the largest one means nothing, whatever is in its register.
+struct X86Words {
+  uint32_t max_leaf = 0;
+  uint32_t leaf1_ecx = 0;
+  uint32_t leaf7_max_subleaf = 0;
+  uint32_t leaf7_ebx = 0, leaf7_ecx = 0;
+  uint32_t leaf7_1_eax = 0;
+  uint64_t xcr0 = 0;  // the registers that the operating system saves; 0: it does not say
+};
+
+// What the kernel of an ARM machine says that all its cores have: AT_HWCAP and AT_HWCAP2.
+struct ArmWords {
+  uint64_t hwcap = 0, hwcap2 = 0;
+};
+
+// Sets of CpuFeature bits. Both are compiled everywhere, so that both are tested everywhere.
+uint64_t features_of(const X86Words& words);
+uint64_t features_of(const ArmWords& words);
+
+// The set of this CPU and operating system.
 uint64_t cpu_features();
 
 // "avx2 avx512 ..." for humans.

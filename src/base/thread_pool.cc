@@ -4,6 +4,8 @@
 #include <chrono>
 #include <utility>
 
+#include "base/float_mode.h"
+
 namespace st {
 namespace {
 
@@ -111,6 +113,7 @@ bool ThreadPool::enter() {
 }
 
 void ThreadPool::worker(int thread) {
+  const DefaultFloatMode floats;
   stay_on(cpus_);
   for (uint32_t seen = 0;;) {
     uint32_t now = epoch_.load(std::memory_order_acquire);

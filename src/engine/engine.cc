@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/float_mode.h"
 #include "base/memory.h"
 #include "base/path.h"
 #include "base/system_file.h"
@@ -400,6 +401,7 @@ struct Engine::Impl {
   // before each: in a long prompt, somebody else may want memory meanwhile.
   void run(std::span<const BatchItem> batch, int64_t rows, const Stop& stop,
            const std::function<void(std::span<const BatchItem>)>& part) {
+    const DefaultFloatMode floats;
     check(batch);
     for (const BatchItem& item : batch) positions = std::max<int64_t>(positions, item.position + 1);
     const auto tokens = static_cast<int64_t>(batch.size());

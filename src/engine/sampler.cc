@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "base/float_mode.h"
 
 namespace st {
 namespace {
@@ -69,6 +70,7 @@ Sampler::Sampler(SamplerOptions options) : options_(std::move(options)) {
 void Sampler::accept(Token token) { history_.push_back(token); }
 
 Token Sampler::sample(std::span<const float> logits) {
+  const DefaultFloatMode floats;
   take(logits);
   for (const SamplerKind kind : options_.chain) apply(kind);
   // Temperature 0 means greedy whether or not the chain names it.

@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <span>
 #include <string_view>
+#include <vector>
 
 #include "tensor/kv_tile.h"
 #include "tensor/layout.h"
@@ -153,11 +154,16 @@ struct KernelTable {
   void (*read_all)(const void* p, int64_t bytes);
 };
 
-// Tables compiled into this binary that this CPU can run, best first; the last is "scalar".
+// Tables compiled into this binary that a CPU with these features (CpuFeature) can run, best first;
+// the last is "scalar".
+std::vector<const KernelTable*> usable_kernels(uint64_t features);
+// The same for this CPU.
 std::span<const KernelTable* const> usable_kernels();
 
-// The best table, or the one called `force`. Throws Error(kInvalidUsage) naming the usable ones
-// when `force` is unknown or needs features this CPU lacks.
+// The best of `usable`, or the one called `force`. Throws Error(kInvalidUsage) naming the usable
+// ones when `force` is unknown or not among them.
+const KernelTable& pick_kernels(std::string_view force, std::span<const KernelTable* const> usable);
+// The same for this CPU.
 const KernelTable& pick_kernels(std::string_view force = {});
 
 }  // namespace st

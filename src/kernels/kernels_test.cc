@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <bit>
 #include <cfloat>
 #include <cmath>
@@ -12,6 +13,7 @@
 
 #include "base/cpu.h"
 #include "base/error.h"
+#include "base/recorded_cpus.h"
 
 namespace st {
 namespace {
@@ -48,6 +50,50 @@ TEST(PickKernels, UnknownNameListsTheUsableOnes) {
     EXPECT_NE(message.find("mmx\\x0a"), std::string::npos) << message;
     for (const KernelTable* table : usable_kernels()) {
       EXPECT_NE(message.find(table->name), std::string::npos) << message;
+    }
+  }
+}
+
+// Without those that only tests have.
+std::vector<const KernelTable*> shipped_kernels(uint64_t features) {
+  std::vector<const KernelTable*> tables = usable_kernels(features);
+  std::erase_if(tables, [](const KernelTable* t) { return t->name.ends_with("_emulated"); });
+  return tables;
+}
+
+std::string names_of(std::span<const KernelTable* const> tables, std::string_view between) {
+  std::string names;
+  for (const KernelTable* table : tables) {
+    names += (names.empty() ? "" : std::string(between)) + std::string(table->name);
+  }
+  return names;
+}
+
+#if defined(__x86_64__)
+constexpr auto& kRecorded = testkit::kRecordedX86;
+#elif defined(__aarch64__)
+constexpr auto& kRecorded = testkit::kRecordedArm;
+#endif
+
+TEST(PickKernels, OnRecordedCpus) {
+  for (const auto& cpu : kRecorded) {
+    const auto usable = shipped_kernels(cpu.features);
+    EXPECT_EQ(names_of(usable, " "), cpu.kernels) << cpu.name;
+    EXPECT_EQ(pick_kernels({}, usable).name, cpu.kernels.substr(0, cpu.kernels.find(' ')));
+    for (const KernelTable* table : shipped_kernels(~uint64_t{0})) {
+      if (std::ranges::count(usable, table) == 1) {
+        EXPECT_EQ(&pick_kernels(table->name, usable), table) << cpu.name;
+        continue;
+      }
+      try {
+        pick_kernels(table->name, usable);
+        ADD_FAILURE() << cpu.name << ' ' << table->name;
+      } catch (const Error& e) {
+        EXPECT_EQ(e.code(), ErrorCode::kInvalidUsage);
+        EXPECT_EQ(std::string(e.what()), "no kernels called \"" + std::string(table->name) +
+                                             "\" for this CPU; usable: " + names_of(usable, ", "))
+            << cpu.name;
+      }
     }
   }
 }

@@ -1,42 +1,26 @@
 #include <string>
-#include <vector>
 
 #include "base/cpu.h"
 #include "base/error.h"
 #include "kernels/isa/tables.h"
 
 namespace st {
-namespace {
 
-constexpr const KernelTable* kAll[] = {
-#if defined(__x86_64__)
-    &kAvx512,
-    &kAvxVnni,
-    &kAvx2,
-#elif defined(__aarch64__)
-    &kI8mm,
-    &kDotprod,
-    &kNeon,
-#endif
-    &kScalar,
-};
-
-}  // namespace
+std::vector<const KernelTable*> usable_kernels(uint64_t features) {
+  std::vector<const KernelTable*> tables;
+  for (const KernelTable* table : all_kernels()) {
+    if ((table->needs & ~features) == 0) tables.push_back(table);
+  }
+  return tables;
+}
 
 std::span<const KernelTable* const> usable_kernels() {
-  static const std::vector<const KernelTable*> usable = [] {
-    const uint64_t features = cpu_features();
-    std::vector<const KernelTable*> tables;
-    for (const KernelTable* table : kAll) {
-      if ((table->needs & ~features) == 0) tables.push_back(table);
-    }
-    return tables;
-  }();
+  static const std::vector<const KernelTable*> usable = usable_kernels(cpu_features());
   return usable;
 }
 
-const KernelTable& pick_kernels(std::string_view force) {
-  const auto usable = usable_kernels();
+const KernelTable& pick_kernels(std::string_view force,
+                                std::span<const KernelTable* const> usable) {
   if (force.empty()) return *usable.front();
   std::string names;
   for (const KernelTable* table : usable) {
@@ -45,6 +29,10 @@ const KernelTable& pick_kernels(std::string_view force) {
   }
   fail(ErrorCode::kInvalidUsage, "no kernels called \"{}\" for this CPU; usable: {}",
        printable(force), names);
+}
+
+const KernelTable& pick_kernels(std::string_view force) {
+  return pick_kernels(force, usable_kernels());
 }
 
 }  // namespace st

@@ -93,8 +93,8 @@ AsyncReader::~AsyncReader() {
   for (uint32_t i = 0; i < requests_.size(); ++i) cancel_request(i);
   backend_->shutdown();
   SteadyTime until = Clock::now() + kLastChance;
-  for (const Request& request : requests_) {
-    if (request.used && request.pieces > 0) until = std::max(until, request.drain_until);
+  for (const auto& request : requests_) {
+    if (request->used && request->pieces > 0) until = std::max(until, request->drain_until);
   }
   while (in_flight_ > 0 && Clock::now() < until) sleep(lock, until);
   if (in_flight_ > 0) abandon();
@@ -158,7 +158,7 @@ void AsyncReader::register_memory(std::span<std::byte> memory) {
 Ticket AsyncReader::submit(const ReadRequest& wanted) {
   const std::lock_guard lock(mutex_);
   const uint32_t index = new_request();
-  Request& request = requests_[index];
+  Request& request = *requests_[index];
   const Ticket ticket{index, request.generation};
   ++stats_.requests;
   stats_.bytes_wanted += wanted.bytes;
@@ -224,7 +224,7 @@ ReadResult AsyncReader::await(Ticket ticket, const Stop& stop) {
     stats_.stall_seconds += seconds_since(asleep_since);
     changed_.notify_all();  // somebody else must wait for the device now
   }
-  Request& request = requests_[ticket.index];
+  Request& request = *requests_[ticket.index];
   ReadResult result{.error = request.error, .buffer_busy = request.pieces > 0};
   if (result.ok()) {
     result.bytes = {request.buffer + (request.offset - request.begin), request.bytes};
@@ -271,25 +271,25 @@ ReadStats AsyncReader::stats() const {
 
 AsyncReader::Request* AsyncReader::find(Ticket ticket) {
   if (ticket.index >= requests_.size()) return nullptr;
-  Request& request = requests_[ticket.index];
+  Request& request = *requests_[ticket.index];
   return request.used && request.generation == ticket.generation ? &request : nullptr;
 }
 
 uint32_t AsyncReader::new_request() {
   if (free_requests_.empty()) {
     free_requests_.push_back(static_cast<uint32_t>(requests_.size()));
-    requests_.emplace_back();
+    requests_.push_back(std::make_unique<Request>());
   }
   const uint32_t index = free_requests_.back();
   free_requests_.pop_back();
-  const uint32_t generation = requests_[index].generation;
-  requests_[index] = Request{.generation = generation, .used = true};
+  const uint32_t generation = requests_[index]->generation;
+  *requests_[index] = Request{.generation = generation, .used = true};
   return index;
 }
 
 void AsyncReader::free_request(uint32_t index) {
-  requests_[index].used = false;
-  ++requests_[index].generation;
+  requests_[index]->used = false;
+  ++requests_[index]->generation;
   free_requests_.push_back(index);
 }
 
@@ -307,7 +307,7 @@ std::string AsyncReader::check(const ReadRequest& wanted) const {
 
 // What was with the device stays there; nothing more is begun.
 void AsyncReader::fail_request(uint32_t index, ErrorCode code, std::string_view reason) {
-  Request& request = requests_[index];
+  Request& request = *requests_[index];
   if (!request.error) {
     const std::string path = request.file ? printable_path(request.file->path()) + ": " : "";
     request.error = Error(code, fmt::format("{}bytes {}..{}: {}", path, request.offset,
@@ -327,7 +327,7 @@ void AsyncReader::fail_request(uint32_t index, ErrorCode code, std::string_view 
 }
 
 void AsyncReader::cancel_request(uint32_t index) {
-  const Request& request = requests_[index];
+  const Request& request = *requests_[index];
   if (!request.used || request.error || request.over()) return;
   fail_request(index, ErrorCode::kCancelled, "cancelled");
 }
@@ -358,7 +358,7 @@ void AsyncReader::settle() {
 
 void AsyncReader::complete(const PieceResult& done) {
   Piece& piece = pieces_[done.tag];
-  Request& request = requests_[piece.request];
+  Request& request = *requests_[piece.request];
   if (--in_flight_ == 0) stats_.busy_seconds += seconds_since(busy_since_);
   if (done.result > 0) {
     stats_.bytes_read += static_cast<uint64_t>(done.result);
@@ -406,7 +406,7 @@ void AsyncReader::read_again(uint32_t piece, milliseconds pause) {
 
 void AsyncReader::drop_piece(uint32_t piece) {
   const uint32_t index = pieces_[piece].request;
-  Request& request = requests_[index];
+  Request& request = *requests_[index];
   free_pieces_.push_back(piece);
   --request.pieces;
   if (request.over()) ended_ = true;
@@ -424,7 +424,7 @@ void AsyncReader::start_more() {
   batch_.clear();
   for (const uint32_t i : pieces) {
     const Piece& piece = pieces_[i];
-    const Request& request = requests_[piece.request];
+    const Request& request = *requests_[piece.request];
     batch_.push_back({.fd = piece.cached ? request.file->cached_fd() : request.file->fd(),
                       .offset = piece.offset,
                       .data = request.buffer + (piece.offset - request.begin),

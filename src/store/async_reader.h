@@ -196,7 +196,7 @@ class AsyncReader {
   std::vector<PieceResult> done_;    // of that thread, or of who holds mutex_ if there is none
 
   std::vector<std::unique_ptr<ReadFile>> files_;
-  std::deque<Request> requests_;  // a deque: references stay valid
+  std::vector<std::unique_ptr<Request>> requests_;  // where they are they stay
   std::vector<uint32_t> free_requests_;
   std::deque<Ticket> waiting_;  // requests of which not all pieces have been cut, oldest first
   std::vector<Piece> pieces_;   // (depth): with the device or to be read again

@@ -16,7 +16,7 @@ namespace st {
 namespace {
 
 constexpr uint32_t kUsualBlock = 4096;
-constexpr uint32_t kLargestBlock = 65536;
+[[maybe_unused]] constexpr uint32_t kLargestBlock = 65536;
 
 // What the file system wants of direct reads: 0 if it does none, a guess if it does not say.
 uint32_t direct_alignment(int fd) {

@@ -1,9 +1,14 @@
 // Bits that do not change: threads, batch sizes and prompt splits leave no trace in the logits.
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cfenv>
+#include <cfloat>
 #include <cstring>
 #include <string>
+#include <thread>
 
+#include "engine/sampler.h"
 #include "format/testing.h"
 #include "golden/fixture.h"
 #include "kernels/kernels.h"
@@ -44,6 +49,14 @@ std::vector<float> logits_of(const std::string& path, EngineOptions options,
                              const std::vector<int64_t>& splits, int tokens = kTokens) {
   Engine engine(path, std::move(options));
   return logits_of(engine, splits, tokens);
+}
+
+void flush_subnormals() {
+#if defined(__x86_64__)
+  __builtin_ia32_ldmxcsr(__builtin_ia32_stmxcsr() | 0x8040);  // FTZ, DAZ
+#elif defined(__aarch64__)
+  asm volatile("msr fpcr, %0" : : "r"(uint64_t{1} << 24));  // FZ
+#endif
 }
 
 bool same_bits(const std::vector<float>& a, const std::vector<float>& b) {
@@ -88,6 +101,57 @@ TEST(Invariance, EveryCacheType) {
     }
   }
 }
+
+// Whoever calls may round otherwise and flush subnormal numbers, as audio software does: threads
+// inherit it, results do not show it, and the caller still has it afterwards.
+TEST(Invariance, TheCallersFloatMode) {
+  const std::string path = converted(kTiny, DType::kQ4_0, true);
+  const auto want = logits_of(path, {.threads = 1}, {512});
+  const auto draw = [&] {
+    Sampler sampler({.seed = 7, .temperature = 1.3f, .top_k = 0, .min_p = 0});
+    std::vector<Token> drawn;
+    for (int i = 0; i < 20; ++i) drawn.push_back(sampler.sample(std::span(want).first(4096)));
+    return drawn;
+  };
+  const auto tokens = draw();
+  std::thread([&] {
+    for (const int rounding : {FE_UPWARD, FE_DOWNWARD, FE_TOWARDZERO}) {
+      flush_subnormals();
+      std::fesetround(rounding);
+      volatile float least = FLT_MIN;
+      ASSERT_EQ(least / 2, 0);
+      for (const int threads : {1, 3}) {
+        EXPECT_TRUE(same_bits(want, logits_of(path, {.threads = threads}, {90, 1, 37})))
+            << rounding << " -t " << threads;
+      }
+      EXPECT_EQ(draw(), tokens);
+      EXPECT_EQ(std::fegetround(), rounding);
+      EXPECT_EQ(least / 2, 0);
+    }
+  }).join();
+}
+
+#if defined(__x86_64__)
+// Machines that have the instructions prove that the emulated tables compute what they stand for.
+TEST(Invariance, EmulatedTablesHaveTheBitsOfRealOnes) {
+  const auto usable = usable_kernels();
+  int compared = 0;
+  for (const KernelTable* table : usable) {
+    const std::string emulated = std::string(table->name) + "_emulated";
+    if (std::ranges::none_of(usable, [&](auto* other) { return other->name == emulated; }))
+      continue;
+    ++compared;
+    for (const DType type : {DType::kF16, DType::kQ8_0, DType::kQ4_0}) {
+      const std::string path = converted(kTiny, type, true);
+      const std::string real(table->name);
+      EXPECT_TRUE(same_bits(logits_of(path, {.threads = 1, .kernels = real}, {90, 1, 37}),
+                            logits_of(path, {.threads = 1, .kernels = emulated}, {90, 1, 37})))
+          << emulated << ' ' << dtype_name(type);
+    }
+  }
+  if (compared == 0) GTEST_SKIP() << "this CPU has none of the instructions";
+}
+#endif
 
 // The budget that has room for just so many experts beside a full context.
 uint64_t budget_for(const MemoryPlan& plan, int64_t tokens, int64_t experts) {

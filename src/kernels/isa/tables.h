@@ -6,6 +6,9 @@
 namespace st {
 
 extern const KernelTable kScalar;
+// All of this binary, best first.
+std::span<const KernelTable* const> all_kernels();
+
 #if defined(__x86_64__)
 extern const KernelTable kAvx2;
 extern const KernelTable kAvxVnni;
