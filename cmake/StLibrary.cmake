@@ -39,6 +39,7 @@ endfunction()
 # behaviour; they need not be, and compile in half the time.
 function(st_test_options target)
   target_compile_definitions(${target} PRIVATE ST_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
+  target_include_directories(${target} PRIVATE ${PROJECT_SOURCE_DIR}/tests)
   if(ST_SANITIZE)
     target_compile_options(${target} PRIVATE -fno-sanitize=undefined)
   else()

@@ -1,7 +1,7 @@
 // Bytes as a routing trace, and as a hot set. What is accepted can be replayed.
+#include "experts/hot_set.h"
 #include "fuzz.h"
-#include "store/cache_sim.h"
-#include "store/hot_set.h"
+#include "study/cache_sim.h"
 
 using namespace st;
 

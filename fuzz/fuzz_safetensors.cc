@@ -1,8 +1,8 @@
 // Bytes as a safetensors file, and as the header of one: mutations of the text then need not keep
 // the length in front of it right.
 #include "format/safetensors.h"
-#include "format/testing.h"
 #include "fuzz.h"
+#include "support/bytes.h"
 
 using namespace st;
 

@@ -1,8 +1,8 @@
 // Bytes as a torch file, and as the pickle in one: mutations of the pickle then need not keep the
 // zip headers around it right.
-#include "format/testing.h"
 #include "format/torch_pt.h"
 #include "fuzz.h"
+#include "support/bytes.h"
 
 using namespace st;
 

@@ -20,8 +20,8 @@
 #include "base/json.h"
 #include "base/memory.h"
 #include "base/reader.h"
-#include "base/testing.h"
 #include "base/units.h"
+#include "support/temporary_folder.h"
 
 namespace st {
 namespace {

@@ -8,8 +8,8 @@
 #include <vector>
 
 #include "base/system_file.h"
-#include "base/testing.h"
 #include "base/thread_choice.h"
+#include "support/temporary_folder.h"
 
 namespace st {
 namespace {

@@ -28,7 +28,7 @@ TEST(CpuFeatures, OfSingleBits) {
   const X86Words all{0x20, ~0u, 1, ~0u, ~0u, ~0u, ~uint64_t{0}};
   const uint64_t everything = features_of(all);
   EXPECT_EQ(cpu_feature_names(everything), "avx2 avxvnni avx512 avx512vnni avx512bf16");
-  const auto deciding = [&]<typename Word>(Word X86Words::*word, int bits) {
+  const auto deciding = [&]<typename Word>(Word X86Words::* word, int bits) {
     uint64_t found = 0;
     for (int bit = 0; bit < bits; ++bit) {
       X86Words without = all;

@@ -10,7 +10,7 @@
 #include <thread>
 
 #include "base/file.h"
-#include "base/testing.h"
+#include "support/temporary_folder.h"
 
 namespace st {
 namespace {

@@ -9,8 +9,8 @@
 #include <algorithm>
 
 #include "base/system_file.h"
-#include "base/testing.h"
 #include "base/thread_choice.h"
+#include "support/temporary_folder.h"
 
 namespace st {
 namespace {

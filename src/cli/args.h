@@ -12,12 +12,12 @@
 #include "convert/bundle_file.h"
 #include "convert/convert.h"
 #include "convert/quantize_file.h"
-#include "convert/synth.h"
-#include "engine/bench.h"
 #include "engine/engine.h"
 #include "engine/generate.h"
-#include "store/cache_sim.h"
-#include "store/made_up_routing.h"
+#include "study/bench.h"
+#include "study/cache_sim.h"
+#include "study/made_up_routing.h"
+#include "study/synth.h"
 
 namespace st {
 

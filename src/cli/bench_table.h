@@ -6,8 +6,8 @@
 #include <string>
 #include <string_view>
 
-#include "engine/bench.h"
-#include "engine/probe.h"
+#include "study/bench.h"
+#include "study/probe.h"
 
 namespace st {
 

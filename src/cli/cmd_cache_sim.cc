@@ -9,7 +9,7 @@
 #include "cli/outputs.h"
 #include "cli/report.h"
 #include "cli/streams.h"
-#include "store/hot_set.h"
+#include "experts/hot_set.h"
 
 namespace st {
 namespace {

@@ -12,7 +12,7 @@
 #include "cli/report.h"
 #include "cli/streams.h"
 #include "cli/text_tokens.h"
-#include "engine/verify.h"
+#include "study/verify.h"
 
 namespace st {
 namespace {

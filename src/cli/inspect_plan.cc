@@ -9,9 +9,9 @@
 #include "cli/model_args.h"
 #include "cli/report.h"
 #include "cli/streams.h"
-#include "engine/probe.h"
-#include "store/cache_sim.h"
-#include "store/probe_disk.h"
+#include "io/probe_disk.h"
+#include "study/cache_sim.h"
+#include "study/probe.h"
 
 namespace st {
 namespace {

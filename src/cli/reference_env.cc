@@ -7,7 +7,7 @@
 #include "base/error.h"
 #include "base/path.h"
 #include "cli/streams.h"
-#include "store/bundle.h"
+#include "weights/bundle.h"
 
 namespace st {
 namespace {

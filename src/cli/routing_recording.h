@@ -4,7 +4,7 @@
 #include <string>
 
 #include "engine/engine.h"
-#include "store/routing_trace.h"
+#include "study/routing_trace.h"
 
 namespace st {
 

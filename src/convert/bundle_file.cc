@@ -15,7 +15,7 @@
 #include "model/architecture.h"
 #include "model/names.h"
 #include "model/understood.h"
-#include "store/bundle.h"
+#include "weights/bundle.h"
 
 namespace st {
 namespace {

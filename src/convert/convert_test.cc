@@ -12,8 +12,8 @@
 #include "convert/hf_config.h"
 #include "convert/quantize_file.h"
 #include "format/gguf_model.h"
-#include "format/testing.h"
 #include "quant/quantize.h"
+#include "support/bytes.h"
 
 namespace st {
 namespace {

@@ -6,7 +6,7 @@
 
 #include "base/error.h"
 #include "base/path.h"
-#include "store/bundle.h"
+#include "weights/bundle.h"
 
 namespace st {
 

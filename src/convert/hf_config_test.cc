@@ -8,7 +8,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/json.h"
-#include "format/testing.h"
+#include "support/bytes.h"
 
 namespace st {
 namespace {

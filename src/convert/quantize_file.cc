@@ -8,8 +8,8 @@
 #include "convert/gguf_copy.h"
 #include "convert/tensor_plan.h"
 #include "model/names.h"
-#include "store/bundle.h"
 #include "tensor/blocks.h"
+#include "weights/bundle.h"
 
 namespace st {
 namespace {

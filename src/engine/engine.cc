@@ -13,9 +13,9 @@
 #include "base/path.h"
 #include "base/system_file.h"
 #include "engine/group_watch.h"
+#include "experts/hot_set.h"
 #include "model/attention.h"
 #include "model/understood.h"
-#include "store/hot_set.h"
 
 namespace st {
 namespace {

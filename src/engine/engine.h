@@ -16,11 +16,11 @@
 #include "base/progress.h"
 #include "base/stop.h"
 #include "engine/memory_plan.h"
+#include "experts/cached_experts.h"
 #include "model/batch.h"
 #include "model/config.h"
 #include "model/forward.h"
 #include "model/stats.h"
-#include "store/cached_experts.h"
 #include "text/tokenizer.h"
 
 namespace st {

@@ -8,7 +8,7 @@
 #include <random>
 
 #include "engine/sampler.h"
-#include "format/testing.h"
+#include "support/bytes.h"
 
 namespace st {
 namespace {

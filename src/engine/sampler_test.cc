@@ -6,7 +6,7 @@
 #include <map>
 #include <set>
 
-#include "format/testing.h"
+#include "support/bytes.h"
 
 namespace st {
 namespace {

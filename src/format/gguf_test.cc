@@ -4,9 +4,9 @@
 
 #include <filesystem>
 
-#include "format/gguf_builder.h"
 #include "format/gguf_model.h"
-#include "format/testing.h"
+#include "support/bytes.h"
+#include "support/gguf_builder.h"
 
 namespace st {
 namespace {

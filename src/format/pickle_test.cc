@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include "format/testing.h"
+#include "support/bytes.h"
 
 namespace st {
 namespace {

@@ -6,7 +6,7 @@
 #include <filesystem>
 #include <fstream>
 
-#include "format/testing.h"
+#include "support/bytes.h"
 
 namespace st {
 namespace {

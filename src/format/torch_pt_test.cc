@@ -5,7 +5,7 @@
 #include <cstring>
 #include <numeric>
 
-#include "format/testing.h"
+#include "support/bytes.h"
 
 namespace st {
 namespace {

@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "kernels/kernels.h"
-#include "kernels/testing.h"
+#include "support/random_weights.h"
 
 namespace st {
 namespace {

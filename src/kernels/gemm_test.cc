@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "kernels/kernels.h"
-#include "kernels/testing.h"
+#include "support/random_weights.h"
 #include "tensor/blocks.h"
 #include "tensor/dtype.h"
 #include "tensor/float16.h"

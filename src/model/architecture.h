@@ -10,7 +10,7 @@
 #include "format/gguf_model.h"
 #include "model/config.h"
 #include "model/layer.h"
-#include "store/experts.h"
+#include "weights/expert_layer.h"
 
 namespace st {
 

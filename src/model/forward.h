@@ -8,6 +8,7 @@
 
 #include "base/stop.h"
 #include "base/thread_pool.h"
+#include "experts/expert_store.h"
 #include "kernels/kernels.h"
 #include "model/architecture.h"
 #include "model/batch.h"
@@ -17,8 +18,7 @@
 #include "model/linear.h"
 #include "model/lm_head.h"
 #include "model/state.h"
-#include "store/experts.h"
-#include "store/row_reader.h"
+#include "weights/row_reader.h"
 
 namespace st {
 

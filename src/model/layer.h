@@ -3,9 +3,9 @@
 
 #include <vector>
 
-#include "store/experts.h"
-#include "store/weights.h"
 #include "tensor/matrix.h"
+#include "weights/expert_layer.h"
+#include "weights/weight_store.h"
 
 namespace st {
 

@@ -10,8 +10,8 @@
 #include "model/forward.h"
 #include "model/names.h"
 #include "model/understood.h"
-#include "store/bundle.h"
 #include "tensor/layout.h"
+#include "weights/bundle.h"
 
 namespace st {
 namespace {

@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <random>
 
-#include "text/testing.h"
+#include "support/vocabularies.h"
 
 namespace st {
 namespace {

@@ -5,8 +5,8 @@
 #include <nlohmann/json.hpp>
 #include <random>
 
+#include "support/vocabularies.h"
 #include "text/pretokenize.h"
-#include "text/testing.h"
 
 namespace st {
 namespace {

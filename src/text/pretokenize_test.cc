@@ -4,7 +4,7 @@
 
 #include <random>
 
-#include "text/testing.h"
+#include "support/vocabularies.h"
 #include "text/utf8.h"
 
 namespace st {

@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "text/testing.h"
+#include "support/vocabularies.h"
 
 namespace st {
 namespace {

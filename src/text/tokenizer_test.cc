@@ -9,8 +9,8 @@
 
 #include "base/json.h"
 #include "base/memory.h"
+#include "support/vocabularies.h"
 #include "text/nfc.h"
-#include "text/testing.h"
 #include "text/utf8.h"
 
 namespace st {

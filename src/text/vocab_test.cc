@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include "text/testing.h"
+#include "support/vocabularies.h"
 
 namespace st {
 namespace {

@@ -8,9 +8,9 @@
 
 #include "base/error.h"
 #include "bundle/bundle_fixture.h"
-#include "format/testing.h"
 #include "model/architecture.h"
-#include "store/bundle.h"
+#include "support/bytes.h"
+#include "weights/bundle.h"
 
 namespace st::golden {
 namespace {

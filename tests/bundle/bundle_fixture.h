@@ -4,10 +4,10 @@
 #include <string>
 #include <vector>
 
-#include "base/testing.h"
 #include "convert/bundle_file.h"
 #include "engine/engine.h"
 #include "golden/fixture.h"
+#include "support/temporary_folder.h"
 
 namespace st::golden {
 

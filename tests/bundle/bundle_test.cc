@@ -1,13 +1,13 @@
 // A bundle computes what the model it was made from computes, to the bit.
-#include "store/bundle.h"
+#include "weights/bundle.h"
 
 #include <gtest/gtest.h>
 
 #include "base/checksum.h"
 #include "base/error.h"
 #include "bundle/bundle_fixture.h"
-#include "format/testing.h"
 #include "model/names.h"
+#include "support/bytes.h"
 #include "tensor/blocks.h"
 
 namespace st::golden {

@@ -2,8 +2,8 @@
 // were never written, or with those of another conversation.
 #include <gtest/gtest.h>
 
-#include "format/testing.h"
 #include "golden/fixture.h"
+#include "support/bytes.h"
 
 namespace st {
 namespace {

@@ -6,12 +6,12 @@
 #include <thread>
 
 #include "base/file.h"
-#include "engine/bench.h"
 #include "engine/generate.h"
 #include "engine/perplexity.h"
-#include "engine/verify.h"
-#include "format/testing.h"
 #include "golden/fixture.h"
+#include "study/bench.h"
+#include "study/verify.h"
+#include "support/bytes.h"
 
 namespace st {
 namespace {

@@ -1,11 +1,11 @@
 // What `bench` measures is what it says: the right tokens are counted, from the right place.
-#include "engine/bench.h"
+#include "study/bench.h"
 
 #include <gtest/gtest.h>
 
-#include "engine/verify.h"
-#include "format/testing.h"
 #include "golden/fixture.h"
+#include "study/verify.h"
+#include "support/bytes.h"
 
 namespace st::golden {
 namespace {

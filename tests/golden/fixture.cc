@@ -5,8 +5,8 @@
 #include <fstream>
 #include <map>
 
-#include "base/testing.h"
 #include "convert/convert.h"
+#include "support/temporary_folder.h"
 
 namespace st::golden {
 std::string shipped(const std::string& path) {

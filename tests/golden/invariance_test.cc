@@ -9,9 +9,9 @@
 #include <thread>
 
 #include "engine/sampler.h"
-#include "format/testing.h"
 #include "golden/fixture.h"
 #include "kernels/kernels.h"
+#include "support/bytes.h"
 
 namespace st::golden {
 namespace {

@@ -6,9 +6,9 @@
 #include <string>
 
 #include "base/memory.h"
-#include "base/testing.h"
-#include "format/testing.h"
 #include "golden/fixture.h"
+#include "support/bytes.h"
+#include "support/temporary_folder.h"
 
 namespace st::golden {
 namespace {

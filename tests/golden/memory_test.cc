@@ -15,11 +15,11 @@
 #include <random>
 #include <thread>
 
-#include "base/testing.h"
-#include "format/testing.h"
 #include "golden/fixture.h"
-#include "store/faulty_reader.h"
-#include "store/sandbox.h"
+#include "support/bytes.h"
+#include "support/faulty_reader.h"
+#include "support/sandbox.h"
+#include "support/temporary_folder.h"
 
 namespace st::golden {
 namespace {

@@ -9,7 +9,7 @@
 #include "convert/convert.h"
 #include "engine/engine.h"
 #include "format/gguf_model.h"
-#include "format/testing.h"
+#include "support/bytes.h"
 
 namespace st {
 namespace {

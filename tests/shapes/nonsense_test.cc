@@ -3,10 +3,10 @@
 
 #include <cmath>
 
-#include "base/testing.h"
 #include "engine/engine.h"
-#include "format/testing.h"
 #include "shapes/made_model.h"
+#include "support/bytes.h"
+#include "support/temporary_folder.h"
 
 namespace st::shapes {
 namespace {

@@ -7,9 +7,9 @@
 #include <cstdlib>
 #include <cstring>
 
-#include "base/testing.h"
 #include "engine/engine.h"
 #include "shapes/made_model.h"
+#include "support/temporary_folder.h"
 
 namespace st::shapes {
 namespace {

@@ -12,14 +12,14 @@
 #include <numeric>
 #include <random>
 
-#include "convert/synth.h"
-#include "convert/synth_archs.h"
-#include "convert/synth_router.h"
-#include "convert/synth_stream.h"
 #include "engine/engine.h"
 #include "format/gguf_model.h"
 #include "model/names.h"
 #include "quant/quantize.h"
+#include "study/synth.h"
+#include "study/synth_archs.h"
+#include "study/synth_router.h"
+#include "study/synth_stream.h"
 
 namespace st {
 namespace {

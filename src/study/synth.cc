@@ -1,0 +1,98 @@
+#include "study/synth.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "base/error.h"
+#include "base/thread_pool.h"
+#include "convert/gguf_metadata.h"
+#include "study/synth_vocab.h"
+#include "study/synth_weights.h"
+
+namespace st {
+namespace {
+
+constexpr uint64_t kPieceBytes = uint64_t{4} << 20;
+
+void check(const SynthOptions& o) {
+  const auto check_share = [](std::string_view what, double value, double min, double max) {
+    if (!(value >= min && value <= max))
+      fail(ErrorCode::kInvalidUsage, "{} {}: want {} to {}", what, value, min, max);
+  };
+  check_share("gate sparsity", o.gate_sparsity, 0.05, 0.99);
+  check_share("router skew", o.router_skew, 0, 1);
+  if (o.type != DType::kQ4_0 && o.type != DType::kQ8_0)
+    fail(ErrorCode::kInvalidUsage, "type {}: want Q4_0 or Q8_0", dtype_name(o.type));
+  if (o.arch_name == "smallthinker") return;
+  if (o.arch_name != "qwen3moe") {
+    fail(ErrorCode::kInvalidUsage, "architecture '{}': want smallthinker or qwen3moe",
+         printable(o.arch_name));
+  }
+  // Other engines refuse shapes and tensors that they do not know.
+  if (o.transpose_down) fail(ErrorCode::kInvalidUsage, "qwen3moe has no transposed layout");
+  if (o.predictor) fail(ErrorCode::kInvalidUsage, "qwen3moe has no lm-head predictor");
+}
+
+// Makes the rows a piece at a time, each piece on all threads.
+template <typename Sink>
+void write_rows(const SynthRows& part, DType type, ThreadPool& pool, std::vector<std::byte>& piece,
+                const Sink& sink) {
+  const uint64_t stride = row_bytes(type, static_cast<uint64_t>(part.cols));
+  const auto most = static_cast<int64_t>(std::max<uint64_t>(1, kPieceBytes / stride));
+  for (int64_t first = 0; first < part.rows; first += most) {
+    const int64_t n = std::min(most, part.rows - first);
+    piece.resize(static_cast<uint64_t>(n) * stride);
+    pool.parallel_for(n, 1, [&](int64_t begin, int64_t end) {
+      Row row;
+      for (int64_t r = begin; r < end; ++r) {
+        row.clear();
+        part.describe(first + r, row);
+        fill_row(type, mix_bits(part.key, static_cast<uint64_t>(first + r)), row,
+                 piece.data() + static_cast<uint64_t>(r) * stride);
+      }
+    });
+    sink(piece);
+  }
+}
+
+}  // namespace
+
+SynthResult synthesize(const SynthOptions& options) {
+  check(options);
+  SynthArch arch = find_synth_arch(options.arch);
+  arch.config.architecture = options.arch_name;
+
+  GgufWriter out;
+  set_gguf_metadata(arch.config, options.type, options.transpose_down, out);
+  write_gguf_vocab(make_synth_vocab(arch.regular_tokens, arch.config.vocab), out);
+  const std::vector<SynthTensor> tensors = plan_synth_tensors(arch, options);
+  SynthResult result;
+  result.tensors = tensors.size();
+  for (const SynthTensor& tensor : tensors) {
+    out.add_tensor(tensor.name, tensor.type, tensor.ne);
+    result.tensor_bytes += out.tensors().back().bytes;
+  }
+  result.file_bytes = out.file_size();
+
+  ThreadPool pool(options.threads);
+  result.notice = pool.notice();
+  out.begin(options.outfile);
+  uint64_t done = 0;
+  const auto sink = [&](std::span<const std::byte> bytes) {
+    out.write(bytes);
+    done += bytes.size();
+    if (options.progress) options.progress("synth", done, result.tensor_bytes);
+  };
+  std::vector<std::byte> piece;
+  for (const SynthTensor& tensor : tensors) {
+    if (tensor.floats) {
+      const std::vector<float> values = tensor.floats();
+      sink(std::as_bytes(std::span(values)));
+    }
+    for (const SynthRows& part : tensor.parts) write_rows(part, tensor.type, pool, piece, sink);
+  }
+  out.finish();
+  return result;
+}
+
+}  // namespace st

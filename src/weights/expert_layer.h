@@ -1,0 +1,38 @@
+// The experts of a layer as weights: three stacks of matrices.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
+#include "weights/weight_store.h"
+
+namespace st {
+
+// The numbers are part of a file format: never change them.
+enum class DownLayout {
+  kOutputs,    // (D, F): a row for each output, as llama.cpp has it
+  kNeurons,    // (F, D): row j is what neuron j adds to the output
+  kRegrouped,  // (F, D) for neuron_rows(): kOutputs with Q4_0 or Q8_0 blocks, regrouped at load
+};
+
+enum class ExpertPart : uint8_t { kGate, kUp, kDown };  // in the order of need
+inline constexpr size_t kExpertParts = 3;
+inline constexpr ExpertPart kEachPart[] = {ExpertPart::kGate, ExpertPart::kUp, ExpertPart::kDown};
+
+constexpr std::string_view part_name(ExpertPart part) {
+  constexpr std::string_view kNames[] = {"gate", "up", "down"};
+  return kNames[static_cast<size_t>(part)];
+}
+
+// The experts of one layer: `count` times gate (F, D), up (F, D) and down, its shape by layout.
+struct ExpertLayer {
+  MatrixStack gate, up, down;
+  DownLayout layout = DownLayout::kOutputs;
+
+  const MatrixStack& operator[](ExpertPart part) const {
+    return part == ExpertPart::kGate ? gate : part == ExpertPart::kUp ? up : down;
+  }
+};
+
+}  // namespace st

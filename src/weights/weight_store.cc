@@ -1,0 +1,276 @@
+#include "weights/weight_store.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cstring>
+#include <utility>
+
+#include "base/aligned.h"
+#include "base/checksum.h"
+#include "base/error.h"
+#include "base/path.h"
+#include "tensor/layout.h"
+
+namespace st {
+namespace {
+
+uint64_t align(uint64_t offset) { return (offset + kAlignment - 1) / kAlignment * kAlignment; }
+
+uint64_t room_for_all(const GgufModel& model) {
+  uint64_t bytes = 0;
+  for (const auto& tensor : model.tensors()) bytes += align(tensor.info->bytes);
+  return 2 * bytes;  // addresses, not memory: a regrouped matrix of few columns is padded
+}
+
+std::unique_ptr<const File> open_unless_empty(const std::string& path) {
+  if (path.empty()) return nullptr;
+  return with_context(printable_path(path), [&] { return std::make_unique<const File>(path); });
+}
+
+// "tensor 'x'", with the name of its part in front if that is not the first of the model.
+std::string show(const GgufModel& model, const GgufModel::Tensor& tensor) {
+  std::string text = fmt::format("tensor '{}'", tensor.info->name);
+  for (size_t i = 1; i < model.parts().size(); ++i) {
+    if (&model.parts()[i]->source() == tensor.source) {
+      return fmt::format("{}: {}", model.part_name(i), text);
+    }
+  }
+  return text;
+}
+
+std::string show(std::span<const uint64_t> ne) { return fmt::format("[{}]", fmt::join(ne, ",")); }
+
+// Trailing dimensions of 1 do not count: {D, V, 1} is {D, V}.
+bool same_shape(const GgufTensor& tensor, const std::vector<uint64_t>& want) {
+  for (size_t i = 0; i < std::max(tensor.ne.size(), want.size()); ++i) {
+    if (tensor.dim(i) != (i < want.size() ? want[i] : 1)) return false;
+  }
+  return true;
+}
+
+}  // namespace
+
+std::optional<Error> damage(const MatrixStack& stack, int64_t i, std::span<const std::byte> bytes) {
+  const auto& sums = stack.checksums;
+  if (sums.empty() || checksum(bytes) == sums[static_cast<size_t>(i)]) return std::nullopt;
+  return Error(ErrorCode::kInvalidData, "damaged: its checksum differs");
+}
+
+void arrange(const MatrixStack& stack, const std::byte* bytes, std::byte* out) {
+  const Matrix& m = stack.first;
+  if (stack.regrouped) return regroup_by_neuron(m.type, bytes, m.cols, m.rows, out);
+  if (is_split(m.type)) {
+    const uint64_t blocks = m.bytes() / dtype_info(m.type).block_bytes;
+    return split_blocks(m.type, bytes, 0, static_cast<int64_t>(blocks), m.rows, m.cols, out);
+  }
+  std::memcpy(out, bytes, m.bytes());
+}
+
+WeightStore::WeightStore(const GgufModel& model, bool stream, const std::string& expert_file)
+    : model_(model),
+      stream_(stream),
+      expert_file_(open_unless_empty(expert_file)),
+      memory_(room_for_all(model) + (expert_file_ ? expert_file_->size() : 0)) {
+  memory_.prefer_huge_pages();
+}
+
+WeightStore::Place& WeightStore::place(std::string_view name, const std::vector<uint64_t>& ne,
+                                       uint64_t first_byte, int64_t count, int64_t rows,
+                                       int64_t cols, bool regroup) {
+  const GgufModel::Tensor tensor = model_.find(name);
+  if (!tensor) fail(ErrorCode::kInvalidData, "tensor '{}': missing", name);
+  if (!same_shape(*tensor.info, ne)) {
+    fail(ErrorCode::kInvalidData, "{}: shape {}, want {}", show(model_, tensor),
+         show(tensor.info->ne), show(ne));
+  }
+  const DType type = tensor.info->type;
+  const uint64_t bytes = static_cast<uint64_t>(rows) * row_bytes(type, static_cast<uint64_t>(cols));
+  if (regroup) std::swap(rows, cols);
+  return place(show(model_, tensor),
+               {.first = {type, rows, cols, nullptr},
+                .count = count,
+                .step = regroup ? align(neuron_rows_bytes(type, cols, rows)) : bytes,
+                .source = tensor.source,
+                .file_offset = tensor.info->offset + first_byte,
+                .file_step = bytes,
+                .file_bytes = bytes,
+                .regrouped = regroup});
+}
+
+WeightStore::Place& WeightStore::place(std::string name, const MatrixStack& stack) {
+  const auto known = std::ranges::find_if(places_, [&](const Place& p) {
+    return p.stack.source == stack.source && p.stack.file_offset == stack.file_offset;
+  });
+  if (known != places_.end()) return *known;
+  places_.push_back({std::move(name), stack, kNowhere});
+  bytes_ += static_cast<uint64_t>(stack.count) * stack.file_bytes;
+  return places_.back();
+}
+
+// What is needed in memory, it alone takes room there.
+MatrixStack WeightStore::view(Place& p, bool in_memory) {
+  if (in_memory && p.offset == kNowhere) {
+    p.offset = used_;
+    used_ += align(static_cast<uint64_t>(p.stack.count) * p.stack.step);
+  }
+  MatrixStack stack = p.stack;
+  if (p.offset != kNowhere) stack.first.data = memory_.data() + p.offset;
+  return stack;
+}
+
+Matrix WeightStore::matrix(std::string_view name, int64_t rows, int64_t cols) {
+  return view(place(name, {static_cast<uint64_t>(cols), static_cast<uint64_t>(rows)}, 0, 1, rows,
+                    cols))
+      .first;
+}
+
+Matrix WeightStore::part(std::string_view name, int64_t n, int64_t first, int64_t rows,
+                         int64_t cols) {
+  const GgufTensor* tensor = info(name);
+  const uint64_t byte =
+      tensor == nullptr ? 0 : row_bytes(tensor->type, static_cast<uint64_t>(first));
+  return view(place(name, {static_cast<uint64_t>(n)}, byte, 1, rows, cols)).first;
+}
+
+MatrixStack WeightStore::stack(std::string_view name, int64_t count, int64_t rows, int64_t cols) {
+  return view(place(name,
+                    {static_cast<uint64_t>(cols), static_cast<uint64_t>(rows),
+                     static_cast<uint64_t>(count)},
+                    0, count, rows, cols),
+              !stream_);
+}
+
+MatrixStack WeightStore::neurons(std::string_view name, int64_t count, int64_t D, int64_t F) {
+  return view(
+      place(name,
+            {static_cast<uint64_t>(F), static_cast<uint64_t>(D), static_cast<uint64_t>(count)}, 0,
+            count, D, F, true),
+      !stream_);
+}
+
+MatrixStack WeightStore::stack(std::string name, const MatrixStack& wanted,
+                               std::vector<uint64_t> checksums) {
+  Place& p = place(std::move(name), wanted);
+  if (!checksums.empty()) p.stack.checksums = checksums_.emplace_back(std::move(checksums));
+  return view(p, !stream_);
+}
+
+MatrixRows WeightStore::rows(std::string_view name, int64_t rows, int64_t cols) {
+  Place& p =
+      place(name, {static_cast<uint64_t>(cols), static_cast<uint64_t>(rows)}, 0, 1, rows, cols);
+  return {view(p, !stream_).first, p.name, p.stack.source, p.stack.file_offset};
+}
+
+void WeightStore::check_files() const {
+  model_.check_unchanged();
+  if (expert_file_) expert_file_->check_unchanged();
+}
+
+uint64_t WeightStore::streamed_bytes() const {
+  uint64_t bytes = 0;
+  for (const Place& p : places_) {
+    if (p.offset == kNowhere) bytes += static_cast<uint64_t>(p.stack.count) * p.stack.file_bytes;
+  }
+  return bytes;
+}
+
+uint64_t WeightStore::memory_bytes() const {
+  constexpr uint64_t kHugePage = uint64_t{2} << 20;
+  return std::min((used_ + kHugePage - 1) / kHugePage * kHugePage, memory_.size());
+}
+
+const float* WeightStore::vector(std::string_view name, int64_t n) {
+  const Matrix m = view(place(name, {static_cast<uint64_t>(n)}, 0, 1, 1, n)).first;
+  if (m.type != DType::kF32) {
+    fail(ErrorCode::kUnsupported, "tensor '{}': type {}, want F32", name, dtype_name(m.type));
+  }
+  return reinterpret_cast<const float*>(m.data);
+}
+
+// What one thread reads at a time: a run of bytes, of whole blocks, or a whole matrix.
+struct WeightStore::Piece {
+  const Place* place;
+  int64_t matrix;
+  uint64_t begin, bytes;  // within the matrix in the file
+};
+
+std::vector<WeightStore::Piece> WeightStore::pieces() const {
+  // Split blocks pass through a buffer that should stay in the second-level cache.
+  constexpr uint64_t kPlain = uint64_t{4} << 20, kSplitBlocks = 16384;
+  std::vector<Piece> pieces;
+  for (const Place& p : places_) {
+    if (p.offset == kNowhere) continue;
+    const MatrixStack& s = p.stack;
+    // Matrices that are not rearranged may be read across their borders.
+    const bool whole = s.regrouped || s.arranged;
+    const bool plain = !whole && !is_split(s.first.type);
+    const int64_t matrices = plain ? 1 : s.count;
+    const uint64_t size = plain ? s.file_bytes * static_cast<uint64_t>(s.count) : s.file_bytes;
+    const uint64_t chunk = whole   ? size
+                           : plain ? kPlain
+                                   : kSplitBlocks * dtype_info(s.first.type).block_bytes;
+    for (int64_t m = 0; m < matrices; ++m) {
+      for (uint64_t begin = 0; begin < size; begin += chunk) {
+        pieces.push_back({&p, m, begin, std::min(chunk, size - begin)});
+      }
+    }
+  }
+  return pieces;
+}
+
+void WeightStore::read(const Piece& piece, std::vector<std::byte>& scratch) const {
+  const MatrixStack& s = piece.place->stack;
+  const DType type = s.first.type;
+  const auto m = static_cast<uint64_t>(piece.matrix);
+  const uint64_t at = s.file_offset + m * s.file_step + piece.begin;
+  std::byte* out = memory_.data() + piece.place->offset + m * s.step;
+  if (s.arranged || !is_split(type)) {
+    const std::span<std::byte> bytes(out + piece.begin, piece.bytes);
+    s.source->read_at(at, bytes);
+    if (!s.arranged) return;
+    const auto error = damage(s, piece.matrix, bytes);
+    if (error) throw error->within(fmt::format("expert {}", m));
+    return;
+  }
+  scratch.resize(std::max<size_t>(scratch.size(), piece.bytes));
+  s.source->read_at(at, {scratch.data(), piece.bytes});
+  if (s.regrouped) return arrange(s, scratch.data(), out);
+  const uint64_t block = dtype_info(type).block_bytes;
+  split_blocks(type, scratch.data(), static_cast<int64_t>(piece.begin / block),
+               static_cast<int64_t>(piece.bytes / block), s.first.rows, s.first.cols, out);
+}
+
+void WeightStore::read_all(ThreadPool& pool, const Progress& progress, const Stop& stop) {
+  try {
+    read_pieces(pool, progress, stop);
+  } catch (const Error& e) {
+    // What is wrong with the bytes may be that somebody wrote them just now.
+    if (e.code() == ErrorCode::kInvalidData) check_files();
+    throw;
+  }
+  check_files();
+}
+
+void WeightStore::read_pieces(ThreadPool& pool, const Progress& progress, const Stop& stop) {
+  constexpr int kReaders = 16;
+  const std::vector<Piece> pieces = this->pieces();
+  const uint64_t all = bytes_ - streamed_bytes();
+  std::atomic<size_t> next{0};
+  std::atomic<uint64_t> done{0};
+  pool.run([&](int thread, int) {
+    if (thread >= kReaders) return;  // the disk is busy, and each has a buffer
+    std::vector<std::byte> scratch;
+    for (size_t i = next++; i < pieces.size() && !pool.failed(); i = next++) {
+      const Piece& piece = pieces[i];
+      stop.check();
+      with_context(piece.place->name, [&] { read(piece, scratch); });
+      done += piece.bytes;
+      if (thread == 0 && progress) progress("load", done, all);
+    }
+  });
+  if (progress) progress("load", all, all);
+}
+
+}  // namespace st

@@ -1,0 +1,59 @@
+// What the tests of this folder share.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/file.h"
+#include "format/gguf.h"
+#include "support/bytes.h"
+#include "text/byte_alphabet.h"
+#include "text/tokenizer.h"
+#include "text/vocab.h"
+
+namespace st::testkit {
+
+inline const std::string kTinyFolder = ST_SOURCE_DIR "/models/tiny-smallthinker/model";
+inline const std::string kGoldenFolder = ST_SOURCE_DIR "/models/tiny-smallthinker/golden";
+
+inline const Tokenizer& tiny_tokenizer() {
+  static const Tokenizer tokenizer(read_hf_vocab(kTinyFolder, 4096));
+  return tokenizer;
+}
+
+inline void add_token(Vocab& vocab, std::string text, TokenType type) {
+  vocab.tokens.push_back(std::move(text));
+  vocab.types.push_back(type);
+}
+
+// The 256 bytes, each token's id being its byte, and `merges` with their results from 256 on.
+inline Vocab byte_vocab(const std::vector<std::string>& merges = {}) {
+  Vocab vocab;
+  for (unsigned byte = 0; byte < 256; ++byte) {
+    add_token(vocab, byte_to_char(static_cast<uint8_t>(byte)), TokenType::kNormal);
+  }
+  for (const std::string& merge : merges) {
+    std::string result = merge;
+    result.erase(result.find(' '), 1);
+    add_token(vocab, result, TokenType::kNormal);
+  }
+  vocab.merges = merges;
+  return vocab;
+}
+
+// What `writer` would write, read back.
+inline GgufFile written(GgufWriter& writer) {
+  const std::string path = ::testing::TempDir() + "/text_test.gguf";
+  writer.begin(path);
+  writer.finish();
+  std::string bytes = read_text_file(path);
+  std::filesystem::remove(path);
+  return GgufFile(source_of(std::move(bytes)));
+}
+
+}  // namespace st::testkit
