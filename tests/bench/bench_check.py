@@ -42,6 +42,20 @@ def texts(root):
     return [element.text for element in root.iter("{http://www.w3.org/2000/svg}text")]
 
 
+def beyond_frame(root):
+    """Texts that would cross an edge of the picture in a wide font such as DejaVu Sans."""
+    right, bottom = float(root.get("width")) - 10, float(root.get("height")) - 10
+    found = []
+    for element in root.iter("{http://www.w3.org/2000/svg}text"):
+        words, kinds = element.text or "", (element.get("class") or "").split()
+        size = 11 if "small" in kinds else 15 if "title" in kinds else 13
+        width = 0.53 * size * len(words)
+        left = float(element.get("x")) - width * (0.5 if "middle" in kinds else "end" in kinds)
+        if left < 10 or left + width > right or not 10 + size < float(element.get("y")) < bottom:
+            found.append(words)
+    return found
+
+
 class Compare(unittest.TestCase):
     """bench/report.py, and that bench/compare starts."""
 
@@ -129,7 +143,9 @@ class Plot(unittest.TestCase):
             self.assertIn(label(value), written)
             written.remove(label(value))
         names = {entry.get("engine") for entry in data["results"]} | data["models"].keys()
-        self.assertLessEqual(names | set(data["footnotes"]), set(written))
+        self.assertLessEqual(names, set(written))
+        for footnote in data["footnotes"]:  # a long one is on several lines
+            self.assertIn(footnote, " ".join(filter(None, written)))
 
     def test_committed_figures(self):
         self.assert_all_drawn(self.data)
@@ -137,6 +153,7 @@ class Plot(unittest.TestCase):
     def test_picture_is_up_to_date(self):
         root = ElementTree.parse(DOCS / "speed.svg").getroot()
         self.assertEqual(texts(root), texts(svg_of(self.data)[1]))
+        self.assertEqual(beyond_frame(root), [])
 
     def test_bars_are_proportional(self):
         data = copy.deepcopy(self.data)
@@ -196,28 +213,40 @@ class MemoryPlot(unittest.TestCase):
             self.assertEqual(status, 0)
             committed = ElementTree.parse(file).getroot()
             self.assertEqual((texts(root), tips(root)), (texts(committed), tips(committed)))
+            self.assertEqual(beyond_frame(root), [])
             drawn = [tip.rsplit(" ", 1)[1] for tip in tips(root)]
             for entry in self.data["results"]:
                 if entry["model"] == model:
                     self.assertIn(label(entry["tokens_per_second"]), drawn)
 
-    def test_heights_are_proportional(self):
+    def dots(self, speeds):
+        """(x, y) of nine dots: speeds, shares of experts and bytes read at three budgets."""
         common = {"date": "d", "engine": "smallthinker", "model": "m", "threads": 2, "samples": []}
         self.data["models"] = {"m": {"about": "", "published": []}}
         self.data["results"] = [
             {**common, "memory": memory, "tokens_per_second": speed, "found_share": found, "disk_mib_per_token": 1}
-            for memory, speed, found in ((512, 10, 0.5), (1024, 40, 0.75), (None, 100, 1))
+            for memory, speed, found in zip((512, 1024, None), speeds, (0.5, 0.75, 1), strict=True)
         ]
         status, root = memory_svg(self.data, "m")
         self.assertEqual(status, 0)
-        dots = [e for e in root.iter("{http://www.w3.org/2000/svg}circle") if len(e)]
-        at = [(float(dot.get("cx")), float(dot.get("cy"))) for dot in dots]
+        at = [(float(e.get("cx")), float(e.get("cy"))) for e in root.iter("{http://www.w3.org/2000/svg}circle") if len(e)]
         self.assertEqual(len(at), 9)
+        return at
+
+    def test_heights_are_proportional(self):
+        at = self.dots((10, 40, 100))
         for first, (low, middle, high) in ((0, (10, 40, 100)), (3, (50, 75, 100))):
             heights = [y for _, y in at[first : first + 3]]
             share = (heights[0] - heights[1]) / (heights[0] - heights[2])
             self.assertAlmostEqual(share, (middle - low) / (high - low), delta=0.01)
             self.assertLess(at[first][0], at[first + 1][0])
+
+    def test_axis_of_a_factor_of_100_is_logarithmic(self):
+        below, at_bound = self.dots((1, 10, 99)), self.dots((1, 10, 100))
+        self.assertAlmostEqual((below[0][1] - below[1][1]) / (below[0][1] - below[2][1]), 9 / 98, delta=0.01)
+        self.assertAlmostEqual(at_bound[0][1] - at_bound[1][1], at_bound[1][1] - at_bound[2][1], delta=0.1)
+        # An axis ends at the round numbers nearest to its values: these are its ends.
+        self.assertAlmostEqual(at_bound[0][1] - at_bound[2][1], 190, delta=0.1)
 
     def test_refuses_what_it_does_not_know(self):
         self.assertEqual(memory_svg(self.data, "another")[0], 1)
