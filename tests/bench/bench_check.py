@@ -137,7 +137,7 @@ class Plot(unittest.TestCase):
         status, root = svg_of(data)
         self.assertEqual(status, 0)
         entries = data["results"] + data["walls"]
-        values = [entry[metric] for entry in entries for metric in ("decode", "prefill")]
+        values = [entry[metric] for entry in entries for metric in ("generation", "prompt")]
         written = texts(root)
         for value in values:
             self.assertIn(label(value), written)
@@ -161,7 +161,7 @@ class Plot(unittest.TestCase):
         data["walls"] = []
         common = {"date": "d", "model": "m", "threads": 4}
         data["results"] = [
-            {**common, "engine": f"<{value}&>", "decode": value, "prefill": value}
+            {**common, "engine": f"<{value}&>", "generation": value, "prompt": value}
             for value in (200, 50)
         ]
         self.assert_all_drawn(data)
@@ -171,11 +171,11 @@ class Plot(unittest.TestCase):
         self.assertAlmostEqual(widths[0], 4 * widths[2], delta=0.5)
 
     def test_refuses_what_it_cannot_draw(self):
-        for key, value in [("model", "another"), ("decode", "fast")]:
+        for key, value in [("model", "another"), ("generation", "fast")]:
             data = copy.deepcopy(self.data)
             data["results"][0][key] = value
             self.assertEqual(svg_of(data)[0], 1, key)
-        del self.data["results"][0]["prefill"]
+        del self.data["results"][0]["prompt"]
         self.assertEqual(svg_of(self.data)[0], 1)
 
 
@@ -240,6 +240,11 @@ class MemoryPlot(unittest.TestCase):
             share = (heights[0] - heights[1]) / (heights[0] - heights[2])
             self.assertAlmostEqual(share, (middle - low) / (high - low), delta=0.01)
             self.assertLess(at[first][0], at[first + 1][0])
+
+    def test_axis_has_no_empty_half(self):
+        at = self.dots((80, 82, 96))  # from 80 to 96, in steps of 2
+        self.assertAlmostEqual((at[0][1] - at[1][1]) / 190, 2 / 16, delta=0.001)
+        self.assertAlmostEqual(at[0][1] - at[2][1], 190, delta=0.1)
 
     def test_axis_of_a_factor_of_100_is_logarithmic(self):
         below, at_bound = self.dots((1, 10, 99)), self.dots((1, 10, 100))
