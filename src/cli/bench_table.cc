@@ -190,7 +190,7 @@ std::optional<BenchFormat> parse_bench_format(std::string_view name) {
 BenchModel describe_model(const Engine& engine, std::string filename) {
   BenchModel model{.filename = std::move(filename),
                    .name = engine.config().name,
-                   .transposed = engine.config().down_transposed};
+                   .transposed = engine.experts().front().layout == DownLayout::kNeurons};
   std::map<DType, uint64_t> bytes;
   const auto add = [&](DType dtype, uint64_t size) {
     const DTypeInfo& type = dtype_info(dtype);

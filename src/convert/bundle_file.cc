@@ -8,13 +8,13 @@
 #include <memory>
 #include <vector>
 
+#include "arch/architecture.h"
+#include "arch/names.h"
+#include "arch/understood.h"
 #include "base/checksum.h"
 #include "base/error.h"
 #include "base/path.h"
 #include "convert/gguf_copy.h"
-#include "model/architecture.h"
-#include "model/names.h"
-#include "model/understood.h"
 #include "weights/bundle.h"
 
 namespace st {
@@ -67,7 +67,8 @@ class BundleWriter {
         config_(with_context(
             name_, [&] { return architecture_.read_config(in_.metadata(), {}, notices_); })),
         store_(in_, true, options.expert_bundle),
-        experts_(with_context(name_, [&] { return architecture_.load(store_, config_).experts; })) {
+        experts_(with_context(
+            name_, [&] { return architecture_.load(store_, config_)->weights().experts; })) {
     if (is_bundle(in_.metadata())) {
       fail(ErrorCode::kInvalidUsage, "{}: is a bundle already", name_);
     }

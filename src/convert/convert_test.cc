@@ -50,7 +50,9 @@ TEST(HfConfigReading, TakesTheReleasedForms) {
   EXPECT_EQ(tiny.model.layers, 8);
   EXPECT_EQ(tiny.model.gating, Gating::kSigmoid);
   EXPECT_FALSE(tiny.tied);
-  EXPECT_EQ(tiny.model.rope, (std::vector<bool>{0, 1, 1, 1, 0, 1, 1, 1}));
+  const LayerConfig global, local{.rope = {.theta = 1.5e6f}, .window = 128};
+  EXPECT_EQ(tiny.model.layer,
+            (std::vector<LayerConfig>{global, local, local, local, global, local, local, local}));
   // The 21B has no model_type, the 4B no softmax key; both must be read.
   json config = tiny_config();
   config.erase("model_type");
@@ -62,8 +64,7 @@ TEST(HfConfigReading, TakesTheReleasedForms) {
   config.erase("tie_word_embeddings");
   const HfConfig defaults = parse_hf_config(config.dump());
   EXPECT_EQ(defaults.model.gating, Gating::kSigmoid);
-  EXPECT_EQ(defaults.model.rope, std::vector<bool>(8, true));
-  EXPECT_EQ(defaults.model.sliding, std::vector<bool>(8, false));
+  EXPECT_EQ(defaults.model.layer, std::vector<LayerConfig>(8, {.rope = {.theta = 1.5e6f}}));
   EXPECT_TRUE(defaults.tied);
 }
 

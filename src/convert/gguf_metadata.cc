@@ -9,10 +9,16 @@
 namespace st {
 namespace {
 
-GgufArray as_array(const std::vector<bool>& layout) {
-  const std::vector<int32_t> values(layout.begin(), layout.end());
-  return GgufArray::of(std::span<const int32_t>(values));
+// A 0 or 1 for each layer.
+template <typename Predicate>
+GgufValue layout(const ModelConfig& c, Predicate&& holds) {
+  std::vector<int32_t> values;
+  for (const LayerConfig& layer : c.layer) values.push_back(holds(layer));
+  return GgufValue::array(GgufArray::of(std::span<const int32_t>(values)));
 }
+
+bool rotates(const LayerConfig& layer) { return layer.rope.theta > 0; }
+bool slides(const LayerConfig& layer) { return layer.window > 0; }
 
 }  // namespace
 
@@ -38,10 +44,12 @@ void set_gguf_metadata(const ModelConfig& c, DType type, bool down_transposed, G
   u32("attention.key_length", c.head_dim);
   u32("attention.value_length", c.head_dim);
   f32("attention.layer_norm_rms_epsilon", c.rms_eps);
-  f32("rope.freq_base", c.rope_theta);
-  if (c.rope_factor != 1) {
-    out.set(fmt::format("{}.rope.scaling.type", c.architecture), GgufValue::string("linear"));
-    f32("rope.scaling.factor", c.rope_factor);
+  if (const auto layer = std::ranges::find_if(c.layer, rotates); layer != c.layer.end()) {
+    f32("rope.freq_base", layer->rope.theta);
+    if (layer->rope.factor != 1) {
+      out.set(fmt::format("{}.rope.scaling.type", c.architecture), GgufValue::string("linear"));
+      f32("rope.scaling.factor", layer->rope.factor);
+    }
   }
   u32("expert_count", c.experts);
   u32("expert_used_count", c.experts_used);
@@ -50,10 +58,11 @@ void set_gguf_metadata(const ModelConfig& c, DType type, bool down_transposed, G
   u32("expert_gating_func", c.gating == Gating::kSoftmax ? 1 : 2);
   // llama.cpp takes the presence of this key for the 21B's layout, so a model without windows must
   // not have it.
-  if (std::ranges::find(c.sliding, true) != c.sliding.end())
-    u32("attention.sliding_window", c.window);
-  out.set("smallthinker.rope_layout", GgufValue::array(as_array(c.rope)));
-  out.set("smallthinker.sliding_window_layout", GgufValue::array(as_array(c.sliding)));
+  if (const auto layer = std::ranges::find_if(c.layer, slides); layer != c.layer.end()) {
+    u32("attention.sliding_window", layer->window);
+  }
+  out.set("smallthinker.rope_layout", layout(c, rotates));
+  out.set("smallthinker.sliding_window_layout", layout(c, slides));
   out.set("smallthinker.ffn_down_transposed", GgufValue::boolean(down_transposed));
 }
 

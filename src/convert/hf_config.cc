@@ -47,12 +47,11 @@ std::vector<bool> layout(const json& config, std::string_view key, int64_t layer
 }
 
 // What other programs are told of the layouts must agree with them.
-void check_sliding(const json& config, const ModelConfig& c) {
-  const bool slides = std::ranges::find(c.sliding, true) != c.sliding.end();
-  const int64_t window = find_int(config, "sliding_window", 0, 1 << 27, c.window);
-  if (slides && window != c.window) {
-    fail(ErrorCode::kInvalidData, "sliding_window {}, but sliding_window_size is {}", window,
-         c.window);
+void check_sliding(const json& config, const std::vector<bool>& sliding, int64_t size) {
+  const bool slides = std::ranges::find(sliding, true) != sliding.end();
+  const int64_t window = find_int(config, "sliding_window", 0, 1 << 27, size);
+  if (slides && window != size) {
+    fail(ErrorCode::kInvalidData, "sliding_window {}, but sliding_window_size is {}", window, size);
   }
   if (slides && !find_bool(config, "use_sliding_window", true)) {
     fail(ErrorCode::kInvalidData, "use_sliding_window false, but sliding_window_layout has ones");
@@ -64,12 +63,24 @@ void check_sliding(const json& config, const ModelConfig& c) {
   const json* types = find(config, "layer_types");
   if (types == nullptr) return;
   json wanted = json::array();
-  for (const bool sliding : c.sliding) {
-    wanted.push_back(sliding ? "sliding_attention" : "full_attention");
+  for (const bool slides_here : sliding) {
+    wanted.push_back(slides_here ? "sliding_attention" : "full_attention");
   }
   if (*types != wanted) {
     fail(ErrorCode::kInvalidData, "layer_types and sliding_window_layout disagree");
   }
+}
+
+void read_layers(const json& config, ModelConfig& c) {
+  const HfRope rope = read_hf_rope(config);
+  const std::vector<bool> rotates = layout(config, "rope_layout", c.layers, true);
+  const std::vector<bool> sliding = layout(config, "sliding_window_layout", c.layers, false);
+  const int64_t window = find_int(config, "sliding_window_size", 1, 1 << 27, 4096);
+  for (size_t l = 0; l < rotates.size(); ++l) {
+    c.layer.push_back({.rope = rotates[l] ? Rope{rope.theta, rope.factor} : Rope{},
+                       .window = sliding[l] ? window : 0});
+  }
+  check_sliding(config, sliding, window);
 }
 
 }  // namespace
@@ -96,16 +107,10 @@ HfConfig parse_hf_config(std::string_view text) {
   // Defaults of the published configuration class.
   c.context = find_int(config, "max_position_embeddings", 1, 1 << 27, 131072);
   c.rms_eps = static_cast<float>(find_number(config, "rms_norm_eps", 0, 1, 1e-6));
-  const HfRope rope = read_hf_rope(config);
-  c.rope_theta = rope.theta;
-  c.rope_factor = rope.factor;
-  c.rope = layout(config, "rope_layout", c.layers, true);
-  c.sliding = layout(config, "sliding_window_layout", c.layers, false);
-  c.window = find_int(config, "sliding_window_size", 1, 1 << 27, 4096);
+  read_layers(config, c);
   c.gating = find_bool(config, "moe_primary_router_apply_softmax", false) ? Gating::kSoftmax
                                                                           : Gating::kSigmoid;
   hf.tied = find_bool(config, "tie_word_embeddings", true);
-  check_sliding(config, c);
   check_config(c, "");
   return hf;
 }

@@ -71,7 +71,7 @@ TEST(HfConfigKeys, TheReleasedFilesAreTakenWithoutAWord) {
                           {"vocab_size", 151936}};
   const HfConfig hf_4b = parse_hf_config(config_4b.dump());
   EXPECT_EQ(hf_4b.notices, std::vector<std::string>{});
-  EXPECT_EQ(hf_4b.model.rope_theta, 1.5e6f);
+  EXPECT_EQ(hf_4b.model.layer.back().rope.theta, 1.5e6f);
   EXPECT_TRUE(hf_4b.tied);
 
   json config_21b = config_4b;
@@ -101,12 +101,15 @@ TEST(HfConfigKeys, RopeParametersOfTransformers5) {
     changes["rope_parameters"] = parameters;
     return read_with(changes);
   };
-  EXPECT_EQ(read({{"rope_theta", 10000.0}, {"rope_type", "default"}}).model.rope_theta, 10000.0f);
-  EXPECT_EQ(read({{"rope_theta", 10000}}).model.rope_theta, 10000.0f);
+  EXPECT_EQ(read({{"rope_theta", 10000.0}, {"rope_type", "default"}}).model.layer.back().rope.theta,
+            10000.0f);
+  EXPECT_EQ(read({{"rope_theta", 10000}}).model.layer.back().rope.theta, 10000.0f);
   const json one = {{"rope_theta", 5e5}, {"rope_type", "linear"}, {"factor", 4}};
-  EXPECT_EQ(read(one).model.rope_theta, 5e5f);
-  EXPECT_EQ(read(one).model.rope_factor, 4.0f);
-  EXPECT_EQ(read({{"full_attention", one}, {"sliding_attention", one}}).model.rope_factor, 4.0f);
+  EXPECT_EQ(read(one).model.layer.back().rope.theta, 5e5f);
+  EXPECT_EQ(read(one).model.layer.back().rope.factor, 4.0f);
+  EXPECT_EQ(
+      read({{"full_attention", one}, {"sliding_attention", one}}).model.layer.back().rope.factor,
+      4.0f);
 
   const auto error = [&](const json& parameters) { return error_of([&] { read(parameters); }); };
   json other = one;
@@ -130,10 +133,14 @@ TEST(HfConfigKeys, RopeParametersOfTransformers5) {
 }
 
 TEST(HfConfigKeys, RopeScaling) {
-  EXPECT_EQ(read_with({{"rope_scaling", {{"type", "linear"}, {"factor", 2.5}}}}).model.rope_factor,
+  EXPECT_EQ(read_with({{"rope_scaling", {{"type", "linear"}, {"factor", 2.5}}}})
+                .model.layer.back()
+                .rope.factor,
             2.5f);
-  EXPECT_EQ(read_with({{"rope_scaling", {{"rope_type", "default"}}}}).model.rope_factor, 1.0f);
-  EXPECT_EQ(read_with(json::object()).model.rope_factor, 1.0f);
+  EXPECT_EQ(
+      read_with({{"rope_scaling", {{"rope_type", "default"}}}}).model.layer.back().rope.factor,
+      1.0f);
+  EXPECT_EQ(read_with(json::object()).model.layer.back().rope.factor, 1.0f);
   EXPECT_EQ(error_with({{"rope_scaling", {{"type", "yarn"}, {"factor", 4}}}}),
             "rope_scaling: rope_type 'yarn' unsupported (known: default, linear)");
   EXPECT_EQ(error_with({{"rope_scaling", {{"factor", 4}}}}),

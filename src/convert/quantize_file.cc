@@ -3,11 +3,11 @@
 #include <algorithm>
 #include <vector>
 
+#include "arch/names.h"
 #include "base/error.h"
 #include "base/path.h"
 #include "convert/gguf_copy.h"
 #include "convert/tensor_plan.h"
-#include "model/names.h"
 #include "tensor/blocks.h"
 #include "weights/bundle.h"
 

@@ -5,8 +5,8 @@
 #include <unordered_map>
 #include <unordered_set>
 
+#include "arch/names.h"
 #include "base/error.h"
-#include "model/names.h"
 
 namespace st {
 namespace {

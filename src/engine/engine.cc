@@ -6,6 +6,8 @@
 #include <mutex>
 #include <utility>
 
+#include "arch/architecture.h"
+#include "arch/understood.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "base/float_mode.h"
@@ -15,7 +17,7 @@
 #include "engine/group_watch.h"
 #include "experts/hot_set.h"
 #include "model/attention.h"
-#include "model/understood.h"
+#include "model/forward.h"
 
 namespace st {
 namespace {
@@ -45,7 +47,8 @@ struct Engine::Impl {
   const KernelTable& kernels;
   ThreadPool pool;
   WeightStore store;
-  Weights weights;
+  std::unique_ptr<const Decoder> decoder;
+  const Weights& weights;
   std::optional<AsyncReader> reader;      // with a budget
   std::optional<AsyncReader> row_reader;  // the same, through the page cache
   std::unique_ptr<CachedExperts> cached;  // the same
@@ -78,7 +81,8 @@ struct Engine::Impl {
         kernels(pick_kernels(options.kernels)),
         pool(options.threads),
         store(file, options.memory > 0, options.expert_bundle),
-        weights(architecture.load(store, config)),
+        decoder(architecture.load(store, config)),
+        weights(decoder->weights()),
         context(choose_context()),
         micro_batch(choose_micro_batch()),
         cache(make_cache(micro_batch)),
@@ -120,7 +124,6 @@ struct Engine::Impl {
       if (options.progress) options.progress(what, done, all);
     };
     store.read_all(pool, progress, stop);
-    refuse_zero_norms(weights, config);
     if (cached) {
       limit_memory();
     } else {
@@ -305,7 +308,7 @@ struct Engine::Impl {
   // A cache less precise than the weights would be the weakest link of an F32 model.
   KvType cache_type() const {
     if (options.cache_type) return *options.cache_type;
-    return weights.layers.front().wk.type == DType::kF32 ? KvType::kF32 : KvType::kI16;
+    return store.all_of(DType::kF32) ? KvType::kF32 : KvType::kI16;
   }
 
   void check(std::span<const BatchItem> batch) const {
@@ -444,7 +447,7 @@ struct Engine::Impl {
 
   std::span<const float> run_forward(Step& step) {
     try {
-      return forward(architecture, step);
+      return forward(*decoder, step);
     } catch (const Error& e) {
       // What is wrong with the weights may be that somebody wrote to their file just now.
       if (e.code() == ErrorCode::kInvalidData) check_files();

@@ -19,8 +19,8 @@
 #include "experts/cached_experts.h"
 #include "model/batch.h"
 #include "model/config.h"
-#include "model/forward.h"
 #include "model/stats.h"
+#include "model/step.h"
 #include "text/tokenizer.h"
 
 namespace st {

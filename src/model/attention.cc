@@ -6,8 +6,7 @@
 #include <vector>
 
 #include "base/round.h"
-#include "model/forward.h"
-#include "model/linear.h"
+#include "model/blocks.h"
 
 namespace st {
 namespace {
@@ -54,6 +53,7 @@ void find_blocks(Step& s) {
 void attend(Step& s, int64_t l, const TokenBlock& tokens, int64_t kv_head, int64_t begin,
             int64_t end, float* scratch) {
   const ModelConfig& c = s.config;
+  const int64_t window = c.layer[static_cast<size_t>(l)].window;
   const BatchItem& first = s.batch[static_cast<size_t>(tokens.first)];
   const KvCache::Ring ring = s.cache.ring(l, first.sequence, kv_head);
   const int64_t head = kv_head * (c.heads / c.kv_heads) + begin;
@@ -64,7 +64,7 @@ void attend(Step& s, int64_t l, const TokenBlock& tokens, int64_t kv_head, int64
                     .tile_stride = ring.stride,
                     .position = first.position,
                     .tokens = tokens.tokens,
-                    .window = c.sliding[static_cast<size_t>(l)] ? c.window : INT64_MAX,
+                    .window = window > 0 ? window : INT64_MAX,
                     .group = end - begin,
                     .q = s.state.q.data() + at,
                     .out = s.state.a.data() + at,
@@ -107,28 +107,31 @@ void attend_all(Step& s, int64_t l) {
 void prepare_attention(Step& s) {
   find_blocks(s);
   const int64_t half = s.config.head_dim / 2;
-  for (int64_t i = 0; i < half; ++i) {
-    const double frequency = std::pow(static_cast<double>(s.config.rope_theta),
-                                      -static_cast<double>(i) / static_cast<double>(half)) /
-                             static_cast<double>(s.config.rope_factor);
-    for (int64_t t = 0; t < s.tokens(); ++t) {
-      const double angle = s.batch[static_cast<size_t>(t)].position * frequency;
-      s.state.cos[static_cast<size_t>(t * half + i)] = static_cast<float>(std::cos(angle));
-      s.state.sin[static_cast<size_t>(t * half + i)] = static_cast<float>(std::sin(angle));
+  for (Rotation& rotation : s.state.rotations) {
+    for (int64_t i = 0; i < half; ++i) {
+      const double frequency = std::pow(static_cast<double>(rotation.rope.theta),
+                                        -static_cast<double>(i) / static_cast<double>(half)) /
+                               static_cast<double>(rotation.rope.factor);
+      for (int64_t t = 0; t < s.tokens(); ++t) {
+        const double angle = s.batch[static_cast<size_t>(t)].position * frequency;
+        rotation.cos[static_cast<size_t>(t * half + i)] = static_cast<float>(std::cos(angle));
+        rotation.sin[static_cast<size_t>(t * half + i)] = static_cast<float>(std::sin(angle));
+      }
     }
   }
 }
 
-void attention(Step& s, int64_t l) {
+void attention(Step& s, const AttentionWeights& w, int64_t l, const float* in, float* out) {
   const ModelConfig& c = s.config;
-  const Layer& layer = s.weights.layers[static_cast<size_t>(l)];
   State& state = s.state;
   const int64_t T = s.tokens();
   const int64_t half = c.head_dim / 2;
+  const auto values = static_cast<size_t>(T * c.hidden);
 
-  project(s, state.h.span(), c.hidden,
-          {{layer.wq, state.q.span()}, {layer.wk, state.k.span()}, {layer.wv, state.v.span()}});
+  project(s, {in, values}, c.hidden,
+          {{w.wq, state.q.span()}, {w.wk, state.k.span()}, {w.wv, state.v.span()}});
 
+  const Rotation* rotation = state.rotation(c.layer[static_cast<size_t>(l)].rope);
   s.pool.parallel_for(
       T, 1,
       [&](int64_t begin, int64_t end) {
@@ -136,11 +139,11 @@ void attention(Step& s, int64_t l) {
           const BatchItem& item = s.batch[static_cast<size_t>(t)];
           float* q = state.q.data() + t * c.q_width();
           float* k = state.k.data() + t * c.kv_width();
-          if (c.rope[static_cast<size_t>(l)]) {
-            rotate(q, c.heads, c.head_dim, state.cos.data() + t * half,
-                   state.sin.data() + t * half);
-            rotate(k, c.kv_heads, c.head_dim, state.cos.data() + t * half,
-                   state.sin.data() + t * half);
+          if (rotation != nullptr) {
+            const float* cos = rotation->cos.data() + t * half;
+            const float* sin = rotation->sin.data() + t * half;
+            rotate(q, c.heads, c.head_dim, cos, sin);
+            rotate(k, c.kv_heads, c.head_dim, cos, sin);
           }
           s.cache.store(s.kernels, l, item.sequence, item.position, k,
                         state.v.data() + t * c.kv_width());
@@ -150,12 +153,7 @@ void attention(Step& s, int64_t l) {
 
   attend_all(s, l);
 
-  project(s, state.a.span(), c.q_width(), {{layer.wo, state.o.span()}});
-  s.pool.parallel_for(T, 4, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin * c.hidden; i < end * c.hidden; ++i) {
-      state.x[static_cast<size_t>(i)] += state.o[static_cast<size_t>(i)];
-    }
-  });
+  project(s, state.a.span(), c.q_width(), {{w.wo, {out, values}}});
 }
 
 }  // namespace st

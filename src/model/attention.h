@@ -3,20 +3,21 @@
 
 #include <cstdint>
 
-namespace st {
+#include "model/step.h"
 
-struct Step;
+namespace st {
 
 // Most queries and tokens that are computed together; sets the size of scratch.
 inline constexpr int64_t kAttentionQueries = 96;
 inline constexpr int64_t kAttentionTokens = 16;
 
-// What all layers share: rotation angles of the batch's positions, position * theta^(-2i/d) for
-// i = 0 .. d/2 - 1, and the blocks of tokens.
+// What all layers share: the blocks of tokens, and the angles by which each base rotates the
+// batch's positions, position / factor * theta^(-2i/d) for i = 0 .. d/2 - 1.
 void prepare_attention(Step& step);
 
-// x += Wo softmax(q k^T / sqrt(d) + mask) v with q, k, v from state.h; stores k and v in the cache.
-// RoPE and window as the configuration says for layer `l`.
-void attention(Step& step, int64_t l);
+// out = Wo softmax(q k^T / sqrt(d) + mask) v with q, k, v = Wq in, Wk in, Wv in; q and k rotated
+// and keys seen as the layer's configuration says. Stores k and v in the cache.
+// in, out: (T, D)
+void attention(Step& step, const AttentionWeights& weights, int64_t l, const float* in, float* out);
 
 }  // namespace st

@@ -26,7 +26,6 @@ void check_config(const ModelConfig& c, const std::string& prefix) {
   check_range("key " + prefix + "expert_feed_forward_length", c.ffn, 1, 1 << 20);
   check_range("vocabulary size", c.vocab, 1, 1 << 24);
   check_range("key " + prefix + "context_length", c.context, 1, 1 << 27);
-  check_range("key " + prefix + "attention.sliding_window", c.window, 0, 1 << 27);
   if (c.heads % c.kv_heads != 0) {
     fail(ErrorCode::kInvalidData,
          "key {}attention.head_count {} is not a multiple of head_count_kv {}", prefix, c.heads,
@@ -43,17 +42,15 @@ void check_config(const ModelConfig& c, const std::string& prefix) {
     fail(ErrorCode::kInvalidData, "key {}attention.layer_norm_rms_epsilon {}: want 0..1", prefix,
          c.rms_eps);
   }
-  if (!(c.rope_theta >= 1 && c.rope_theta < 1e12f)) {
-    fail(ErrorCode::kInvalidData, "key {}rope.freq_base {}: want 1..1e12", prefix, c.rope_theta);
-  }
-  if (!(c.rope_factor > 0 && std::isfinite(c.rope_factor))) {
-    fail(ErrorCode::kInvalidData, "key {}rope.scaling.factor {}: want a finite number above 0",
-         prefix, c.rope_factor);
-  }
-  for (size_t l = 0; l < c.sliding.size(); ++l) {
-    if (c.sliding[l] && c.window < 1) {
-      fail(ErrorCode::kInvalidData, "layer {} slides but {}attention.sliding_window is {}", l,
-           prefix, c.window);
+  for (const LayerConfig& layer : c.layer) {
+    check_range("key " + prefix + "attention.sliding_window", layer.window, 0, 1 << 27);
+    const auto [theta, factor] = layer.rope;
+    if (!(theta == 0 || (theta >= 1 && theta < 1e12f))) {
+      fail(ErrorCode::kInvalidData, "key {}rope.freq_base {}: want 1..1e12", prefix, theta);
+    }
+    if (!(factor > 0 && std::isfinite(factor))) {
+      fail(ErrorCode::kInvalidData, "key {}rope.scaling.factor {}: want a finite number above 0",
+           prefix, factor);
     }
   }
 }

@@ -13,6 +13,23 @@ enum class Gating {
   kSigmoid,  // sigmoid(z) / sum sigmoid(z)
 };
 
+// Rotary position embedding: the pair (i, i + d/2) of a head is rotated by
+// position / factor * theta^(-2i/d).
+struct Rope {
+  float theta = 0;  // 0: the layer does not rotate
+  float factor = 1;
+
+  bool operator==(const Rope&) const = default;
+};
+
+// What may differ from layer to layer.
+struct LayerConfig {
+  Rope rope;           // of q and k
+  int64_t window = 0;  // a query sees this many keys, itself included; 0: all
+
+  bool operator==(const LayerConfig&) const = default;
+};
+
 struct ModelConfig {
   std::string architecture;  // "smallthinker"
   std::string name;
@@ -29,13 +46,8 @@ struct ModelConfig {
   int64_t context = 0;       // positions it was trained for
 
   float rms_eps = 1e-6f;
-  float rope_theta = 1e6f;
-  float rope_factor = 1;      // RoPE divides positions by this
-  int64_t window = 0;         // on sliding layers a query sees this many keys, itself included
-  std::vector<bool> rope;     // (L): layer rotates q and k
-  std::vector<bool> sliding;  // (L): layer attends within the window only
+  std::vector<LayerConfig> layer;  // (L)
   Gating gating = Gating::kSoftmax;
-  bool down_transposed = false;  // what the file says of its down matrices, for D == F
 
   int64_t q_width() const { return heads * head_dim; }
   int64_t kv_width() const { return kv_heads * head_dim; }

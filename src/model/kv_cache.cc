@@ -10,13 +10,15 @@ KvCache::KvCache(const ModelConfig& config, KvType type, int64_t sequences, int6
     : tile_{type, config.head_dim}, sequences_(sequences), kv_heads_(config.kv_heads) {
   // The first token of a batch still sees window - 1 positions before it when the last is stored:
   // so many positions, wherever they begin, are in at most so many tiles.
-  const int64_t span = config.window + max_batch - 1;
-  const bool slides = std::ranges::any_of(config.sliding, std::identity());
+  const int64_t window = std::ranges::max(config.layer, {}, &LayerConfig::window).window;
+  const int64_t span = window + max_batch - 1;
+  const bool slides = window > 0;
   beyond_ = slides && span < context ? max_batch : INT64_MAX;
   const int64_t all = (context + kTileKeys - 1) / kTileKeys;
   kinds_[false].count = all;
   kinds_[true].count = std::min(all, (span - 2 + kTileKeys) / kTileKeys + 1);
-  for (const bool sliding : config.sliding) {
+  for (const LayerConfig& layer : config.layer) {
+    const bool sliding = layer.window > 0;
     layers_.push_back({sliding, kinds_[sliding].layers++});
   }
   uint64_t bytes = 0;

@@ -8,8 +8,8 @@
 #include <numeric>
 
 #include "base/error.h"
-#include "model/forward.h"
 #include "model/linear.h"
+#include "model/step.h"
 
 namespace st {
 namespace {

@@ -10,7 +10,7 @@
 #include "model/kv_cache.h"
 #include "model/linear.h"
 #include "model/lm_head.h"
-#include "model/moe.h"
+#include "model/router.h"
 #include "quant/quantize.h"
 #include "tensor/layout.h"
 
@@ -30,9 +30,7 @@ ModelConfig small_config() {
   c.ffn = 4;
   c.vocab = 16;
   c.context = 64;
-  c.rope = {true, true};
-  c.sliding = {false, true};
-  c.window = 5;
+  c.layer = {{.rope = {.theta = 1e6f}}, {.rope = {.theta = 1e6f}, .window = 5}};
   return c;
 }
 
@@ -64,8 +62,13 @@ TEST(Config, RefusesImpossibleNumbers) {
   c.rms_eps = std::nanf("");
   EXPECT_EQ(error_for(c), "key p.attention.layer_norm_rms_epsilon nan: want 0..1");
   c = small_config();
-  c.window = 0;
-  EXPECT_EQ(error_for(c), "layer 1 slides but p.attention.sliding_window is 0");
+  c.layer[1].window = -1;
+  EXPECT_EQ(error_for(c), "key p.attention.sliding_window -1: want 0..134217728");
+  c = small_config();
+  c.layer[1].rope.theta = 0.5f;
+  EXPECT_EQ(error_for(c), "key p.rope.freq_base 0.5: want 1..1e12");
+  c.layer[1].rope = {.theta = 1e4f, .factor = 0};
+  EXPECT_EQ(error_for(c), "key p.rope.scaling.factor 0: want a finite number above 0");
 }
 
 // Keys of positions begin .. end - 1 as the cache gives them back, first value of each.
@@ -83,7 +86,7 @@ TEST(KvCacheRing, KeepsTheWindowOnSlidingLayersAndAllOnGlobalOnes) {
   for (const int64_t window : {1, 5, 124, 125, 126, 127, 128, 253, 254, 255, 400}) {
     constexpr int64_t kContext = 1100, kBatch = 3;
     ModelConfig c = small_config();
-    c.window = window;
+    c.layer[1].window = window;
     KvCache cache(c, KvType::kF32, 1, kContext, kBatch);
     EXPECT_EQ(cache.ring(0, 0, 0).count, (kContext + kTileKeys - 1) / kTileKeys);
     EXPECT_LE(cache.ring(1, 0, 0).count, (window + kBatch) / kTileKeys + 2);
@@ -168,9 +171,8 @@ struct RouterTest : testing::Test {
     c.hidden = c.experts;
     identity.assign(static_cast<size_t>(c.experts * c.experts), 0.0f);
     for (int64_t e = 0; e < c.experts; ++e) identity[static_cast<size_t>(e * c.experts + e)] = 1;
-    weights.layers.resize(1);
-    weights.layers[0].router = {DType::kF32, c.experts, c.experts,
-                                reinterpret_cast<const std::byte*>(identity.data())};
+    const Matrix router{DType::kF32, c.experts, c.experts,
+                        reinterpret_cast<const std::byte*>(identity.data())};
     KvCache cache(c, KvType::kF32, 1, 8, 8);
     State state(c, 8, 1);
     const std::vector<BatchItem> batch(z.size());
@@ -179,7 +181,7 @@ struct RouterTest : testing::Test {
     for (size_t t = 0; t < z.size(); ++t) {
       std::copy(z[t].begin(), z[t].end(), state.x.data() + t * z[t].size());
     }
-    route(step, 0);
+    route(step, 0, router, state.x.data());
     return state.plan;
   }
 };
@@ -252,17 +254,16 @@ struct Listening final : ExpertStore {
 
 TEST_F(RouterTest, AGuessNamesDistinctExpertsEvenOfNonsense) {
   const float nan = std::nanf("");
-  const std::vector<float> router(static_cast<size_t>(c.experts * c.hidden), nan);
-  weights.layers.resize(1);
-  weights.layers[0].router = {DType::kF32, c.experts, c.hidden,
-                              reinterpret_cast<const std::byte*>(router.data())};
+  const std::vector<float> values(static_cast<size_t>(c.experts * c.hidden), nan);
+  const Matrix router{DType::kF32, c.experts, c.hidden,
+                      reinterpret_cast<const std::byte*>(values.data())};
   KvCache cache(c, KvType::kF32, 1, 8, 8);
   State state(c, 8, 1);
   const std::vector<BatchItem> batch(1);
   const LmHeadOptions head;
   Listening store;
   Step step{c, weights, pick_kernels(), pool, store, cache, state, batch, head};
-  foresee(step, 0);
+  foresee(step, 0, router, state.x.data());
   EXPECT_EQ(store.heard, (std::vector<int32_t>{0, 1, 2}));
 }
 

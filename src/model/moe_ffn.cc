@@ -4,9 +4,9 @@
 #include <vector>
 
 #include "base/round.h"
-#include "model/forward.h"
 #include "model/linear.h"
 #include "model/moe.h"
+#include "model/step.h"
 #include "tensor/layout.h"
 
 namespace st {

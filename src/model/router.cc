@@ -1,10 +1,10 @@
+#include "model/router.h"
+
 #include <algorithm>
 #include <cmath>
 
 #include "base/error.h"
-#include "model/forward.h"
-#include "model/linear.h"
-#include "model/moe.h"
+#include "model/blocks.h"
 
 namespace st {
 namespace {
@@ -45,6 +45,10 @@ void gate(Gating gating, const float* z, int64_t k, const int32_t* chosen, float
   for (int64_t slot = 0; slot < k; ++slot) weights[slot] = sum > 0 ? weights[slot] / sum : sum;
 }
 
+std::span<const float> rows(const Step& s, const float* in) {
+  return {in, static_cast<size_t>(s.tokens() * s.config.hidden)};
+}
+
 // Sorts the (token, slot) pairs by expert.
 void group_by_expert(ExpertPlan& plan, int64_t T, int64_t k, int64_t E) {
   std::vector<int64_t> end(static_cast<size_t>(E) + 1, 0);  // of each expert's pairs
@@ -72,12 +76,11 @@ void group_by_expert(ExpertPlan& plan, int64_t T, int64_t k, int64_t E) {
 
 }  // namespace
 
-void route(Step& s, int64_t l) {
+void route(Step& s, int64_t l, const Matrix& router, const float* in) {
   const ModelConfig& c = s.config;
-  const Matrix& router = s.weights.layers[static_cast<size_t>(l)].router;
   const int64_t T = s.tokens();
   ExpertPlan& plan = s.state.plan;
-  project(s, s.state.x.span(), c.hidden, {{router, s.state.router.span()}});
+  project(s, rows(s, in), c.hidden, {{router, s.state.router.span()}});
   plan.chosen.resize(static_cast<size_t>(T * c.experts_used));
   plan.weights.resize(static_cast<size_t>(T * c.experts_used));
   for (int64_t t = 0; t < T; ++t) {
@@ -88,13 +91,18 @@ void route(Step& s, int64_t l) {
     gate(c.gating, z, c.experts_used, chosen, plan.weights.data() + t * c.experts_used);
   }
   group_by_expert(plan, T, c.experts_used, c.experts);
+  if (s.routing_observer) (*s.routing_observer)(l, plan.chosen);
 }
 
-void foresee(Step& s, int64_t l) {
+RoutedExperts::RoutedExperts(Step& s, int64_t l) : released_{s.experts, l} {
+  const ExpertPlan& plan = s.state.plan;
+  s.experts.prefetch(l, {plan.experts, plan.begin, s.tokens(), s.stop});
+}
+
+void foresee(Step& s, int64_t l, const Matrix& router, const float* in) {
   const ModelConfig& c = s.config;
-  if (l == c.layers || !s.experts.wants_guess()) return;
-  const Matrix& router = s.weights.layers[static_cast<size_t>(l)].router;
-  project(s, s.state.x.span(), c.hidden, {{router, s.state.router.span()}});
+  if (!s.experts.wants_guess()) return;
+  project(s, rows(s, in), c.hidden, {{router, s.state.router.span()}});
   std::vector<int32_t> chosen(static_cast<size_t>(c.experts_used));
   std::vector<uint8_t> wanted(static_cast<size_t>(c.experts));
   for (int64_t t = 0; t < s.tokens(); ++t) {

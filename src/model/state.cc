@@ -25,13 +25,22 @@ std::vector<Floats> all_floats(const ModelConfig& c) {
           {&State::v, c.kv_width()},
           {&State::a, c.q_width()},
           {&State::o, D},
-          {&State::cos, c.head_dim / 2},
-          {&State::sin, c.head_dim / 2},
           {&State::router, c.experts},
           {&State::pair_in, k * D},
           {&State::gate, k * F},
           {&State::up, k * F},
           {&State::down, k * D}};
+}
+
+// Each once, without that of layers that do not rotate.
+std::vector<Rope> ropes(const ModelConfig& c) {
+  std::vector<Rope> all;
+  for (const LayerConfig& layer : c.layer) {
+    if (layer.rope.theta > 0 && std::ranges::find(all, layer.rope) == all.end()) {
+      all.push_back(layer.rope);
+    }
+  }
+  return all;
 }
 
 // Columns of the widest input of a projection.
@@ -53,10 +62,12 @@ State::State(const ModelConfig& c, int64_t T, int threads)
       vocab_(c.vocab),
       max_tokens_(T) {
   for (const auto& [buffer, per_token] : all_floats(c)) this->*buffer = floats(T * per_token);
+  const int64_t angles = T * (c.head_dim / 2);
+  for (const Rope& rope : ropes(c)) rotations.push_back({rope, floats(angles), floats(angles)});
 }
 
 uint64_t State::bytes_per_token(const ModelConfig& c) {
-  int64_t values = 0;
+  int64_t values = std::ssize(ropes(c)) * (c.head_dim / 2) * 2;
   for (const Floats& f : all_floats(c)) values += f.per_token;
   return static_cast<uint64_t>(kFloatBytes * values) + Q8Buffer::bytes(1, widest(c), 0) +
          Q8Buffer::bytes(c.experts_used, c.hidden, 0);
@@ -70,7 +81,13 @@ uint64_t State::fixed_bytes(const ModelConfig& c, int threads) {
 uint64_t State::bytes() const {
   uint64_t values = scratch.size();
   for (const Floats& f : all_floats({})) values += (this->*f.buffer).size();
+  for (const Rotation& r : rotations) values += r.cos.size() + r.sin.size();
   return values * sizeof(float) + q8.bytes() + pair_q8.bytes();
+}
+
+const Rotation* State::rotation(const Rope& rope) const {
+  const auto found = std::ranges::find(rotations, rope, &Rotation::rope);
+  return found == rotations.end() ? nullptr : &*found;
 }
 
 std::span<float> State::head_scores() {

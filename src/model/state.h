@@ -32,22 +32,28 @@ struct TokenBlock {
   int64_t tokens;
 };
 
+// The angles of the batch's positions on layers of the same base.
+struct Rotation {
+  Rope rope;
+  AlignedBuffer<float> cos, sin;  // (T, d / 2)
+};
+
 // T: largest batch. Dimensions as in ModelConfig.
 struct State {
   State(const ModelConfig& config, int64_t max_tokens, int threads);
 
-  AlignedBuffer<float> x;         // (T, D) residual stream
-  AlignedBuffer<float> h;         // (T, D) normalised input of a block
-  AlignedBuffer<float> q;         // (T, H * d)
-  AlignedBuffer<float> k, v;      // (T, K * d)
-  AlignedBuffer<float> a;         // (T, H * d) attention output, heads side by side
-  AlignedBuffer<float> o;         // (T, D) output of a projection
-  AlignedBuffer<float> cos, sin;  // (T, d / 2) rotation of each token's position
-  AlignedBuffer<float> router;    // (T, E)
-  AlignedBuffer<float> pair_in;   // (T * k, D) inputs of the experts, where weights are floats
-  AlignedBuffer<float> gate, up;  // (T * k, F)
-  AlignedBuffer<float> down;      // (T * k, D)
-  AlignedBuffer<float> scratch;   // (threads, attention_scratch)
+  AlignedBuffer<float> x;           // (T, D) residual stream
+  AlignedBuffer<float> h;           // (T, D) normalised input of a block
+  AlignedBuffer<float> q;           // (T, H * d)
+  AlignedBuffer<float> k, v;        // (T, K * d)
+  AlignedBuffer<float> a;           // (T, H * d) attention output, heads side by side
+  AlignedBuffer<float> o;           // (T, D) output of a projection
+  AlignedBuffer<float> router;      // (T, E)
+  AlignedBuffer<float> pair_in;     // (T * k, D) inputs of the experts, where weights are floats
+  AlignedBuffer<float> gate, up;    // (T * k, F)
+  AlignedBuffer<float> down;        // (T * k, D)
+  AlignedBuffer<float> scratch;     // (threads, attention_scratch)
+  std::vector<Rotation> rotations;  // one for each base that some layer has
   std::vector<TokenBlock> blocks;
   ExpertPlan plan;
   Stats stats;
@@ -61,6 +67,9 @@ struct State {
   static uint64_t fixed_bytes(const ModelConfig& config, int threads);
   uint64_t bytes() const;
   int64_t max_tokens() const { return max_tokens_; }
+
+  // Null for a layer that does not rotate.
+  const Rotation* rotation(const Rope& rope) const;
 
   // (rows, V); grows to the largest number of rows asked for.
   std::span<float> logits(int64_t rows);

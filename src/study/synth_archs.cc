@@ -5,11 +5,13 @@
 namespace st {
 namespace {
 
+constexpr Rope kRope{.theta = 1.5e6f};
+
 // Every fourth layer, from 0, is global without RoPE; the others slide with it.
-std::vector<bool> every_fourth_off(int64_t layers) {
-  std::vector<bool> on(static_cast<size_t>(layers), true);
-  for (size_t l = 0; l < on.size(); l += 4) on[l] = false;
-  return on;
+std::vector<LayerConfig> sliding_layers(int64_t layers, int64_t window) {
+  std::vector<LayerConfig> all(static_cast<size_t>(layers), {.rope = kRope, .window = window});
+  for (size_t l = 0; l < all.size(); l += 4) all[l] = {};
+  return all;
 }
 
 // config.json of SmallThinker-4B-A0.6B-Instruct.
@@ -26,9 +28,7 @@ ModelConfig config_4b() {
   c.ffn = 768;
   c.vocab = 151936;
   c.context = 32768;
-  c.rope_theta = 1.5e6f;
-  c.rope.assign(32, true);
-  c.sliding.assign(32, false);
+  c.layer.assign(32, {.rope = kRope});
   c.gating = Gating::kSigmoid;
   return c;
 }
@@ -44,9 +44,7 @@ ModelConfig config_21b() {
   c.experts = 64;
   c.experts_used = 6;
   c.context = 16384;
-  c.window = 4096;
-  c.rope = every_fourth_off(c.layers);
-  c.sliding = c.rope;
+  c.layer = sliding_layers(c.layers, 4096);
   c.gating = Gating::kSoftmax;
   return c;
 }
@@ -64,9 +62,7 @@ ModelConfig config_tiny() {
   c.ffn = 128;
   c.vocab = 4096;
   c.context = 1024;
-  c.window = 128;
-  c.rope = every_fourth_off(c.layers);
-  c.sliding = c.rope;
+  c.layer = sliding_layers(c.layers, 128);
   return c;
 }
 

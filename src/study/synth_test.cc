@@ -8,10 +8,10 @@
 #include <filesystem>
 #include <set>
 
+#include "arch/names.h"
 #include "base/error.h"
 #include "convert/convert.h"
 #include "format/gguf_model.h"
-#include "model/names.h"
 #include "quant/quantize.h"
 #include "study/normal.h"
 #include "study/synth_vocab.h"

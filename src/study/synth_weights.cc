@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "model/names.h"
+#include "arch/names.h"
 #include "study/normal.h"
 #include "study/synth_router.h"
 #include "study/synth_stream.h"

@@ -168,6 +168,10 @@ void WeightStore::check_files() const {
   if (expert_file_) expert_file_->check_unchanged();
 }
 
+bool WeightStore::all_of(DType type) const {
+  return std::ranges::all_of(places_, [&](const Place& p) { return p.stack.first.type == type; });
+}
+
 uint64_t WeightStore::streamed_bytes() const {
   uint64_t bytes = 0;
   for (const Place& p : places_) {
@@ -187,6 +191,19 @@ const float* WeightStore::vector(std::string_view name, int64_t n) {
     fail(ErrorCode::kUnsupported, "tensor '{}': type {}, want F32", name, dtype_name(m.type));
   }
   return reinterpret_cast<const float*>(m.data);
+}
+
+const float* WeightStore::norm(std::string_view name, int64_t n) {
+  const float* values = vector(name, n);
+  norms_.push_back({std::string(name), {values, static_cast<size_t>(n)}});
+  return values;
+}
+
+void WeightStore::refuse_zero_norms() const {
+  for (const auto& [name, values] : norms_) {
+    if (std::ranges::any_of(values, [](float x) { return x != 0; })) continue;
+    fail(ErrorCode::kInvalidData, "tensor '{}': nothing but zeros; incomplete download?", name);
+  }
 }
 
 // What one thread reads at a time: a run of bytes, of whole blocks, or a whole matrix.
@@ -245,6 +262,7 @@ void WeightStore::read(const Piece& piece, std::vector<std::byte>& scratch) cons
 void WeightStore::read_all(ThreadPool& pool, const Progress& progress, const Stop& stop) {
   try {
     read_pieces(pool, progress, stop);
+    refuse_zero_norms();
   } catch (const Error& e) {
     // What is wrong with the bytes may be that somebody wrote them just now.
     if (e.code() == ErrorCode::kInvalidData) check_files();

@@ -74,6 +74,8 @@ class WeightStore {
   Matrix matrix(std::string_view name, int64_t rows, int64_t cols);
   MatrixStack stack(std::string_view name, int64_t count, int64_t rows, int64_t cols);
   const float* vector(std::string_view name, int64_t n);  // must be F32
+  // A vector that is never all zeros: read_all() refuses one that is.
+  const float* norm(std::string_view name, int64_t n);
   MatrixRows rows(std::string_view name, int64_t rows, int64_t cols);
   // Part of a flat tensor of n values: the matrix that begins at value `first`. REQUIRES: it begins
   // and ends within the tensor, at block boundaries.
@@ -92,12 +94,16 @@ class WeightStore {
   bool has(std::string_view name) const { return static_cast<bool>(model_.find(name)); }
   const GgufTensor* info(std::string_view name) const { return model_.find(name).info; }
 
-  // Throws Error(kCancelled) once `stop` is requested.
+  // Throws Error(kInvalidData) for a norm of nothing but zeros: a download that was cut may leave a
+  // file of the full size whose end was never written. Error(kCancelled) once `stop` is requested.
   void read_all(ThreadPool& pool, const Progress& progress, const Stop& stop = Stop::never());
 
   // Throws Error(kIo) if a file was written to since it was opened, before its first byte was read:
   // then nothing that came from it is sure.
   void check_files() const;
+
+  // Whether all requested tensors are of this type.
+  bool all_of(DType type) const;
 
   // Bytes of all requested tensors, and of those that stay in the file.
   uint64_t bytes() const { return bytes_; }
@@ -120,6 +126,7 @@ class WeightStore {
   Place& place(std::string name, const MatrixStack& stack);
   MatrixStack view(Place& place, bool in_memory = true);
   std::vector<Piece> pieces() const;
+  void refuse_zero_norms() const;
   void read_pieces(ThreadPool& pool, const Progress& progress, const Stop& stop);
   void read(const Piece& piece, std::vector<std::byte>& scratch) const;
 
@@ -128,6 +135,11 @@ class WeightStore {
   const std::unique_ptr<const File> expert_file_;
   MemoryRegion memory_;  // room for every tensor of the file; only requested ones are touched
   std::vector<Place> places_;
+  struct Norm {
+    std::string name;
+    std::span<const float> values;
+  };
+  std::vector<Norm> norms_;
   std::deque<std::vector<uint64_t>> checksums_;  // a deque: spans stay valid
   uint64_t bytes_ = 0;
   uint64_t used_ = 0;

@@ -6,9 +6,9 @@
 
 #include <random>
 
+#include "arch/architecture.h"
 #include "base/error.h"
 #include "bundle/bundle_fixture.h"
-#include "model/architecture.h"
 #include "support/bytes.h"
 #include "weights/bundle.h"
 
@@ -80,7 +80,8 @@ TEST_F(BundleDamage, EveryFlippedBitIsSeen) {
   Notices notices;
   const ModelConfig config = architecture.read_config(model.metadata(), {}, notices);
   WeightStore store(model, true);
-  const Weights weights = architecture.load(store, config);
+  const auto decoder = architecture.load(store, config);
+  const Weights& weights = decoder->weights();
   const auto L = static_cast<uint64_t>(config.layers), E = static_cast<uint64_t>(config.experts);
   std::mt19937_64 random(4);
   const auto good = [&](const MatrixStack& stack, uint64_t e) {

@@ -2,7 +2,7 @@
 
 #include <cstring>
 
-#include "model/names.h"
+#include "arch/names.h"
 
 namespace st::golden {
 

@@ -3,10 +3,10 @@
 
 #include <gtest/gtest.h>
 
+#include "arch/names.h"
 #include "base/checksum.h"
 #include "base/error.h"
 #include "bundle/bundle_fixture.h"
-#include "model/names.h"
 #include "support/bytes.h"
 #include "tensor/blocks.h"
 

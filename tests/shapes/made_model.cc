@@ -5,8 +5,8 @@
 #include <algorithm>
 #include <vector>
 
+#include "arch/names.h"
 #include "format/gguf.h"
-#include "model/names.h"
 #include "quant/quantize.h"
 #include "text/byte_alphabet.h"
 #include "text/vocab.h"
@@ -63,12 +63,12 @@ class Maker {
         {"expert_gating_func", c.gating == Gating::kSoftmax ? 1 : 2},
     };
     for (const auto& [key, value] : numbers) set(key, GgufValue::u32(static_cast<uint32_t>(value)));
-    if (c.window > 0) {
-      set("attention.sliding_window", GgufValue::u32(static_cast<uint32_t>(c.window)));
+    if (shape_.window > 0) {
+      set("attention.sliding_window", GgufValue::u32(static_cast<uint32_t>(shape_.window)));
     }
     set("attention.layer_norm_rms_epsilon", GgufValue::f32(c.rms_eps));
-    set("rope.freq_base", GgufValue::f32(c.rope_theta));
-    set("ffn_down_transposed", GgufValue::boolean(c.down_transposed));
+    set("rope.freq_base", GgufValue::f32(1e4f));
+    set("ffn_down_transposed", GgufValue::boolean(shape_.down_transposed));
     write_gguf_vocab(byte_vocab(c.vocab), out_);
   }
 
@@ -90,8 +90,8 @@ class Maker {
       add(name(names::kRouter), shape_.router, {c.hidden, c.experts});
       add(name(names::kFfnGate), shape_.type, {c.hidden, c.ffn, c.experts});
       add(name(names::kFfnUp), shape_.type, {c.hidden, c.ffn, c.experts});
-      const std::vector<int64_t> down = {c.down_transposed ? c.hidden : c.ffn,
-                                         c.down_transposed ? c.ffn : c.hidden, c.experts};
+      const std::vector<int64_t> down = {shape_.down_transposed ? c.hidden : c.ffn,
+                                         shape_.down_transposed ? c.ffn : c.hidden, c.experts};
       add(name(names::kFfnDown), shape_.type, down);
     }
     add(names::kOutputNorm, DType::kF32, {c.hidden});
@@ -132,8 +132,8 @@ std::string Shape::text() const {
   const ModelConfig& c = config;
   return fmt::format("L={} D={} H={} K={} d={} E={} k={} F={} V={} window={} {} router {}{}{}{}",
                      c.layers, c.hidden, c.heads, c.kv_heads, c.head_dim, c.experts, c.experts_used,
-                     c.ffn, c.vocab, c.window, dtype_name(type), dtype_name(router),
-                     c.down_transposed ? " transposed" : "", tied ? " tied" : "",
+                     c.ffn, c.vocab, window, dtype_name(type), dtype_name(router),
+                     down_transposed ? " transposed" : "", tied ? " tied" : "",
                      rank > 0 ? fmt::format(" rank {}", rank) : "");
 }
 
@@ -144,7 +144,6 @@ Shape smallest() {
   c.head_dim = 2;
   c.vocab = kBytes;
   c.context = 256;
-  c.rope_theta = 1e4f;
   return shape;
 }
 
@@ -165,9 +164,9 @@ Shape draw_shape(std::mt19937& random) {
   c.experts_used = coin() ? 1 : 1 + static_cast<int64_t>(random() % static_cast<size_t>(c.experts));
   c.ffn = blocks ? any({32, 64, 96}) : any({1, 2, 3, 4, 5, 8, 15, 16, 17, 32, 33, 64});
   c.vocab = kBytes + any({0, 1, 2, 63});
-  c.window = any({0, 0, 1, 2, 5, 127, 128, 129, 1000});
+  shape.window = any({0, 0, 1, 2, 5, 127, 128, 129, 1000});
   c.gating = coin() ? Gating::kSoftmax : Gating::kSigmoid;
-  c.down_transposed = coin();
+  shape.down_transposed = coin();
   shape.tied = coin();
   shape.router = one_of(random, {DType::kF32, DType::kF32, DType::kF16, DType::kBF16});
   if (random() % 3 == 0) shape.rank = blocks ? 32 : std::min<int64_t>(c.hidden, any({1, 2, 5, 16}));

@@ -17,8 +17,10 @@ struct Shape {
   ModelConfig config;
   DType type = DType::kF32;    // of all matrices but the router's
   DType router = DType::kF32;  // its type
-  bool tied = true;            // the embedding is the output matrix
-  int64_t rank = 0;            // of the predictor of the lm head; 0: there is none
+  int64_t window = 0;          // keys that sliding layers see; 0: no layer slides
+  bool down_transposed = false;
+  bool tied = true;  // the embedding is the output matrix
+  int64_t rank = 0;  // of the predictor of the lm head; 0: there is none
 
   std::string text() const;  // for messages of tests
 };

@@ -56,7 +56,7 @@ std::vector<std::string> all_tensors(const Shape& shape) {
 TEST(Nonsense, ANaNAnywhereIsNoticed) {
   for (const bool transposed : {false, true}) {
     Shape shape = small();
-    shape.config.down_transposed = transposed;
+    shape.down_transposed = transposed;
     for (const std::string& tensor : all_tensors(shape)) {
       for (const bool last : {false, true}) {
         if (last && tensor == "token_embd.weight") continue;  // of a token that does not occur

@@ -12,9 +12,9 @@
 #include <numeric>
 #include <random>
 
+#include "arch/names.h"
 #include "engine/engine.h"
 #include "format/gguf_model.h"
-#include "model/names.h"
 #include "quant/quantize.h"
 #include "study/synth.h"
 #include "study/synth_archs.h"

@@ -1,4 +1,4 @@
-#include "model/understood.h"
+#include "arch/understood.h"
 
 #include <algorithm>
 #include <cmath>
@@ -6,7 +6,6 @@
 #include <utility>
 
 #include "base/error.h"
-#include "model/names.h"
 
 namespace st {
 namespace {
@@ -101,7 +100,7 @@ void check_neutral_keys(const GgufFile& file, const ModelConfig& c, const std::s
       {"attention.value_length_swa", c.head_dim},
       {"rope.dimension_count", c.head_dim},
       {"rope.dimension_count_swa", c.head_dim},
-      {"rope.freq_base_swa", c.rope_theta},
+      {"rope.freq_base_swa", c.layer.front().rope.theta},
       {"vocab_size", c.vocab},
   };
   for (const auto& [suffix, want] : implied) {
@@ -138,18 +137,6 @@ std::vector<std::string> refuse_unread_keys(const GgufFile& file) {
     ignored.push_back(entry->key);
   }
   return ignored;
-}
-
-void refuse_zero_norms(const Weights& weights, const ModelConfig& c) {
-  const auto check = [&](const std::string& name, const float* norm) {
-    if (std::any_of(norm, norm + c.hidden, [](float x) { return x != 0; })) return;
-    fail(ErrorCode::kInvalidData, "tensor '{}': nothing but zeros; incomplete download?", name);
-  };
-  for (size_t l = 0; l < weights.layers.size(); ++l) {
-    check(names::layer(static_cast<int64_t>(l), names::kAttnNorm), weights.layers[l].attn_norm);
-    check(names::layer(static_cast<int64_t>(l), names::kFfnNorm), weights.layers[l].ffn_norm);
-  }
-  check(std::string(names::kOutputNorm), weights.output_norm);
 }
 
 }  // namespace st

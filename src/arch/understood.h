@@ -7,7 +7,6 @@
 
 #include "format/gguf_model.h"
 #include "model/config.h"
-#include "model/layer.h"
 
 namespace st {
 
@@ -23,9 +22,5 @@ void refuse_unread_tensors(const GgufModel& model);
 // with its value. The others, which only describe, are returned. To be called when configuration
 // and vocabulary have been read.
 std::vector<std::string> refuse_unread_keys(const GgufFile& file);
-
-// Throws Error(kInvalidData) if a norm was read and is nothing but zeros: a download that was cut
-// may leave a file of the full size whose end was never written.
-void refuse_zero_norms(const Weights& weights, const ModelConfig& config);
 
 }  // namespace st

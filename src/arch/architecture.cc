@@ -1,20 +1,24 @@
-#include "model/architecture.h"
+#include "arch/architecture.h"
 
 #include "base/error.h"
 
 namespace st {
 
-const Architecture& find_architecture(const GgufFile& file) {
+Architectures all_architectures() {
   static constexpr const Architecture* kAll[] = {&kSmallThinker};
+  return kAll;
+}
+
+const Architecture& find_architecture(const GgufFile& file, Architectures known) {
   const std::string* name = file.find_string("general.architecture");
   if (name == nullptr) fail(ErrorCode::kInvalidData, "key general.architecture: missing");
-  std::string known;
-  for (const Architecture* architecture : kAll) {
+  std::string names;
+  for (const Architecture* architecture : known) {
     if (architecture->name == *name) return *architecture;
-    known += (known.empty() ? "" : ", ") + std::string(architecture->name);
+    names += (names.empty() ? "" : ", ") + std::string(architecture->name);
   }
   fail(ErrorCode::kUnsupported, "architecture '{}' unsupported (known: {})", printable(*name),
-       known);
+       names);
 }
 
 }  // namespace st

@@ -1,6 +1,8 @@
-// Weights of a decoder, every member with its shape. Views into a WeightStore.
+// A model ready to compute: the weights that every family has, and its layers, which only the
+// family's file in arch/ knows.
 #pragma once
 
+#include <cstdint>
 #include <vector>
 
 #include "tensor/matrix.h"
@@ -9,27 +11,39 @@
 
 namespace st {
 
+struct Step;
+
 // D hidden, H query heads, K key/value heads, d head dim, E experts, F expert width, V vocabulary.
-struct Layer {
-  const float* attn_norm = nullptr;  // (D)
-  Matrix wq;                         // (H * d, D)
-  Matrix wk;                         // (K * d, D)
-  Matrix wv;                         // (K * d, D)
-  Matrix wo;                         // (D, H * d)
-  const float* ffn_norm = nullptr;   // (D)
-  Matrix router;                     // (E, D)
-  // gate, up and down of the experts come from the ExpertStore of the step.
+struct AttentionWeights {
+  Matrix wq;  // (H * d, D)
+  Matrix wk;  // (K * d, D)
+  Matrix wv;  // (K * d, D)
+  Matrix wo;  // (D, H * d)
 };
 
+// Views into a WeightStore.
 struct Weights {
   MatrixRows embedding;                // (V, D)
-  std::vector<Layer> layers;           // (L)
   std::vector<ExpertLayer> experts;    // (L), for an ExpertStore
   const float* output_norm = nullptr;  // (D)
   Matrix output;                       // (V, D); the embedding again when tied
   // Predictor of the vocabulary rows worth computing, both empty if the file has none.
   Matrix predictor_down;  // (R, D)
   Matrix predictor_up;    // (V, R)
+};
+
+class Decoder {
+ public:
+  explicit Decoder(Weights weights) : weights_(std::move(weights)) {}
+  virtual ~Decoder() = default;
+
+  const Weights& weights() const { return weights_; }
+
+  // Runs layer `l` on the residual stream x of the step's state.
+  virtual void layer(Step& step, int64_t l) const = 0;
+
+ private:
+  Weights weights_;
 };
 
 }  // namespace st

@@ -1,20 +1,20 @@
-// What the engine must know about one family of models. Adding a family means writing one file that
+// What must be known about one family of models. Adding a family means writing one file that
 // defines one of these, and naming it in architecture.cc.
 #pragma once
 
+#include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "format/gguf_model.h"
 #include "model/config.h"
-#include "model/layer.h"
-#include "weights/expert_layer.h"
+#include "model/decoder.h"
+#include "weights/weight_store.h"
 
 namespace st {
-
-struct Step;
 
 // What a user may override, and what the loader found worth telling. Notices are one-liners for a
 // log.
@@ -30,14 +30,17 @@ struct Architecture {
   ModelConfig (*read_config)(const GgufFile& file, const ConfigOptions& options, Notices& notices);
 
   // Requests every tensor of the model.
-  Weights (*load)(WeightStore& store, const ModelConfig& config);
-
-  // Runs layer `l` on the residual stream of `step` (see forward.h).
-  void (*layer)(Step& step, int64_t l);
+  std::unique_ptr<Decoder> (*load)(WeightStore& store, const ModelConfig& config);
 };
 
-// By general.architecture. Throws Error(kUnsupported) listing the known ones.
-const Architecture& find_architecture(const GgufFile& file);
+using Architectures = std::span<const Architecture* const>;
+
+// All families of this program.
+Architectures all_architectures();
+
+// By general.architecture. Throws Error(kUnsupported) listing those there are.
+const Architecture& find_architecture(const GgufFile& file,
+                                      Architectures known = all_architectures());
 
 extern const Architecture kSmallThinker;
 

@@ -1,0 +1,35 @@
+// The router: which experts work on which token.
+#pragma once
+
+#include <cstdint>
+
+#include "model/step.h"
+#include "tensor/matrix.h"
+
+namespace st {
+
+// Chooses each token's experts for layer l from in (T, D): the k largest of router . in (ties:
+// lower index), weighted by the configuration's gating over the chosen ones. Fills state.plan.
+// router: (E, D). Throws Error(kInvalidData) when a score is not a finite number.
+void route(Step& step, int64_t l, const Matrix& router, const float* in);
+
+// Tells the store which experts layer l would choose from in (T, D), its router's input as it is
+// now. A layer changes that little, so most of the guess comes true. Leaves state.plan alone.
+void foresee(Step& step, int64_t l, const Matrix& router, const float* in);
+
+// The experts that the plan names for layer l are on their way from here to the end of the scope,
+// however that is left.
+class RoutedExperts {
+ public:
+  RoutedExperts(Step& step, int64_t l);
+
+ private:
+  struct Released {
+    ExpertStore& experts;
+    int64_t layer;
+    ~Released() { experts.release(layer); }
+  };
+  Released released_;
+};
+
+}  // namespace st
