@@ -52,13 +52,11 @@ void CachePolicy::refresh(int64_t layer) {
   Row& r = row(layer);
   r.stale = false;
   r.cheapest = -1;
-  if (r.resident == 0) return;
-  for (int64_t e = 0; e < options_.experts; ++e) {
-    const Unit& unit = units_[at(layer, e)];
-    if (unit.slot == kNoSlot || unit.is_protected()) continue;
+  for (const int32_t e : r.resident) {
+    if (units_[at(layer, e)].is_protected()) continue;
     const float rate = rates_.rate(layer, e);
     if (r.cheapest >= 0 && rate >= r.rate) continue;
-    r.cheapest = static_cast<int32_t>(e);
+    r.cheapest = e;
     r.rate = rate;
   }
 }
@@ -82,7 +80,7 @@ CacheUnit CachePolicy::victim(int64_t layer) {
     const auto way = static_cast<double>((l - current_ + L - 1) % L + 1);
     const double distance = rounds * static_cast<double>(L) + way;
     // One unit for another of the same layer does not bring it below its floor.
-    const bool may_go = r.resident > floor || l == layer;
+    const bool may_go = std::ssize(r.resident) > floor || l == layer;
     double& far = may_go ? furthest : furthest_below;
     if (distance <= far) continue;
     far = distance;
@@ -103,7 +101,7 @@ int32_t CachePolicy::evict(CacheUnit unit) {
   Unit& u = units_[at(unit.layer, unit.expert)];
   Row& r = row(unit.layer);
   --used_;
-  --r.resident;
+  r.resident.erase(std::ranges::lower_bound(r.resident, unit.expert));
   r.stale = true;
   return std::exchange(u.slot, kNoSlot);
 }
@@ -126,7 +124,8 @@ Admission CachePolicy::admit(int64_t layer, int64_t expert) {
   ++used_;
   units_[at(layer, expert)].slot = result.slot;
   Row& r = row(layer);
-  ++r.resident;
+  const auto e = static_cast<int32_t>(expert);
+  r.resident.insert(std::ranges::lower_bound(r.resident, e), e);
   r.stale = true;
   return result;
 }
@@ -166,7 +165,7 @@ void CachePolicy::warm(std::span<const float> rates) {
 std::vector<CacheUnit> CachePolicy::hottest(int64_t count) const {
   std::vector<int32_t> order(units_.size());
   std::iota(order.begin(), order.end(), 0);
-  const std::span<const float> rates = this->rates();
+  const std::vector<float> rates = this->rates();
   const size_t n = std::min(order.size(), static_cast<size_t>(std::max<int64_t>(0, count)));
   // Ties go round the layers, lowest expert first.
   const auto better = [&](int32_t a, int32_t b) {

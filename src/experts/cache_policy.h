@@ -23,8 +23,8 @@
 // often, as it does in a list ordered by last use when the list is shorter than the pass. Each
 // layer keeps a floor of units, so that no layer has to read all it needs at once.
 //
-// Costs: ask O(experts of a layer); find, pin O(1); admit O(layers + experts of a layer): a scan of
-// the layers' cheapest units. Not for concurrent use.
+// Costs: ask O(experts of the layer that were ever asked for); find, pin O(1); admit O(layers +
+// resident experts of a layer): a scan of the layers' cheapest units. Not for concurrent use.
 #pragma once
 
 #include <cstdint>
@@ -97,7 +97,7 @@ class CachePolicy {
 
   // For a hot set beside the model: rates() of one run, given to warm() at the beginning of the
   // next, (layers, experts); hottest() is what to load then, best first.
-  std::span<const float> rates() const { return rates_.long_rates(); }
+  std::vector<float> rates() const { return rates_.long_rates(); }
   void warm(std::span<const float> rates);
   std::vector<CacheUnit> hottest(int64_t count) const;
   const UseRates& estimate() const { return rates_; }
@@ -109,11 +109,11 @@ class CachePolicy {
     bool asked = false;
     bool is_protected() const { return asked || pins > 0; }
   };
-  struct Row {  // of one layer
-    int64_t resident = 0;
-    int32_t cheapest = -1;  // resident, not protected; -1: none
-    float rate = 0;         // its rate
-    bool stale = false;     // look again
+  struct Row {                      // of one layer
+    std::vector<int32_t> resident;  // ascending
+    int32_t cheapest = -1;          // resident, not protected; -1: none
+    float rate = 0;                 // its rate
+    bool stale = false;             // look again
     std::vector<int32_t> asked;
   };
 

@@ -3,6 +3,9 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <array>
+#include <chrono>
+#include <cmath>
 #include <map>
 #include <random>
 #include <set>
@@ -309,6 +312,81 @@ TEST(UseRates, AreSharesOfTheTokens) {
   for (const double weight : batch.weights()) EXPECT_NEAR(weight, 1.0 / 3, 1e-9);
   batch.ask(0, std::vector<int32_t>{0, 3}, std::vector<int32_t>{2, 2}, 2);
   for (const double weight : batch.weights()) EXPECT_NEAR(weight, 1.0 / 3, 1e-9);
+}
+
+// The same the slow way: every average of every expert follows every ask.
+class SlowRates {
+ public:
+  explicit SlowRates(int64_t experts) : experts_(experts) {
+    for (auto& average : averages_)
+      average.assign(static_cast<size_t>(experts), 2.0f / static_cast<float>(experts));
+  }
+  void ask(std::span<const int32_t> experts, std::span<const int32_t> counts, int64_t tokens) {
+    const auto n = static_cast<double>(tokens);
+    for (size_t i = 0; i < averages_.size(); ++i) {
+      const double kept = std::min(std::exp2(-n / UseRates::kHalfLives[i]), seen_ / (seen_ + n));
+      for (float& average : averages_[i]) average *= static_cast<float>(kept);
+      for (size_t j = 0; j < experts.size(); ++j) {
+        averages_[i][static_cast<size_t>(experts[j])] +=
+            static_cast<float>((1 - kept) * counts[j] / n);
+      }
+    }
+    seen_ += n;
+  }
+  void set_rates(std::span<const float> rates) {
+    for (auto& average : averages_) average.assign(rates.begin(), rates.end());
+    seen_ = 32;
+  }
+  float rate(std::span<const double> weights, size_t expert) const {
+    double sum = 1e-4f;
+    for (size_t i = 0; i < averages_.size(); ++i) sum += weights[i] * averages_[i][expert];
+    return static_cast<float>(sum);
+  }
+  const std::vector<float>& long_rates() const { return averages_.back(); }
+
+ private:
+  int64_t experts_;
+  double seen_ = 8;
+  std::array<std::vector<float>, 3> averages_;
+};
+
+TEST(UseRates, ThoseNobodyAskedForAreCountedToo) {
+  constexpr int64_t kExperts = 300;
+  UseRates rates(2, kExperts, 2);
+  SlowRates slow(kExperts);
+  std::mt19937 random(3);
+  for (int i = 0; i < 2000; ++i) {
+    std::set<int32_t> chosen;
+    for (int n = 0; n < 3; ++n) chosen.insert(static_cast<int32_t>(random() % (1 + i % kExperts)));
+    const std::vector<int32_t> experts(chosen.begin(), chosen.end());
+    const auto tokens = static_cast<int64_t>(1 + random() % 5);
+    const std::vector<int32_t> counts(experts.size(), static_cast<int32_t>(tokens));
+    rates.ask(1, experts, counts, tokens);
+    slow.ask(experts, counts, tokens);
+    if (i % 100 != 0) continue;
+    for (int64_t e = 0; e < kExperts; ++e) {
+      ASSERT_EQ(rates.rate(1, e), slow.rate(rates.weights(), static_cast<size_t>(e))) << i;
+    }
+    const std::vector<float> all = rates.long_rates();
+    ASSERT_TRUE(std::ranges::equal(std::span(all).subspan(kExperts), slow.long_rates())) << i;
+    if (i != 1000) continue;
+    rates.set_rates(all);
+    slow.set_rates(std::span(all).subspan(kExperts));
+  }
+}
+
+// So that a routing trace of as many experts as there may be does not take hours.
+TEST(CachePolicy, TimeGoesWithWhatIsAskedForNotWithWhatThereIs) {
+  constexpr int64_t kLayers = 32, kExperts = 65'536, kTokens = 1000;
+  CachePolicy policy({.layers = kLayers, .experts = kExperts, .used = 2, .slots = 64});
+  std::mt19937 random(4);
+  const auto start = std::chrono::steady_clock::now();
+  for (int64_t i = 0; i < kTokens; ++i) {
+    const auto e = static_cast<int32_t>(random() % (kExperts / 2));
+    pass(policy, kLayers, {e, e + 1});
+  }
+  EXPECT_EQ(policy.used(), 64);
+  EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(2));
 }
 
 TEST(UseRates, LearnWhichSpanPredicts) {

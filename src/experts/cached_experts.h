@@ -61,7 +61,7 @@ class CachedExperts final : public ExpertStore {
 
   // What was used often in an earlier run, (layers, experts) each 0..1, is read ahead of need.
   void warm(std::span<const float> rates);
-  std::span<const float> rates() const { return policy_.rates(); }
+  std::vector<float> rates() const { return policy_.rates(); }
 
   void prefetch(int64_t layer, const ExpertDemand& demand) override;
   bool wants_guess() override { return foresight_.guesses(); }

@@ -10,7 +10,8 @@
 // While less has been seen than a span is long, its average counts all tokens alike, so that the
 // first ones already say something.
 //
-// Not for concurrent use.
+// Experts that nobody has asked for yet all have the rate of their layer's others, so that time and
+// memory of an ask depend on how many were ever asked for. Not for concurrent use.
 #pragma once
 
 #include <array>
@@ -35,7 +36,7 @@ class UseRates {
   float rate(int64_t layer, int64_t expert) const;
 
   // The average over the longest span, (layers, experts): what is worth keeping beyond this run.
-  std::span<const float> long_rates() const { return averages_.back(); }
+  std::vector<float> long_rates() const;
   // Begins with these, (layers, experts), in every span, as if a few dozen tokens had been seen.
   void set_rates(std::span<const float> rates);
 
@@ -43,12 +44,22 @@ class UseRates {
   std::span<const double> weights() const { return weights_; }    // of the spans; they sum to 1
 
  private:
+  static constexpr size_t kSpans = kHalfLives.size();
+  static constexpr int32_t kOthers = 0;               // place of all that nobody has asked for
+  struct Row {                                        // of a layer
+    double seen;                                      // tokens
+    std::array<std::vector<float>, kSpans> averages;  // (places) each
+  };
+
   void learn(int64_t layer, std::span<const int32_t> experts);
+  size_t place(int64_t layer, int64_t expert) const {
+    return static_cast<size_t>(places_[static_cast<size_t>(layer * experts_ + expert)]);
+  }
 
   int64_t experts_;
-  std::vector<double> seen_;                                    // tokens, of each layer
-  std::array<std::vector<float>, kHalfLives.size()> averages_;  // (layers, experts) each
-  std::array<double, kHalfLives.size()> weights_;
+  std::vector<Row> rows_;        // (layers)
+  std::vector<int32_t> places_;  // (layers, experts), in their row
+  std::array<double, kSpans> weights_;
 };
 
 }  // namespace st

@@ -47,7 +47,7 @@ class Blend final : public ReplayedPolicy {
     return hits;
   }
 
-  std::span<const float> rates() const { return policy_.rates(); }
+  std::vector<float> rates() const { return policy_.rates(); }
 
  private:
   CachePolicy policy_;
@@ -200,7 +200,7 @@ SimResult simulate(const RoutingTrace& trace, SimPolicy policy, const SimOptions
     }
     if (last) begun += demand.tokens;
   });
-  if (blend != nullptr) result.rates.assign(blend->rates().begin(), blend->rates().end());
+  if (blend != nullptr) result.rates = blend->rates();
   return result;
 }
 
