@@ -19,9 +19,10 @@ struct JsonStream {
 };
 
 // Parses UTF-8 JSON. Throws Error(kInvalidData) on syntax errors, duplicate keys (those of a stream
-// are not compared), nesting deeper than 64 levels, invalid UTF-8, or more than 2^17 values besides
-// the elements of `streams`: then what is kept is within 20 MiB and twice the text. NaN and
-// infinities as Python writes them are read as strings. Key order is not kept.
+// are not compared), nesting deeper than 64 levels, invalid UTF-8, a string or number of more than
+// 2^24 bytes, or more than 2^17 values besides the elements of `streams`: then what is kept is
+// within 20 MiB and twice the text. NaN and infinities as Python writes them are read as strings.
+// Key order is not kept.
 nlohmann::json parse_json(std::string_view text, std::span<const JsonStream> streams = {});
 
 // Typed access to members of an object; every failure names the key and what was expected.

@@ -12,6 +12,7 @@ using nlohmann::json;
 
 constexpr size_t kMaxDepth = 64;
 constexpr uint64_t kMaxValues = uint64_t{1} << 17;
+constexpr size_t kMaxToken = size_t{1} << 24;
 
 // "byte 7 (line 1, column 7)", of the last byte that was read.
 std::string place_of(std::string_view text, size_t position) {
@@ -20,6 +21,26 @@ std::string place_of(std::string_view text, size_t position) {
   const size_t newline = before.rfind('\n');
   const size_t begin = newline == before.npos ? 0 : newline + 1;
   return fmt::format("byte {} (line {}, column {})", position, line, position - begin);
+}
+
+// A string, number or run of blanks, which the parser below keeps several times while it reads it.
+void check_tokens(std::string_view text) {
+  bool in_string = false;
+  size_t begin = 0;
+  for (size_t i = 0; i < text.size(); ++i) {
+    if (i - begin > kMaxToken) {
+      fail(ErrorCode::kInvalidData, "JSON with a token of more than {} bytes at {}", kMaxToken,
+           place_of(text, begin + 1));
+    }
+    if (text[i] == '"') {
+      in_string = !in_string;
+      begin = i;
+    } else if (in_string) {
+      if (text[i] == '\\') ++i;
+    } else if (std::string_view(",:[]{}").find(text[i]) != std::string_view::npos) {
+      begin = i;
+    }
+  }
 }
 
 // A text with quotes around NaN and infinities, which Python writes and JSON has not.
@@ -181,6 +202,7 @@ json parse_json(std::string_view text, std::span<const JsonStream> streams) {
   if (const size_t nul = text.find('\0'); nul != text.npos) {
     fail(ErrorCode::kInvalidData, "invalid JSON at {}", place_of(text, nul + 1));
   }
+  check_tokens(text);
   const Quoted quoted(text);
   Builder builder(quoted, streams);
   json::sax_parse(quoted.text(), &builder);

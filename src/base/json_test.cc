@@ -81,6 +81,24 @@ TEST(Json, ManyValuesAreRefusedWhereverTheyAre) {
             "JSON of more than 131072 values");
 }
 
+TEST(Json, LongTokensAreRefusedWhetherTheyEndOrNot) {
+  constexpr size_t kMost = size_t{1} << 24;
+  const auto refusal = [](std::string_view place) {
+    return fmt::format("JSON with a token of more than 16777216 bytes at {}", place);
+  };
+  const std::string most = "\"" + std::string(kMost - 1, 'x') + "\"";
+  EXPECT_EQ(parse_json("[" + most + "]")[0].get<std::string>().size(), kMost - 1);
+  for (const std::string end : {"", "\"]", "\\"}) {
+    EXPECT_EQ(error_of([&] { parse_json("[\n\"" + std::string(kMost, 'x') + end); }),
+              end.empty() ? "invalid JSON at byte 16777220 (line 2, column 16777218)"
+                          : refusal("byte 3 (line 2, column 1)"));
+  }
+  EXPECT_EQ(error_of([] { parse_json("[" + std::string(kMost + 1, '1') + "x"); }),
+            refusal("byte 1 (line 1, column 1)"));
+  EXPECT_EQ(error_of([] { parse_json("[1" + std::string(kMost + 1, ' ') + "x"); }),
+            refusal("byte 1 (line 1, column 1)"));
+}
+
 TEST(Json, ElementsOfAStreamAreGivenAwayAndNotKept) {
   std::vector<std::string> taken;
   const auto take = [&](const std::string& key, const json& element) {

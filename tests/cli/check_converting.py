@@ -213,6 +213,8 @@ def bounded(st, models, folder):
     refused("config.json", b'{"a":[' + b"[]," * 340_000 + b"1]}", "JSON of more than 131072 values")
     refused("tokenizer.json", b'{"a":[' + b"{}," * 10_000_000 + b"1]}", "JSON of more than 131072 values")
     refused("tokenizer_config.json", b'{"a":[' + b"{}," * 5_000_000 + b"1]}", "JSON of more than 131072 values")
+    refused("tokenizer.json", b'{"a":"' + b"x" * 60_000_000,
+            "JSON with a token of more than 16777216 bytes at byte 6 (line 1, column 6)")
 
 
 if __name__ == "__main__":
