@@ -16,11 +16,12 @@ namespace st {
 // Error(kUnsupported) that names the tensor and the type.
 std::vector<CheckpointTensor> read_safetensors(std::shared_ptr<const ByteSource> source);
 
-// All tensors of a Hugging Face folder: of model.safetensors; or of the shards that
-// model.safetensors.index.json lists (plain file names inside the folder only; the index must list
-// each tensor under the shard that holds it, and each shard must exist); or, without an index, of
-// all of model-00001-of-0000N.safetensors. Shards come in the order of their names. Errors begin
-// with the path of the file concerned, which the tensors keep.
+// All tensors of a Hugging Face folder: of the shards that model.safetensors.index.json lists
+// (plain file names inside the folder only; the index must list each tensor under the shard that
+// holds it, and each shard must exist); or, without an index, of model.safetensors, or of all of
+// model-00001-of-0000N.safetensors. Shards come in the order of their names. Shards beside a
+// model.safetensors that is none of them are an error: nobody knows which are the model. Errors
+// begin with the path of the file concerned, which the tensors keep.
 std::vector<CheckpointTensor> read_safetensors_folder(const std::string& folder);
 
 }  // namespace st

@@ -67,9 +67,14 @@ std::vector<CheckpointTensor> read_file(const std::string& folder, const std::st
   });
 }
 
-std::vector<CheckpointTensor> read_shards(const std::string& folder,
-                                          const std::string& index_name) {
-  const std::string path = folder + "/" + index_name;
+[[noreturn]] void fail_both(const std::string& folder, const std::string& shard) {
+  fail(ErrorCode::kInvalidData, "{}: both {} and {}: remove what is not the model",
+       printable_path(folder), kWhole, printable(shard));
+}
+
+// `whole`: there is a file of all tensors, too.
+std::vector<CheckpointTensor> read_shards(const std::string& folder, bool whole) {
+  const std::string path = fmt::format("{}/{}", folder, kIndex);
   const std::string text = read_text_file(path, kMaxIndexBytes);
   Index index;
   with_context(printable_path(path), [&] {
@@ -80,6 +85,7 @@ std::vector<CheckpointTensor> read_shards(const std::string& folder,
 
   std::set<std::string> names;
   for (const auto& [tensor, shard] : index.shards()) names.insert(shard);
+  if (whole && !names.contains(std::string(kWhole))) fail_both(folder, *names.begin());
   std::vector<CheckpointTensor> tensors;
   for (const std::string& name : names) {
     for (CheckpointTensor& tensor : read_file(folder, name)) {
@@ -183,8 +189,14 @@ std::string hint(const std::vector<std::string>& names) {
 std::vector<CheckpointTensor> read_safetensors_folder(const std::string& folder) {
   const std::vector<std::string> names = names_in(folder);
   const auto there = [&](std::string_view name) { return std::ranges::binary_search(names, name); };
-  if (there(kWhole)) return read_file(folder, std::string(kWhole));
-  if (there(kIndex)) return read_shards(folder, std::string(kIndex));
+  const bool whole = there(kWhole);
+  if (there(kIndex)) return read_shards(folder, whole);
+  if (whole) {
+    const auto shard = std::ranges::find_if(
+        names, [](const std::string& name) { return shard_count(name).has_value(); });
+    if (shard != names.end()) fail_both(folder, *shard);
+    return read_file(folder, std::string(kWhole));
+  }
   if (auto tensors = read_numbered_shards(folder, names)) return *std::move(tensors);
   fail(ErrorCode::kNotFound, "{}: neither {} nor {} in this folder{}", printable_path(folder),
        kWhole, kIndex, hint(names));

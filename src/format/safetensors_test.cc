@@ -406,6 +406,22 @@ TEST_F(SafetensorsFolder, NumberedShardsNeedNoIndex) {
   EXPECT_EQ(read_safetensors_folder(folder_).size(), 1u);
 }
 
+TEST_F(SafetensorsFolder, TwoModelsAreRefused) {
+  write_shard("model.safetensors", "x");
+  write_shard("a.safetensors", "x");
+  EXPECT_EQ(read_safetensors_folder(folder_).size(), 1u);
+  write_index(R"("x":"model.safetensors")");
+  EXPECT_EQ(read_safetensors_folder(folder_).size(), 1u);
+  write_index(R"("x":"a.safetensors")");
+  EXPECT_EQ(error(),
+            folder_ + ": both model.safetensors and a.safetensors: remove what is not the model");
+  std::filesystem::remove(folder_ + "/model.safetensors.index.json");
+  write_shard("model-00001-of-00001.safetensors", "x");
+  EXPECT_EQ(error(), folder_ +
+                         ": both model.safetensors and model-00001-of-00001.safetensors: remove "
+                         "what is not the model");
+}
+
 TEST_F(SafetensorsFolder, SaysWhatIsThereInstead) {
   const std::string nothing =
       folder_ + ": neither model.safetensors nor model.safetensors.index.json in this folder";
