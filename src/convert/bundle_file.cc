@@ -70,7 +70,7 @@ class BundleWriter {
         experts_(with_context(
             name_, [&] { return architecture_.load(store_, config_)->weights().experts; })) {
     if (is_bundle(in_.metadata())) {
-      fail(ErrorCode::kInvalidUsage, "{}: is a bundle already", name_);
+      fail(ErrorCode::kUnsupported, "{}: is a bundle already", name_);
     }
     with_context(name_, [&] { refuse_unread_tensors(in_); });
   }

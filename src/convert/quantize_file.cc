@@ -59,7 +59,7 @@ EncodeError encode_tensor(const GgufTensor& tensor, const ByteSource& source, DT
 QuantizeResult quantize_file(const QuantizeOptions& options) {
   const GgufModel in(options.input);
   if (is_bundle(in.metadata())) {
-    fail(ErrorCode::kInvalidUsage, "{}: is a bundle; quantise what it was made from",
+    fail(ErrorCode::kUnsupported, "{}: is a bundle; quantise what it was made from",
          printable_path(options.input));
   }
   const bool tied = !in.find(names::kOutput);
