@@ -46,6 +46,7 @@ std::vector<BenchTest> tests_at(const BenchArgs& args, int64_t depth) {
 
 Probe probe_with(const BenchArgs& args, int64_t threads) {
   ThreadPool pool(static_cast<int>(threads));
+  if (!pool.notice().empty()) print_err("note: {}\n", pool.notice());
   return probe(pick_kernels(args.model.kernels), pool);
 }
 

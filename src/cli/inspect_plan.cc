@@ -48,12 +48,13 @@ int inspect_plan(const InspectArgs& args) {
   ModelArgs settings = args.settings;
   settings.model = args.model;
   settings.progress = false;
-  const Engine engine = load_engine(settings, false);
+  const Engine engine = load_engine(settings);
   const MemoryReport report = *engine.memory();
   const MemoryPlan& plan = report.plan;
   const ModelConfig& c = engine.config();
 
-  const uint64_t scratch = plan.logits + static_cast<uint64_t>(plan.tokens) * plan.per_token;
+  const uint64_t scratch =
+      plan.threads + plan.logits + static_cast<uint64_t>(plan.tokens) * plan.per_token;
   const int64_t full_room = plan.room(plan.kv_full, plan.tokens);
   print_out("{} for {}:\n", format_bytes(plan.budget), printable_path(args.model));
   print_line("stays", plan.resident + MemoryPlan::kSpare,
@@ -68,6 +69,7 @@ int inspect_plan(const InspectArgs& args) {
             plan.smallest() >> 20, format_bytes(plan.largest()));
 
   ThreadPool pool(engine.threads());
+  if (!pool.notice().empty()) print_err("note: {}\n", pool.notice());
   const double memory = probe_bandwidth(pool, 1, kProbeMemory);
   const double disk = disk_speed(args.model);
   print_out("This machine reads {:.1f} GB/s from memory{}.\n", memory / 1e9,

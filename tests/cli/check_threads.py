@@ -57,6 +57,9 @@ def fewer_threads(st, gguf, models, folder):
     check(result.returncode == 0 and
           "note: cannot start thread 3 of 3: Resource temporarily unavailable; running with 2\n" in result.stderr,
           f"quantize: {result.returncode} {result.stderr}")
+    result = limited(1, "bench", "--probe", "-t", 2)
+    check(result.returncode == 0 and "note: cannot start thread 2 of 2: Resource temporarily unavailable; running with 1\n"
+          in result.stderr, f"bench --probe: {result.returncode} {result.stderr}")
     # A budget needs a thread that reads.
     result = limited(1, *run(limited, "-t", 1, "--memory", "1GiB"))
     lines = [line for line in result.stderr.splitlines() if not line.startswith("note: ")]
