@@ -13,7 +13,6 @@
 #include "base/float_mode.h"
 #include "base/memory.h"
 #include "base/path.h"
-#include "base/system_file.h"
 #include "engine/group_watch.h"
 #include "experts/hot_set.h"
 #include "model/attention.h"
@@ -169,20 +168,20 @@ struct Engine::Impl {
     constexpr uint64_t kStack = uint64_t{36} << 10;
     const int64_t widest = std::max({config.hidden, config.q_width(), config.ffn});
     const int64_t unpacked = kUnpackedRows * (widest + 128) * 9 / 8;
-    const int64_t scratch = attention_scratch(kAttentionQueries, config.head_dim);
     uint64_t arranged = 0;
     for (const ExpertLayer& layer : weights.experts) {
       if (layer.down.regrouped && !layer.down.arranged) {
         arranged = std::max(arranged, layer.down.file_bytes);
       }
     }
-    return kStack + kKernelPerThread +
-           static_cast<uint64_t>(unpacked + 4 * (scratch + 2 * config.ffn)) + arranged;
+    return kStack + kKernelPerThread + static_cast<uint64_t>(unpacked + 4 * 2 * config.ffn) +
+           arranged;
   }
 
   // Without a budget: a forward pass of as many tokens as there may be.
   uint64_t scratch() const {
     return static_cast<uint64_t>(micro_batch) * State::bytes_per_token(config) +
+           State::fixed_bytes(config, pool.threads()) +
            static_cast<uint64_t>(pool.threads()) * bytes_per_thread();
   }
 
@@ -515,7 +514,7 @@ Engine::Engine(const std::string& path, EngineOptions options, const Stop& stop)
 void Engine::check_without_budget(const std::string& path, EngineOptions options) {
   const uint64_t needed = impl_->memory_of_weights();
   const uint64_t group = impl_->groups.allowed();
-  const MachineMemory machine = read_machine_memory();
+  const MachineMemory machine = options.machine ? options.machine() : read_machine_memory();
   const uint64_t all = machine.total == 0 ? UINT64_MAX : machine.total + machine.swap;
   const uint64_t allowed = std::min(group, all);
   if (needed > allowed) {

@@ -15,6 +15,7 @@
 #include "base/memory.h"
 #include "base/progress.h"
 #include "base/stop.h"
+#include "base/system_file.h"
 #include "engine/memory_plan.h"
 #include "experts/cached_experts.h"
 #include "model/batch.h"
@@ -66,8 +67,9 @@ struct EngineOptions {
   std::function<uint64_t(const TextRoom&)> encode;
   // Told before that what could go wrong with it.
   std::function<void(std::string_view)> note;
-  // Who says what the control groups grant; empty: the kernel. For tests.
+  // Who says what the control groups grant and what the machine has; empty: the kernel. For tests.
   std::function<CgroupMemory()> groups;
+  std::function<MachineMemory()> machine;
 };
 
 // Has an owner, one thread at a time, which alone calls what runs, changes or tells of the passes.

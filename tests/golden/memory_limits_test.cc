@@ -36,7 +36,8 @@ EngineOptions unread(uint64_t memory) {
   return {.threads = 2,
           .context = 256,
           .memory = memory,
-          .progress = [](std::string_view, uint64_t, uint64_t) { ADD_FAILURE() << "it is read"; }};
+          .progress = [](std::string_view, uint64_t, uint64_t) { ADD_FAILURE() << "it is read"; },
+          .page = test_page()};
 }
 
 std::string refusal(EngineOptions options) {
@@ -76,6 +77,50 @@ TEST(MemoryLimits, SoIsAModelThatDoesNotFitIntoItsGroup) {
   EXPECT_TRUE(contains(error, "; the smallest budget (--memory) that works is ")) << error;
   const uint64_t smallest = number_after(error, "that works is ");
   EXPECT_GT(smallest, number_after(error, "leaves "));
+}
+
+TEST(MemoryLimits, SoIsAModelThatDoesNotFitIntoTheMachine) {
+  give_back_freed();
+  EngineOptions options = unread(0);
+  options.groups = [] { return CgroupMemory{}; };
+  MachineMemory machine{.total = 3 * kMiB, .available = kMiB, .swap = kMiB};
+  options.machine = [&] { return machine; };
+  const std::string hopeless = refusal(options);
+  EXPECT_TRUE(contains(hopeless,
+                       " MiB, the machine has 4 MiB; the smallest budget (--memory) that "
+                       "works is "))
+      << hopeless;
+  // What it needs less 1 MiB is enough for a budget, which then works.
+  const std::string large = converted(kTiny, DType::kF32, true);
+  const auto refused = [&] { return error_of([&] { Engine(large, options); }); };
+  machine.total = (number_after(refused(), "needs ") - 1) * kMiB - machine.swap;
+  const std::string error = refused();
+  EXPECT_TRUE(contains(error, fmt::format(" MiB, the machine has {} MiB: use --memory ",
+                                          (machine.total + machine.swap) / kMiB)))
+      << error;
+  options.memory = number_after(error, "use --memory ") * kMiB;
+  EXPECT_LE(options.memory, machine.total + machine.swap);
+  options.progress = {};
+  EXPECT_EQ(refused(), "no error");
+}
+
+TEST(MemoryLimits, WhatTheMachineHasFreeIsToldIfItIsLess) {
+  EngineOptions options = unread(0);
+  options.groups = [] { return CgroupMemory{}; };
+  options.machine = [] { return MachineMemory{.total = UINT64_MAX / 2, .available = 5 * kMiB}; };
+  options.progress = {};
+  std::string note;
+  options.note = [&](std::string_view text) { note = text; };
+  EXPECT_EQ(refusal(options), "no error");
+  EXPECT_TRUE(note.starts_with("needs ")) << note;
+  EXPECT_TRUE(contains(note,
+                       " MiB with a full context, 5 MiB are free: --memory SIZE makes it do "
+                       "with less"))
+      << note;
+  options.machine = [] { return MachineMemory{}; };  // that does not say
+  note.clear();
+  EXPECT_EQ(refusal(options), "no error");
+  EXPECT_EQ(note, "");
 }
 
 TEST(MemoryLimits, ATextCountsAlsoIfThereIsNoRoomForIt) {

@@ -8,6 +8,8 @@
 #include <cstring>
 
 #include "engine/engine.h"
+#include "kernels/kernels.h"
+#include "model/attention.h"
 #include "shapes/made_model.h"
 #include "support/temporary_folder.h"
 
@@ -93,6 +95,24 @@ TEST(Shapes, TheSmallestModelWithAsManyThreadsAsMayBeAsked) {
   std::vector<EngineOptions> ways;
   for (const int threads : {2, 3, 64, 257, 1024}) ways.push_back({.threads = threads});
   expect_one_answer(smallest(), 1, tokens, {}, ways);
+}
+
+MemoryPlan plan_for(int64_t heads, int64_t head_dim) {
+  static const TemporaryFolder folder;
+  Shape shape = smallest();
+  shape.config.heads = shape.config.kv_heads = heads;
+  shape.config.head_dim = head_dim;
+  write_model(shape, 1, folder / "heads.gguf");
+  return Engine(folder / "heads.gguf", {.threads = 5, .memory = uint64_t{1} << 30}).memory()->plan;
+}
+
+// It is of the pass: what a thread has beside that does not depend on how its heads are cut.
+TEST(Shapes, ScratchOfAttentionIsPlannedOnce) {
+  const MemoryPlan narrow = plan_for(8, 16), wide = plan_for(1, 128);
+  const int64_t more =
+      attention_scratch(kAttentionQueries, 128) - attention_scratch(kAttentionQueries, 16);
+  EXPECT_EQ(wide.logits - narrow.logits, 5 * sizeof(float) * static_cast<uint64_t>(more));
+  EXPECT_EQ(wide.threads, narrow.threads);
 }
 
 }  // namespace
