@@ -19,6 +19,7 @@
 #include "support/faulty_reader.h"
 #include "support/gguf_builder.h"
 #include "support/temporary_folder.h"
+#include "support/test_page.h"
 #include "tensor/layout.h"
 
 namespace st {
@@ -94,7 +95,7 @@ double seconds_since(Clock::time_point start) {
 class Rig {
  public:
   explicit Rig(FaultPlan plan, AsyncReader::Options options = {.depth = 8, .piece_bytes = 4096},
-               const std::string& folder = "/tmp", uint64_t page = page_size())
+               const std::string& folder = "/tmp", uint64_t page = test_page())
       : file(folder), model_(file.path()), whole_(model_), streamed_(model_, true) {
     expected_ = ExpertFile::layers(whole_);
     ThreadPool pool(1);

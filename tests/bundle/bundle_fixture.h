@@ -8,6 +8,7 @@
 #include "engine/engine.h"
 #include "golden/fixture.h"
 #include "support/temporary_folder.h"
+#include "support/test_page.h"
 
 namespace st::golden {
 
@@ -19,7 +20,7 @@ struct LimitedLogits {
   std::vector<float> all, half, fewest, again;
 };
 LimitedLogits limited_logits(const std::string& path, const std::string& expert_bundle = {},
-                             uint64_t page = page_size());
+                             uint64_t page = test_page());
 
 bool same_bits(const std::vector<float>& a, const std::vector<float>& b);
 

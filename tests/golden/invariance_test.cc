@@ -12,6 +12,7 @@
 #include "golden/fixture.h"
 #include "kernels/kernels.h"
 #include "support/bytes.h"
+#include "support/test_page.h"
 
 namespace st::golden {
 namespace {
@@ -169,6 +170,7 @@ TEST(Invariance, Memory) {
         EngineOptions options{.threads = 1, .context = kTokens + 6};
         const auto want = logits_of(path, options, {kTokens});
         options.memory = uint64_t{1} << 30;
+        options.page = test_page();
         const std::pair<int, int64_t> ways[] = {{1, 1}, {2, 7}, {1, 64}, {2, 64}};
         for (const auto& [threads, micro_batch] : ways) {
           options.threads = threads;
@@ -194,7 +196,7 @@ TEST(Invariance, Memory) {
 // The budget that the message names works, and the logits are the same in it.
 TEST(Invariance, SmallestMemory) {
   const std::string path = converted(kTiny, DType::kQ4_0, true);
-  EngineOptions options{.threads = 2, .context = 256};
+  EngineOptions options{.threads = 2, .context = 256, .page = test_page()};
   const auto want = logits_of(path, options, {kTokens});
   options.memory = 1 << 20;
   const std::string message = error_of([&] { const Engine engine(path, options); });

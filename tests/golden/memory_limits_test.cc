@@ -9,6 +9,7 @@
 #include "golden/fixture.h"
 #include "support/bytes.h"
 #include "support/temporary_folder.h"
+#include "support/test_page.h"
 
 namespace st::golden {
 namespace {

@@ -20,6 +20,7 @@
 #include "support/faulty_reader.h"
 #include "support/sandbox.h"
 #include "support/temporary_folder.h"
+#include "support/test_page.h"
 
 namespace st::golden {
 namespace {
@@ -34,7 +35,9 @@ std::vector<Token> some_tokens() {
   return ids;
 }
 
-EngineOptions with_budget() { return {.threads = 2, .context = 256, .memory = uint64_t{1} << 30}; }
+EngineOptions with_budget() {
+  return {.threads = 2, .context = 256, .memory = uint64_t{1} << 30, .page = test_page()};
+}
 
 // Room for so many experts from now on.
 void set_room(Engine& engine, int64_t experts) {
