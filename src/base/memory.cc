@@ -55,6 +55,11 @@ uint64_t page_size() {
   return size;
 }
 
+uint64_t huge_page_size(uint64_t page) {
+  const uint64_t huge = page / sizeof(uint64_t) * page;  // what a page of entries describes
+  return huge <= kHugePage ? huge : 0;
+}
+
 MemoryRegion::MemoryRegion(uint64_t bytes, uint64_t page) : size_(bytes), page_(page) {
   if (bytes == 0) return;
   const uint64_t spare = bytes >= kHugePage ? kHugePage - page : 0;
@@ -86,9 +91,20 @@ MemoryRegion& MemoryRegion::operator=(MemoryRegion&& other) noexcept {
 
 void MemoryRegion::prefer_huge_pages() {
   if (data_ == nullptr) return;
-  const uint64_t huge = page_ / sizeof(uint64_t) * page_;  // what a page of entries describes
   // A hint: refusal is fine.
-  ::madvise(data_, size_, huge <= kHugePage ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
+  ::madvise(data_, size_, huge_page_size(page_) > 0 ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
+}
+
+void MemoryRegion::prefer_huge_pages(uint64_t offset, uint64_t bytes) {
+  const uint64_t huge = huge_page_size(page_);
+  if (huge == 0) return;
+  const uint64_t begin = round_up(offset, huge);
+  const uint64_t end = (offset + bytes) / huge * huge;
+  if (begin < end) ::madvise(data_ + begin, end - begin, MADV_HUGEPAGE);
+}
+
+void MemoryRegion::avoid_huge_pages() {
+  if (data_ != nullptr) ::madvise(data_, size_, MADV_NOHUGEPAGE);
 }
 
 // Inwards: what shares a page with the part is not part of it.

@@ -12,6 +12,10 @@ namespace st {
 // machines.
 uint64_t page_size();
 
+// What MemoryRegion's large pages have where small ones have `page` bytes; 0: there are none. With
+// 16 KiB or more a huge page has 32 MiB or more, and is not asked for.
+uint64_t huge_page_size(uint64_t page = page_size());
+
 class MemoryRegion {
  public:
   MemoryRegion() = default;
@@ -23,8 +27,11 @@ class MemoryRegion {
   MemoryRegion& operator=(MemoryRegion&& other) noexcept;
 
   // For memory that will be filled whole: fewer TLB misses. Not for memory that should grow slowly.
-  // With pages of 16 KiB or more a huge page has 32 MiB or more, and there are none.
   void prefer_huge_pages();
+  // The same for the huge pages that lie within a part.
+  void prefer_huge_pages(uint64_t offset, uint64_t bytes);
+  // For memory of which parts come and go: none takes more than its pages.
+  void avoid_huge_pages();
 
   // Gives the whole pages of a part back to the system; they are zero when touched again.
   void discard(uint64_t offset, uint64_t bytes);

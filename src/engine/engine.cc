@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <functional>
+#include <map>
 #include <mutex>
 #include <utility>
 
@@ -17,6 +18,7 @@
 #include "experts/hot_set.h"
 #include "model/attention.h"
 #include "model/forward.h"
+#include "model/kv_pool.h"
 
 namespace st {
 namespace {
@@ -27,10 +29,42 @@ constexpr int64_t kFew = 8;                // tokens for which scratch is kept b
 constexpr uint64_t kKernelPerThread = uint64_t{28} << 10;
 constexpr int64_t kPlannedRows = 2;  // of logits, in every plan
 
-// What the cache has of a sequence.
-struct Held {
-  int64_t end = 0;      // positions [0, end) were computed
-  int64_t written = 0;  // positions [0, written) were written to since it began, perhaps in vain
+// What a batch appends to a sequence.
+struct Appended {
+  int64_t position = 0;  // the first
+  int64_t tokens = 0;
+};
+using AppendedBySequence = std::map<SequenceId, Appended>;
+
+AppendedBySequence appended_by(std::span<const BatchItem> batch) {
+  AppendedBySequence all;
+  for (const BatchItem& item : batch) {
+    Appended& appended = all.try_emplace(item.sequence, Appended{item.position, 0}).first->second;
+    ++appended.tokens;
+  }
+  return all;
+}
+
+// Room in the cache for a pass, given back at its end unless it is committed.
+class Reserved {
+ public:
+  Reserved(KvPool& cache, AppendedBySequence appended)
+      : cache_(cache), appended_(std::move(appended)) {
+    for (const auto& [id, appended_to] : appended_) cache_.reserve(id, appended_to.tokens);
+  }
+  ~Reserved() {
+    for (const auto& [id, appended_to] : appended_) cache_.truncate(id, cache_.length(id));
+  }
+  Reserved(const Reserved&) = delete;
+  Reserved& operator=(const Reserved&) = delete;
+
+  void commit() const {
+    for (const auto& [id, appended_to] : appended_) cache_.commit(id, appended_to.tokens);
+  }
+
+ private:
+  KvPool& cache_;
+  AppendedBySequence appended_;
 };
 
 }  // namespace
@@ -55,7 +89,7 @@ struct Engine::Impl {
   std::unique_ptr<ExpertStore> resident;  // else
   int64_t context;
   int64_t micro_batch;  // tokens at most
-  KvCache cache;
+  KvPool cache;         // sequences 0 .. options.sequences - 1, for good
   State state;
   Observer observer;
   RoutingObserver routing_observer;
@@ -63,8 +97,6 @@ struct Engine::Impl {
   MemoryPlan plan;            // with a budget
   uint64_t text_bytes = 0;    // of a text that there is no room for
   bool loaded = false;        // with a budget: weights that stay are there
-  int64_t positions = 0;      // seen so far by the longest sequence
-  std::vector<Held> held;     // by each sequence
   int64_t sink_rows = kSinkRows;
   GroupWatch groups;
   mutable std::mutex published_mutex;
@@ -86,7 +118,6 @@ struct Engine::Impl {
         micro_batch(choose_micro_batch()),
         cache(make_cache(micro_batch)),
         state(config, micro_batch, pool.threads()),
-        held(static_cast<size_t>(options.sequences)),
         groups({.groups = options.groups}) {
     refuse_unread_tensors(file);
     ignored_keys = refuse_unread_keys(file.metadata());
@@ -158,8 +189,24 @@ struct Engine::Impl {
   }
 
   // Takes no memory until something is stored.
-  KvCache make_cache(int64_t batch) const {
-    return {config, cache_type(), options.sequences, context, batch};
+  KvPool make_cache(int64_t batch) const {
+    KvPool made(config, cache_type(), context, options.sequences, batch, options.page);
+    for (int64_t i = 0; i < options.sequences; ++i) made.create();
+    return made;
+  }
+
+  // With a full context of each sequence.
+  uint64_t full_bytes(const KvPool& kv) const {
+    return static_cast<uint64_t>(options.sequences) * kv.bytes(context);
+  }
+
+  // Once a batch will have been stored, which appends to sequences or replaces their ends.
+  uint64_t cache_bytes_after(std::span<const BatchItem> batch) const {
+    uint64_t bytes = cache.bytes_in_use();
+    for (const auto& [sequence, appended] : appended_by(batch)) {
+      bytes += cache.bytes_to_append(sequence, appended.tokens);
+    }
+    return bytes;
   }
 
   // What a thread has for itself: its stack, the kernel's half of that, and buffers that live as
@@ -210,8 +257,8 @@ struct Engine::Impl {
             .per_token = State::bytes_per_token(config),
             .tokens = micro_batch,
             .context = context,
-            .kv_full = cache.bytes(context),
-            .kv_least = make_cache(1).bytes(context),
+            .kv_full = full_bytes(cache),
+            .kv_least = full_bytes(make_cache(1)),
             .expert = cached->slot_bytes(),
             .experts = cached->most(),
             .fewest = cached->fewest()};
@@ -243,23 +290,22 @@ struct Engine::Impl {
     if (store.expert_file() != nullptr) store.expert_file()->expect_scattered_reads();
     give_back_freed();  // buffers for reading
     plan.resident = std::max(plan.resident, resident_memory());
-    fit_memory(1);
+    fit_memory(0, 1);
     if (!options.hot_set.empty()) load_hot_set();
     loaded = true;
   }
 
-  // Room for experts beside the keys and values that there are, in steps, and scratch for a batch
-  // of so many tokens, with so many rows of logits at once. Where the fewest experts would find no
-  // room beside all that, there are fewer rows, then fewer tokens at once.
+  // Room for experts beside so many bytes of keys and values and scratch for a batch of so many
+  // tokens, with so many rows of logits at once. Where the fewest experts would find no room beside
+  // all that, there are fewer rows, then fewer tokens at once.
   // `keep_logits`: somebody may still read those of the last pass.
-  void fit_memory(int64_t tokens, int64_t rows = kPlannedRows, bool keep_logits = false) {
-    constexpr int64_t kStep = 256;
-    const int64_t rounded = std::min(context, (positions + kStep - 1) / kStep * kStep);
+  void fit_memory(uint64_t kv, int64_t tokens, int64_t rows = kPlannedRows,
+                  bool keep_logits = false) {
     int64_t scratch_tokens = tokens <= kFew ? std::min(kFew, plan.tokens) : plan.tokens;
     plan.group_limit = groups.allowed();
     const auto room = [&] {
       const auto more = static_cast<uint64_t>((rows - kPlannedRows) * config.vocab);
-      return plan.room(cache.bytes(rounded) + more * sizeof(float), scratch_tokens);
+      return plan.room(kv + more * sizeof(float), scratch_tokens);
     };
     while (room() < cached->fewest() && rows > kPlannedRows) rows /= 2;
     while (room() < cached->fewest() && scratch_tokens > 1) scratch_tokens /= 2;
@@ -327,43 +373,17 @@ struct Engine::Impl {
   }
 
   void check_positions(std::span<const BatchItem> batch) const {
-    std::vector<int64_t> next(held.size(), -1);  // of each sequence, -1 before its first item
+    // Of each sequence, -1 before its first item.
+    std::vector<int64_t> next(static_cast<size_t>(options.sequences), -1);
     for (const BatchItem& item : batch) {
       int64_t& wanted = next[static_cast<size_t>(item.sequence)];
       if (wanted < 0) {
-        check_first(item);
+        cache.check_position(item.sequence, item.position);
       } else if (item.position != wanted) {
         fail(ErrorCode::kInvalidUsage, "sequence {}: position {} after {}: want {}", item.sequence,
              item.position, wanted - 1, wanted);
       }
       wanted = item.position + 1;
-    }
-  }
-
-  // Going back further than the cache keeps, other than to the beginning, finds the keys of other
-  // positions.
-  void check_first(const BatchItem& item) const {
-    const auto [end, written] = held[static_cast<size_t>(item.sequence)];
-    const int64_t back = cache.first_kept(written);
-    if (item.position == 0 || (item.position >= back && item.position <= end)) return;
-    const std::string zero = back > 1 ? "0 or " : "";
-    fail(ErrorCode::kInvalidUsage, "sequence {}: position {}: it holds {} positions, want {}{}..{}",
-         item.sequence, item.position, end, zero, back > 1 ? back : 0, end);
-  }
-
-  // The cache is about to be written to: what a sequence held from there on is no longer sure.
-  void begin_writing(std::span<const BatchItem> batch) {
-    for (const BatchItem& item : batch) {
-      auto& [end, written] = held[static_cast<size_t>(item.sequence)];
-      if (item.position == 0) written = 0;
-      end = std::min<int64_t>(end, item.position);
-      written = std::max<int64_t>(written, item.position + 1);
-    }
-  }
-
-  void end_writing(std::span<const BatchItem> batch) {
-    for (const BatchItem& item : batch) {
-      held[static_cast<size_t>(item.sequence)].end = item.position + 1;
     }
   }
 
@@ -373,7 +393,9 @@ struct Engine::Impl {
     published.head_agreement = state.agreement;
     published.memory = memory();
     published.positions.clear();
-    for (const Held& h : held) published.positions.push_back(h.end);
+    for (SequenceId id = 0; id < options.sequences; ++id) {
+      published.positions.push_back(cache.length(id));
+    }
   }
 
   // At the end of a pass, however it ends.
@@ -405,11 +427,14 @@ struct Engine::Impl {
            const std::function<void(std::span<const BatchItem>)>& part) {
     const DefaultFloatMode floats;
     check(batch);
-    for (const BatchItem& item : batch) positions = std::max<int64_t>(positions, item.position + 1);
+    stop.check();
+    for (const auto& [sequence, appended] : appended_by(batch)) {
+      cache.truncate(sequence, appended.position);
+    }
     const auto tokens = static_cast<int64_t>(batch.size());
     while (!batch.empty()) {
       stop.check();
-      if (cached) fit_memory(tokens, rows);
+      if (cached) fit_memory(cache_bytes_after(batch), tokens, rows);
       const auto n = std::min(static_cast<size_t>(tokens_at_once()), batch.size());
       part(batch.first(n));
       batch = batch.subspan(n);
@@ -470,7 +495,7 @@ struct Engine::Impl {
   std::span<const float> evaluate_checked(std::span<const BatchItem> batch, const Stop& stop,
                                           const LogitsSink& sink) {
     const Published published_at_end{*this};
-    begin_writing(batch);
+    const Reserved reserved(cache, appended_by(batch));
     ExpertStore& experts = cached ? static_cast<ExpertStore&>(*cached) : *resident;
     Step step{config, weights, kernels, pool, experts, cache, state, batch, options.head, stop};
     if (embedding) step.embedding = &*embedding;
@@ -491,7 +516,7 @@ struct Engine::Impl {
     state.stats.pool_calls += pool.calls() - calls;
     count_reads(seen, loads);
     check_finite(out);
-    end_writing(batch);
+    reserved.commit();
     return out;
   }
 };
@@ -525,7 +550,7 @@ void Engine::check_without_budget(const std::string& path, EngineOptions options
     const Impl limited(path, std::move(options));  // what would a budget make of it?
     fail_without_budget(needed, allowed, group < all, limited.plan);
   }
-  const uint64_t full = needed + impl_->cache.bytes(impl_->context) + impl_->scratch();
+  const uint64_t full = needed + impl_->full_bytes(impl_->cache) + impl_->scratch();
   const uint64_t free = std::min(group, machine.total == 0 ? UINT64_MAX : machine.available);
   if (full > free && options.note) {
     options.note(fmt::format(
@@ -546,12 +571,12 @@ std::string_view Engine::kernels() const { return impl_->kernels.name; }
 int Engine::threads() const { return impl_->pool.threads(); }
 int64_t Engine::context() const { return impl_->context; }
 int64_t Engine::micro_batch() const { return impl_->micro_batch; }
-int64_t Engine::first_kept(int64_t written) const { return impl_->cache.first_kept(written); }
+int64_t Engine::first_kept(int64_t written) const { return impl_->cache.first_kept_after(written); }
 KvType Engine::cache_type() const { return impl_->cache_type(); }
 uint64_t Engine::weight_bytes() const { return impl_->store.bytes(); }
 uint64_t Engine::streamed_bytes() const { return impl_->store.streamed_bytes(); }
 const std::vector<ExpertLayer>& Engine::experts() const { return impl_->weights.experts; }
-uint64_t Engine::cache_bytes() const { return impl_->cache.reserved_bytes(); }
+uint64_t Engine::cache_bytes() const { return impl_->full_bytes(impl_->cache); }
 bool Engine::has_predictor() const { return static_cast<bool>(impl_->weights.predictor_up); }
 const LmHeadAgreement& Engine::head_agreement() const { return impl_->state.agreement; }
 const Stats& Engine::stats() const { return impl_->state.stats; }
@@ -577,7 +602,7 @@ void Engine::set_memory(uint64_t budget) {
   while (!plan.fits() && plan.tokens > 1) plan.tokens /= 2;  // slower prompts rather than a refusal
   plan.check();
   impl_->plan = plan;
-  impl_->fit_memory(1, kPlannedRows, true);
+  impl_->fit_memory(impl_->cache.bytes_in_use(), 1, kPlannedRows, true);
   impl_->publish();
 }
 

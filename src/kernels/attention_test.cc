@@ -30,7 +30,7 @@ struct Context {
   int64_t ring, length;
   std::vector<float> k, v;  // (length, d)
   std::vector<std::byte> memory;
-  std::byte* tiles;
+  std::vector<std::byte*> chunks;  // (tiles of the length), of which there are `ring`
 
   Context(KvType type, int64_t d, int64_t ring_tiles, int64_t n)
       : tile{type, d},
@@ -40,16 +40,20 @@ struct Context {
         v(make<float>(n * d)),
         memory(make(ring_tiles * stride() + 64, std::byte{0xFF})) {  // NaN, and -1
     const auto address = reinterpret_cast<uintptr_t>(memory.data());
-    tiles = memory.data() + (64 - address % 64) % 64;
+    std::byte* const begin = memory.data() + (64 - address % 64) % 64;
+    for (int64_t i = 0; i < tile_count(length); ++i) {
+      chunks.push_back(begin + (ring - 1 - i % ring) * stride());
+    }
   }
-  int64_t stride() const { return tile.bytes() + 192; }  // tiles have neighbours
+  static constexpr int64_t kOffset = 192;  // tiles have neighbours
+  int64_t stride() const { return tile.bytes() + 2 * kOffset; }
   std::byte* tile_of(int64_t position) const {
-    return tiles + position / kTileKeys % ring * stride();
+    return chunks[static_cast<size_t>(tile_index(position))] + kOffset;
   }
   void store(const KernelTable& table, int64_t begin, int64_t end) {
     for (int64_t p = begin; p < end; ++p) {
       table.store_kv(tile, k.data() + p * tile.head_dim, v.data() + p * tile.head_dim,
-                     p % kTileKeys, tile_of(p));
+                     slot_index(p), tile_of(p));
     }
   }
   // What is stored for channel c, scale included.
@@ -70,12 +74,12 @@ struct Context {
   }
   double key(int64_t p, int64_t c) const {
     const std::byte* t = tile_of(p);
-    return number(t + tile.key_at(p % kTileKeys, c), t + KvTile::key_scales() + p % kTileKeys * 4);
+    return number(t + tile.key_at(slot_index(p), c), t + KvTile::key_scales() + slot_index(p) * 4);
   }
   double value(int64_t p, int64_t c) const {
     const std::byte* t = tile_of(p);
-    return number(t + tile.value_at(p % kTileKeys, c),
-                  t + KvTile::value_scales() + p % kTileKeys * 4);
+    return number(t + tile.value_at(slot_index(p), c),
+                  t + KvTile::value_scales() + slot_index(p) * 4);
   }
 };
 
@@ -88,9 +92,7 @@ struct Queries {
                        int64_t first, int64_t queries) {
     const int64_t at = token * stride + first * c.tile.head_dim;
     return {.tile = c.tile,
-            .tiles = c.tiles,
-            .ring = c.ring,
-            .tile_stride = c.stride(),
+            .tiles = {c.chunks.data(), Context::kOffset},
             .position = position + token,
             .tokens = count,
             .window = window,

@@ -45,10 +45,8 @@ inline constexpr int64_t kUnpackedRows = 32;  // most rows that may be unpacked 
 // sees its own position and those before, `window` in all.
 struct AttentionBlock {
   KvTile tile;
-  const std::byte* tiles;  // positions [128 i, 128 i + 128) are tile i % ring
-  int64_t ring;
-  int64_t tile_stride;  // bytes from a tile to the next
-  int64_t position;     // of the first token; its own key and value are in the cache already
+  KvTiles tiles;     // all that some token sees
+  int64_t position;  // of the first token; its own key and value are in the cache already
   int64_t tokens;
   int64_t window;  // INT64_MAX: all positions
   int64_t group;   // queries per token

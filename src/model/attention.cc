@@ -55,13 +55,10 @@ void attend(Step& s, int64_t l, const TokenBlock& tokens, int64_t kv_head, int64
   const ModelConfig& c = s.config;
   const int64_t window = c.layer[static_cast<size_t>(l)].window;
   const BatchItem& first = s.batch[static_cast<size_t>(tokens.first)];
-  const KvCache::Ring ring = s.cache.ring(l, first.sequence, kv_head);
   const int64_t head = kv_head * (c.heads / c.kv_heads) + begin;
   const int64_t at = tokens.first * c.q_width() + head * c.head_dim;
   s.kernels.attend({.tile = s.cache.tile(),
-                    .tiles = ring.tiles,
-                    .ring = ring.count,
-                    .tile_stride = ring.stride,
+                    .tiles = s.cache.tiles(l, first.sequence, kv_head),
                     .position = first.position,
                     .tokens = tokens.tokens,
                     .window = window > 0 ? window : INT64_MAX,

@@ -7,7 +7,7 @@
 #include "kernels/kernels.h"
 #include "model/config.h"
 #include "model/forward.h"
-#include "model/kv_cache.h"
+#include "model/kv_pool.h"
 #include "model/linear.h"
 #include "model/lm_head.h"
 #include "model/router.h"
@@ -69,44 +69,6 @@ TEST(Config, RefusesImpossibleNumbers) {
   EXPECT_EQ(error_for(c), "key p.rope.freq_base 0.5: want 1..1e12");
   c.layer[1].rope = {.theta = 1e4f, .factor = 0};
   EXPECT_EQ(error_for(c), "key p.rope.scaling.factor 0: want a finite number above 0");
-}
-
-// Keys of positions begin .. end - 1 as the cache gives them back, first value of each.
-std::vector<float> stored(const KvCache& cache, int64_t layer, int64_t begin, int64_t end) {
-  std::vector<float> values;
-  const KvCache::Ring ring = cache.ring(layer, 0, 0);
-  for (int64_t p = begin; p < end; ++p) {
-    const std::byte* tile = ring.tiles + p / kTileKeys % ring.count * ring.stride;
-    values.push_back(*reinterpret_cast<const float*>(tile + cache.tile().key_at(p % kTileKeys, 0)));
-  }
-  return values;
-}
-
-TEST(KvCacheRing, KeepsTheWindowOnSlidingLayersAndAllOnGlobalOnes) {
-  for (const int64_t window : {1, 5, 124, 125, 126, 127, 128, 253, 254, 255, 400}) {
-    constexpr int64_t kContext = 1100, kBatch = 3;
-    ModelConfig c = small_config();
-    c.layer[1].window = window;
-    KvCache cache(c, KvType::kF32, 1, kContext, kBatch);
-    EXPECT_EQ(cache.ring(0, 0, 0).count, (kContext + kTileKeys - 1) / kTileKeys);
-    EXPECT_LE(cache.ring(1, 0, 0).count, (window + kBatch) / kTileKeys + 2);
-    const KernelTable& kernels = pick_kernels();
-    std::vector<float> all;
-    for (int position = 0; position < kContext; ++position) {
-      all.push_back(static_cast<float>(position));
-      const std::vector<float> k(4, all.back());
-      for (int64_t layer = 0; layer < 2; ++layer) {
-        cache.store(kernels, layer, 0, position, k.data(), k.data());
-      }
-      const int64_t end = position + 1;
-      EXPECT_EQ(stored(cache, 0, 0, end), all);
-      EXPECT_EQ(cache.first_kept(end), std::max<int64_t>(0, end - kBatch));
-      // The window of the first token of a batch, when the last has been stored.
-      const int64_t begin = std::max<int64_t>(0, end - (window + kBatch - 1));
-      EXPECT_EQ(stored(cache, 1, begin, end),
-                std::vector<float>(all.begin() + static_cast<ptrdiff_t>(begin), all.end()));
-    }
-  }
 }
 
 // y = W x through every type a file may hold, against plain arithmetic on the decoded weights.
@@ -173,7 +135,7 @@ struct RouterTest : testing::Test {
     for (int64_t e = 0; e < c.experts; ++e) identity[static_cast<size_t>(e * c.experts + e)] = 1;
     const Matrix router{DType::kF32, c.experts, c.experts,
                         reinterpret_cast<const std::byte*>(identity.data())};
-    KvCache cache(c, KvType::kF32, 1, 8, 8);
+    KvPool cache(c, KvType::kF32, 8, 1, 8);
     State state(c, 8, 1);
     const std::vector<BatchItem> batch(z.size());
     const LmHeadOptions head;
@@ -257,7 +219,7 @@ TEST_F(RouterTest, AGuessNamesDistinctExpertsEvenOfNonsense) {
   const std::vector<float> values(static_cast<size_t>(c.experts * c.hidden), nan);
   const Matrix router{DType::kF32, c.experts, c.hidden,
                       reinterpret_cast<const std::byte*>(values.data())};
-  KvCache cache(c, KvType::kF32, 1, 8, 8);
+  KvPool cache(c, KvType::kF32, 8, 1, 8);
   State state(c, 8, 1);
   const std::vector<BatchItem> batch(1);
   const LmHeadOptions head;
@@ -359,7 +321,7 @@ struct LmHeadTest : testing::Test {
     const ModelConfig c = small_config();
     ThreadPool pool(2);
     ResidentExperts experts{{}};
-    KvCache cache(c, KvType::kF32, 1, 8, 8);
+    KvPool cache(c, KvType::kF32, 8, 1, 8);
     State state(c, 8, 1);
     const std::vector<BatchItem> batch(rows, {.logits = true});
     std::fill_n(state.x.data(), 8 * rows, 1.0f);

@@ -12,7 +12,7 @@
 #include "model/batch.h"
 #include "model/config.h"
 #include "model/decoder.h"
-#include "model/kv_cache.h"
+#include "model/kv_pool.h"
 #include "model/lm_head.h"
 #include "model/state.h"
 #include "weights/row_reader.h"
@@ -36,7 +36,7 @@ struct Step {
   const KernelTable& kernels;
   ThreadPool& pool;
   ExpertStore& experts;
-  KvCache& cache;
+  KvPool& cache;
   State& state;
   std::span<const BatchItem> batch;  // (T)
   const LmHeadOptions& head;

@@ -3,6 +3,7 @@
 // anything.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string_view>
@@ -18,6 +19,12 @@ std::string_view kv_type_name(KvType type);  // "i16"
 std::optional<KvType> parse_kv_type(std::string_view name);
 
 inline constexpr int64_t kTileKeys = 128;
+
+// A position is in slot slot_index() of tile tile_index(); positions [0, n) are in tile_count(n).
+constexpr int64_t tile_index(int64_t position) { return position / kTileKeys; }
+constexpr int64_t slot_index(int64_t position) { return position % kTileKeys; }
+constexpr int64_t tile_count(int64_t positions) { return (positions + kTileKeys - 1) / kTileKeys; }
+
 inline constexpr int64_t kPanel = 64;  // columns; fewer in the last panel
 
 // Number of the cell (row, column) of a matrix of cells in panels.
@@ -59,6 +66,14 @@ struct KvTile {
     const int64_t n = cell_values();
     return values() + (cell_at(slot / n, c, kTileKeys / n, width()) * n + slot % n) * value_bytes();
   }
+};
+
+// The tiles of one head of a sequence, wherever each lies.
+struct KvTiles {
+  const std::byte* const* chunks;  // by tile_index()
+  int64_t offset;                  // of the head's tile in each
+
+  const std::byte* tile(int64_t index) const { return chunks[index] + offset; }
 };
 
 }  // namespace st

@@ -112,8 +112,8 @@ class Attention {
 
   void run() {
     load_queries();
-    const int64_t first = begin_of(0) / kTileKeys;
-    const int64_t last = (block_.position + block_.tokens - 1) / kTileKeys;
+    const int64_t first = tile_index(begin_of(0));
+    const int64_t last = tile_index(block_.position + block_.tokens - 1);
     // Later tiles are fetched behind work on those before; nothing comes before the first. A tile
     // that is the last as well may be all but empty.
     if (first < last) {
@@ -132,9 +132,7 @@ class Attention {
  private:
   static constexpr int kVecs = kTileKeys / kLanes;
 
-  const std::byte* tile(int64_t i) const {
-    return block_.tiles + i % block_.ring * block_.tile_stride;
-  }
+  const std::byte* tile(int64_t i) const { return block_.tiles.tile(i); }
   // The positions [begin_of, end_of) that token t sees.
   int64_t begin_of(int64_t t) const {
     const int64_t begin = end_of(t) - block_.window;

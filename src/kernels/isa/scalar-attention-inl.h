@@ -73,8 +73,8 @@ void attend_one(const AttentionBlock& b, int64_t position, const float* q, float
   double top = -DBL_MAX, total = 0;
   for (int64_t c = 0; c < d; ++c) sums[c] = 0;
   for (int64_t p = position < b.window ? 0 : position - b.window + 1; p <= position; ++p) {
-    const std::byte* tile = b.tiles + p / kTileKeys % b.ring * b.tile_stride;
-    const int64_t slot = p % kTileKeys;
+    const std::byte* tile = b.tiles.tile(tile_index(p));
+    const int64_t slot = slot_index(p);
     float scales[2];
     std::memcpy(&scales[0], tile + KvTile::key_scales() + slot * 4, 4);
     std::memcpy(&scales[1], tile + KvTile::value_scales() + slot * 4, 4);
