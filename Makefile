@@ -1,7 +1,7 @@
 # make run        build, convert the shipped tiny model, quantise it and generate from it
 # make test       all tests (what CI runs)
 # make test-arm   all of it that can run on aarch64, in an emulator; an hour or two
-# make test-long  a faulty disk under the thread sanitizer, 100 runs held to --memory (as root), mutants, fuzzing
+# make test-long  a faulty disk and random sequences under the thread sanitizer, 100 runs held to --memory (as root), mutants, fuzzing
 # make bench      speed on this machine
 # make lint       clang-tidy, slow (needs clang-tidy-19 and a build)
 SHELL := /bin/bash
