@@ -15,9 +15,9 @@ inline void evaluate(const std::string& path, size_t choice, int64_t count) {
                        .context = 16,
                        .micro_batch = 4,
                        .memory = choice % 4 == 0 ? uint64_t{1} << 30 : 0});
-  for (int64_t position = 0; position < count; ++position) {
-    const Token token = static_cast<Token>(position);
-    const std::span<const float> logits = engine.evaluate(make_batch({&token, 1}, position, true));
+  const SequenceId sequence = engine.cache().create();
+  for (Token token = 0; token < count; ++token) {
+    const std::span<const float> logits = engine.evaluate({sequence, {&token, 1}, Wanted::kAll});
     require(logits.size() == static_cast<size_t>(engine.config().vocab));
   }
 }

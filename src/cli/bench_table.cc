@@ -188,9 +188,10 @@ std::optional<BenchFormat> parse_bench_format(std::string_view name) {
 }
 
 BenchModel describe_model(const Engine& engine, std::string filename) {
-  BenchModel model{.filename = std::move(filename),
-                   .name = engine.config().name,
-                   .transposed = engine.experts().front().layout == DownLayout::kNeurons};
+  BenchModel model{
+      .filename = std::move(filename),
+      .name = engine.config().name,
+      .transposed = engine.model().weights().experts.front().layout == DownLayout::kNeurons};
   std::map<DType, uint64_t> bytes;
   const auto add = [&](DType dtype, uint64_t size) {
     const DTypeInfo& type = dtype_info(dtype);
@@ -198,11 +199,11 @@ BenchModel describe_model(const Engine& engine, std::string filename) {
     model.bytes += size;
     model.parameters += size / type.block_bytes * type.block_values;
   };
-  for (const auto& [info, source] : engine.file().tensors()) {
+  for (const auto& [info, source] : engine.model().file().tensors()) {
     if (!is_expert_tensor(*info)) add(info->type, info->bytes);
   }
   // A bundle has them in tensors that do not tell their types.
-  for (const ExpertLayer& layer : engine.experts()) {
+  for (const ExpertLayer& layer : engine.model().weights().experts) {
     for (const MatrixStack* stack : {&layer.gate, &layer.up, &layer.down}) {
       const auto cols = static_cast<uint64_t>(stack->first.cols);
       add(stack->first.type, static_cast<uint64_t>(stack->count * stack->first.rows) *

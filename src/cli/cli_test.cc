@@ -40,11 +40,11 @@ TEST(CommandLine, TheReadmeCommandOfTheReference) {
   EXPECT_EQ(args.model.model, "q4.gguf");
   EXPECT_EQ(args.model.threads, 4);
   EXPECT_EQ(args.model.micro_batch, 4);
-  EXPECT_EQ(args.generate.max_tokens, 256);
-  EXPECT_FLOAT_EQ(args.generate.sampler.temperature, 0.6f);
-  EXPECT_EQ(args.generate.sampler.top_k, 20);
-  EXPECT_EQ(args.generate.sampler.chain.size(), 3u);
-  EXPECT_EQ(args.generate.sampler.chain[0], SamplerKind::kTemperature);
+  EXPECT_EQ(args.generate.session.max_tokens, 256);
+  EXPECT_FLOAT_EQ(args.generate.session.sampler.temperature, 0.6f);
+  EXPECT_EQ(args.generate.session.sampler.top_k, 20);
+  EXPECT_EQ(args.generate.session.sampler.chain.size(), 3u);
+  EXPECT_EQ(args.generate.session.sampler.chain[0], SamplerKind::kTemperature);
   std::string text;
   read_parts(args.text, [&](std::string_view part) { return text.append(part), true; });
   EXPECT_EQ(text, "<|im_start|>system\nYou");
@@ -55,13 +55,13 @@ TEST(CommandLine, TheReadmeCommandOfTheReference) {
 
 TEST(CommandLine, DefaultsAreLlamaCpps) {
   const auto args = parse<RunArgs>({"run", "-m", "x"});
-  const SamplerOptions& s = args.generate.sampler;
+  const SamplerOptions& s = args.generate.session.sampler;
   EXPECT_FLOAT_EQ(s.temperature, 0.8f);
   EXPECT_EQ(s.top_k, 40);
   EXPECT_FLOAT_EQ(s.top_p, 0.95f);
   EXPECT_FLOAT_EQ(s.min_p, 0.05f);
   EXPECT_EQ(s.repeat_last_n, 64);
-  EXPECT_EQ(args.generate.max_tokens, -1);
+  EXPECT_EQ(args.generate.session.max_tokens, -1);
   EXPECT_EQ(args.model.batch, 2048);
   EXPECT_EQ(args.model.micro_batch, 512);
 }
@@ -137,8 +137,9 @@ TEST(CommandLine, BenchTakesListsAsLlamaBench) {
 }
 
 TEST(CommandLine, SeedsAndPromptsThatLookLikeOptions) {
-  EXPECT_EQ(parse<RunArgs>({"run", "-m", "x", "-s", "-1"}).generate.sampler.seed, 0xFFFFFFFFu);
-  EXPECT_EQ(parse<RunArgs>({"run", "-m", "x", "-s", "42"}).generate.sampler.seed, 42u);
+  EXPECT_EQ(parse<RunArgs>({"run", "-m", "x", "-s", "-1"}).generate.session.sampler.seed,
+            0xFFFFFFFFu);
+  EXPECT_EQ(parse<RunArgs>({"run", "-m", "x", "-s", "42"}).generate.session.sampler.seed, 42u);
   EXPECT_EQ(parse<RunArgs>({"run", "-m", "x", "-p", "- a list, [with] brackets"}).text.prompt,
             "- a list, [with] brackets");
   EXPECT_EQ(parse<RunArgs>({"run", "-m", "x", "-p", ""}).text.prompt, "");
@@ -279,7 +280,7 @@ TEST(CommandLine, EveryNumberIsJudged) {
 
 TEST(CommandLine, NumbersThatAreFine) {
   const auto temperature = [](const std::string& text) {
-    return parse<RunArgs>({"run", "-m", "x", "--temp", text}).generate.sampler.temperature;
+    return parse<RunArgs>({"run", "-m", "x", "--temp", text}).generate.session.sampler.temperature;
   };
   EXPECT_EQ(temperature("0"), 0.0f);
   EXPECT_EQ(temperature("0e-999"), 0.0f);
@@ -293,7 +294,7 @@ TEST(CommandLine, NumbersThatAreFine) {
   EXPECT_EQ(threads("0"), 0);
   EXPECT_EQ(threads("-1"), 0);
   EXPECT_EQ(parse<RunArgs>({"run", "-m", "x", "-t4"}).model.threads, 4);
-  EXPECT_EQ(parse<RunArgs>({"run", "-m", "x", "-n", "-2"}).generate.max_tokens, -2);
+  EXPECT_EQ(parse<RunArgs>({"run", "-m", "x", "-n", "-2"}).generate.session.max_tokens, -2);
 }
 
 TEST(CommandLine, HelpAndVersion) {

@@ -25,7 +25,8 @@ int execute(const LogitsArgs& args) {
   const GracefulStop graceful;
   NpyFile out(args.outfile, args.all ? static_cast<int64_t>(tokens.size()) : 1, V);
   const auto append = [&](std::span<const float> rows) { out.append(rows); };
-  engine.evaluate(make_batch(tokens, 0, args.all), append, interrupt_stop());
+  engine.evaluate({engine.cache().create(), tokens, args.all ? Wanted::kAll : Wanted::kLast},
+                  append, interrupt_stop());
   out.commit();
   return kExitOk;
 }

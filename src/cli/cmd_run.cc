@@ -54,7 +54,7 @@ void print_timings(const Engine& engine, const GenerateResult& result, double lo
     return seconds > 0 ? static_cast<double>(tokens) / seconds : 0.0;
   };
   print_err("\nload        {:8.3f} s  {} of weights, {} kernels, {} threads\n", load_seconds,
-            format_bytes(engine.weight_bytes()), engine.kernels(), engine.threads());
+            format_bytes(engine.model().store().bytes()), engine.kernels(), engine.threads());
   print_err("prompt      {:8.3f} s  {} tokens, {:.2f} tok/s\n", result.prompt_seconds,
             result.prompt_tokens, rate(result.prompt_tokens, result.prompt_seconds));
   print_err("generation  {:8.3f} s  {} tokens, {:.2f} tok/s\n", result.generation_seconds,
@@ -113,7 +113,7 @@ int execute(const RunArgs& args) {
       },
       interrupt_stop());
   print("\n", args.raw);
-  const SamplerOptions& sampler = args.generate.sampler;
+  const SamplerOptions& sampler = args.generate.session.sampler;
   const bool by_chance = sampler.seed == SamplerOptions().seed && sampler.temperature > 0;
   if (args.model.verbose || by_chance) print_err("\nseed {}", result.seed);  // to have it again
   if (result.reason == FinishReason::kContextFull) {

@@ -62,9 +62,9 @@ int inspect_plan(const InspectArgs& args) {
   print_line("scratch", scratch, fmt::format("of prompts, {} tokens at a time", plan.tokens));
   print_line("context", plan.kv_full,
              fmt::format("keys and values of {} tokens, taken as they come", engine.context()));
-  print_line("experts", static_cast<uint64_t>(report.room) * plan.expert,
+  print_line("experts", static_cast<uint64_t>(report.slots) * plan.expert,
              fmt::format("{} of {} while there is no text, {} when the context is full",
-                         report.room, plan.experts, full_room));
+                         report.slots, plan.experts, full_room));
   print_out("The smallest budget that works is {} MiB, more than {} is of no use.\n\n",
             plan.smallest() >> 20, format_bytes(plan.largest()));
 
@@ -75,11 +75,12 @@ int inspect_plan(const InspectArgs& args) {
   print_out("This machine reads {:.1f} GB/s from memory{}.\n", memory / 1e9,
             disk > 0 ? fmt::format(" and {:.2f} GB/s from the model's disk", disk / 1e9)
                      : "; the file is too small to tell how fast its disk is");
-  const auto& layer = engine.experts().front();
+  const auto& layer = engine.model().weights().experts.front();
   const auto part = [](const MatrixStack& stack) { return static_cast<double>(stack.file_bytes); };
   const double expert = part(layer.gate) + part(layer.up) + part(layer.down);
   const auto uses = static_cast<double>(c.layers * c.experts_used);
-  const double touched = static_cast<double>(engine.weight_bytes() - engine.streamed_bytes()) +
+  const double touched = static_cast<double>(engine.model().store().bytes() -
+                                             engine.model().store().streamed_bytes()) +
                          uses * (part(layer.gate) + kActive * (part(layer.up) + part(layer.down)));
   const RoutingShape shape{.layers = c.layers,
                            .experts = c.experts,
@@ -88,7 +89,7 @@ int inspect_plan(const InspectArgs& args) {
                            .up_down_bytes = layer.up.file_bytes + layer.down.file_bytes};
   for (const auto& [kind, name] : {std::pair{MadeUpKind::kPublished, "as published"},
                                    std::pair{MadeUpKind::kUniform, "uniform, the worst case"}}) {
-    const double found = found_share(shape, kind, report.room);
+    const double found = found_share(shape, kind, report.slots);
     const double read = (1 - found) * uses * expert;
     const double seconds = touched / (kReached * memory) + read / disk;
     print_out("Routing {}: {:.0f} % of the experts found in memory, {} read per token{}.\n", name,

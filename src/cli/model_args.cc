@@ -37,10 +37,8 @@ Engine load_engine(const ModelArgs& args, bool tell, TextTokens* text) {
                           .head = {.mode = args.lm_head.value_or(LmHead::kSparse),
                                    .threshold = args.lm_head_threshold,
                                    .floor = args.lm_head_floor},
-                          .gating = args.gating,
                           .kernels = args.kernels,
                           .memory = args.cached_matrices ? UINT64_MAX : args.memory,
-                          .expert_bundle = args.expert_bundle,
                           .hot_set = args.hot_set,
                           .progress = make_progress_bar(args.progress)};
     if (text != nullptr)
@@ -51,7 +49,9 @@ Engine load_engine(const ModelArgs& args, bool tell, TextTokens* text) {
       };
     }
     try {
-      return Engine(args.model, options);
+      const ModelOptions opened{
+          .gating = args.gating, .expert_bundle = args.expert_bundle, .stream = options.memory > 0};
+      return Engine(std::make_shared<const Model>(args.model, opened), options);
     } catch (const Error& e) {
       // Paths of parts are in the message already; usage errors are not about the file.
       std::vector<std::string> files = gguf_part_names(args.model);
@@ -64,7 +64,7 @@ Engine load_engine(const ModelArgs& args, bool tell, TextTokens* text) {
     }
   }();
   const bool predicts = args.lm_head == LmHead::kSparse || args.lm_head == LmHead::kCheck;
-  if (predicts && !engine.has_predictor()) {
+  if (predicts && !engine.model().has_predictor()) {
     fail(ErrorCode::kInvalidData,
          "{}: has no lm-head predictor; convert with --lm-head-predictor, or use --lm-head dense",
          printable_path(args.model));
@@ -80,11 +80,12 @@ Engine load_engine(const ModelArgs& args, bool tell, TextTokens* text) {
         c.architecture, printable(c.name), c.layers, c.hidden, c.heads, c.kv_heads, c.head_dim,
         c.experts_used, c.experts, c.ffn, c.vocab);
     std::string ignored;
-    for (const std::string& key : engine.ignored_keys()) ignored += " " + printable(key);
+    for (const std::string& key : engine.model().ignored_keys()) ignored += " " + printable(key);
     if (!ignored.empty()) print_err("keys without effect:{}\n", ignored);
     print_err("run: {} kernels, {} threads, context {}, weights {}, cache up to {}\n",
               engine.kernels(), engine.threads(), engine.context(),
-              format_bytes(engine.weight_bytes()), format_bytes(engine.cache_bytes()));
+              format_bytes(engine.model().store().bytes()),
+              format_bytes(engine.full_cache_bytes()));
   }
   return engine;
 }

@@ -78,8 +78,8 @@ CLI::App* add_run(CLI::App& app, RunArgs& args) {
   add_text(*run, args.text);
   add_whole(*run, "-n,--predict,--n-predict",
             "tokens to generate; -1 or -2: until the model ends, or the context is full", -2,
-            1 << 27, args.generate.max_tokens);
-  add_sampling(*run, args.generate.sampler);
+            1 << 27, args.generate.session.max_tokens);
+  add_sampling(*run, args.generate.session.sampler);
   run->add_option_function<std::vector<std::string>>(
          "--memory-change",
          [&args](const std::vector<std::string>& texts) {
@@ -93,7 +93,7 @@ CLI::App* add_run(CLI::App& app, RunArgs& args) {
       ->needs(run->get_option("--memory"))
       ->type_name("CHANGE");
   run->add_flag("--raw", args.raw, kRawHelp);
-  run->add_flag("--ignore-eos", args.generate.ignore_eos, "never end by itself");
+  run->add_flag("--ignore-eos", args.generate.session.ignore_eos, "never end by itself");
   run->add_flag("!--no-display-prompt", args.display_prompt, "print only what is generated");
   // Text completion is what `run` does; the flag is understood so that commands can be pasted.
   const std::string plain = "-no-cnv: plain completion (always so)";

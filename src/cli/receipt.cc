@@ -31,7 +31,7 @@ void print_receipt(const MemoryReport& report, int64_t tokens, double seconds) {
   print_err(
       "experts     {:>8.1f} %  found in memory (room for {} of {}), {:.1f} % foreseen, "
       "{} read per token, {:.0f} % of the time waiting\n",
-      share(static_cast<double>(seen.found), static_cast<double>(seen.asked)), report.room,
+      share(static_cast<double>(seen.found), static_cast<double>(seen.asked)), report.slots,
       report.plan.experts,
       share(static_cast<double>(seen.foreseen), static_cast<double>(seen.asked)),
       format_bytes(per_token), share(seen.stall_seconds, seconds));

@@ -8,7 +8,8 @@ namespace {
 RoutingShape routing_shape(const Engine& engine) {
   const ModelConfig& c = engine.config();
   RoutingShape shape{.layers = c.layers, .experts = c.experts, .used = c.experts_used};
-  for (const ExpertLayer& layer : engine.experts()) {  // slots are as large as the largest needs
+  for (const ExpertLayer& layer :
+       engine.model().weights().experts) {  // slots are as large as the largest needs
     shape.gate_bytes = std::max(shape.gate_bytes, layer.gate.file_bytes);
     shape.up_down_bytes =
         std::max(shape.up_down_bytes, layer.up.file_bytes + layer.down.file_bytes);

@@ -1,10 +1,10 @@
 #include "engine/generate.h"
 
-#include <algorithm>
 #include <chrono>
+#include <optional>
 
 #include "base/error.h"
-#include "text/stream_decoder.h"
+#include "engine/scoped_sequence.h"
 
 namespace st {
 namespace {
@@ -29,78 +29,47 @@ std::vector<Token> non_empty(std::span<const Token> prompt, const Vocab& vocab) 
 
 }  // namespace
 
-void check_prompt_fits(int64_t context, int64_t tokens) {
-  if (tokens > context) {
-    fail(ErrorCode::kInvalidData, "prompt {} tokens > context {}; -c allows more", tokens, context);
-  }
-}
-
 GenerateResult generate(Engine& engine, std::span<const Token> given,
                         const GenerateOptions& options,
                         const std::function<bool(std::string_view)>& emit, const Stop& stop) {
-  const Tokenizer& tokenizer = engine.tokenizer();
-  const std::vector<Token> prompt = non_empty(given, tokenizer.vocab());
-  const auto n = static_cast<int64_t>(prompt.size());
-  check_prompt_fits(engine.context(), n);
-  SamplerOptions sampling = options.sampler;
-  if (options.ignore_eos) sampling.banned = tokenizer.vocab().end_of_generation;
-  Sampler sampler(std::move(sampling));
-  GenerateResult result{.seed = sampler.seed(), .prompt_tokens = n};
+  const std::vector<Token> prompt = non_empty(given, engine.tokenizer().vocab());
+  const ScopedSequence sequence(engine.cache());
+  Session session(engine.tokenizer(), sequence.id(), engine.context(), options.session);
+  session.feed(prompt);
+  GenerateResult result{.seed = session.seed(), .prompt_tokens = std::ssize(prompt)};
 
-  std::span<const float> logits;
-  // False if it was cancelled.
-  const auto evaluate = [&](std::span<const BatchItem> batch) {
-    try {
-      logits = engine.evaluate(batch, stop);
-    } catch (const Error& e) {
-      if (e.code() != ErrorCode::kCancelled) throw;
-      result.reason = FinishReason::kStopped;
-      return false;
-    }
-    return true;
+  // What is pending evaluated; null once it was cancelled.
+  const auto evaluate = [&]() -> const Outcome* {
+    const Feed feed = session.next();
+    const Outcome& outcome = engine.evaluate({&feed, 1}, stop).front();
+    const bool cancelled = outcome.error && outcome.error->code() == ErrorCode::kCancelled;
+    if (cancelled) result.reason = FinishReason::kStopped;
+    return cancelled ? nullptr : &outcome;
   };
+  const auto show = [&](const std::string& text) { return text.empty() || emit(text); };
 
   const Stopwatch prompt_time;
-  const bool read = evaluate(make_batch(prompt, 0, false));
+  const Outcome* outcome = evaluate();
   result.prompt_seconds = prompt_time.seconds();
-  if (!read) return result;
-  for (const Token token : prompt) sampler.accept(token);
+  if (outcome == nullptr) return result;
 
   const Stopwatch generation_time;
-  StreamDecoder decoder;
-  for (int64_t position = n;; ++position) {
-    if (stop.requested()) {
-      result.reason = FinishReason::kStopped;
+  while (outcome != nullptr) {
+    if (options.before_token) options.before_token(session.generated());
+    std::optional<FinishReason> reason = session.take(*outcome);
+    if (!show(session.take_text()) || (!reason && stop.requested())) {
+      reason = FinishReason::kStopped;
+    }
+    if (reason) {
+      result.reason = *reason;
       break;
     }
-    if (options.before_token) options.before_token(result.generated_tokens);
-    if (options.max_tokens >= 0 && result.generated_tokens >= options.max_tokens) {
-      result.reason = FinishReason::kMaxTokens;
-      break;
-    }
-    const Token token = sampler.sample(logits);
-    sampler.accept(token);
-    if (tokenizer.is_end_of_generation(token)) {
-      result.reason = FinishReason::kEndOfGeneration;
-      break;
-    }
-    ++result.generated_tokens;
-    const bool known = token < tokenizer.size();  // rows beyond the tokenizer's ids are padding
-    const std::string text = decoder.push(known ? tokenizer.piece(token, false) : std::string());
-    if (!text.empty() && !emit(text)) {
-      result.reason = FinishReason::kStopped;
-      break;
-    }
-    if (result.generated_tokens == options.max_tokens) continue;  // its logits are not needed
-    if (position >= engine.context()) {
-      result.reason = FinishReason::kContextFull;
-      break;
-    }
-    if (!evaluate(make_batch(std::span(&token, 1), position, false))) break;
-    ++result.evaluated_tokens;
+    outcome = evaluate();
+    if (outcome != nullptr) ++result.evaluated_tokens;
   }
+  result.generated_tokens = session.generated();
   result.generation_seconds = generation_time.seconds();
-  if (const std::string rest = decoder.finish(); !rest.empty()) emit(rest);
+  show(session.finish_text());
   return result;
 }
 

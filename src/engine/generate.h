@@ -6,19 +6,15 @@
 #include <string_view>
 
 #include "engine/engine.h"
-#include "engine/sampler.h"
+#include "engine/session.h"
 
 namespace st {
 
 struct GenerateOptions {
-  int64_t max_tokens = -1;  // -1: until the model ends or the context is full
-  bool ignore_eos = false;  // go on after end-of-generation tokens, and never choose one
-  SamplerOptions sampler;
+  SessionOptions session;
   // Called before each token is chosen with the number of those generated so far; may be empty.
   std::function<void(int64_t generated)> before_token;
 };
-
-enum class FinishReason { kEndOfGeneration, kMaxTokens, kContextFull, kStopped };
 
 struct GenerateResult {
   FinishReason reason = FinishReason::kMaxTokens;
@@ -30,13 +26,10 @@ struct GenerateResult {
   double generation_seconds = 0;
 };
 
-// Throws Error(kInvalidData) when a prompt of `tokens` does not fit a context.
-void check_prompt_fits(int64_t context, int64_t tokens);
-
-// `emit` gets each token's bytes, cut at character boundaries, as soon as they are known; it
-// returns false to stop. Once `stop` is requested the result is what there is by then, kStopped.
-// Throws Error(kInvalidData) when the prompt does not fit the context, before any work. An empty
-// prompt starts from the model's BOS token.
+// In a sequence of its own. `emit` gets each token's bytes, cut at character boundaries, as soon as
+// they are known; it returns false to stop. Once `stop` is requested the result is what there is by
+// then, kStopped. Throws Error(kInvalidData) when the prompt does not fit the context, before any
+// work. An empty prompt starts from the model's BOS token.
 GenerateResult generate(Engine& engine, std::span<const Token> prompt,
                         const GenerateOptions& options,
                         const std::function<bool(std::string_view)>& emit,

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "base/error.h"
+#include "engine/scoped_sequence.h"
 
 namespace st {
 namespace {
@@ -43,6 +44,7 @@ PerplexityResult perplexity(
   const auto total = static_cast<int64_t>(tokens.size());
   const int64_t windows = total / window + (total % window >= 2 ? 1 : 0);
   PerplexityResult result;
+  ScopedSequence sequence(engine.cache());
   for (int64_t begin = 0; begin < total; begin += window) {
     const int64_t n = std::min(window, total - begin);
     if (n < 2) break;
@@ -61,7 +63,8 @@ PerplexityResult perplexity(
         }
       }
     };
-    engine.evaluate(make_batch(part, 0, true), score, stop);
+    sequence.restart();
+    engine.evaluate({sequence.id(), part, Wanted::kAll}, score, stop);
     ++result.windows;
     if (progress) progress(result, windows);
   }

@@ -12,6 +12,7 @@ struct BatchItem {
   int32_t position = 0;
   int32_t sequence = 0;
   bool logits = false;  // whether the logits after this token are wanted
+  bool sparse = false;  // whether rows of the vocabulary that do not matter may be left out
 };
 
 }  // namespace st

@@ -20,6 +20,7 @@ void observe(Step& s, std::string_view what, int64_t layer) {
 std::span<const float> forward(const Decoder& decoder, Step& step) {
   step.state.stats.tokens += static_cast<uint64_t>(step.tokens());
   ++step.state.stats.passes;
+  step.state.failures.assign(step.batch.size(), std::nullopt);
   embed(step, step.state.x.data());
   observe(step, "embed", -1);
   prepare_attention(step);

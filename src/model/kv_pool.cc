@@ -95,6 +95,17 @@ void KvPool::let_go(Group& group, Table& table, int64_t begin, int64_t end) {
   }
 }
 
+int64_t KvPool::sequences() const {
+  return std::ranges::count_if(sequences_,
+                               [](const auto& sequence) { return sequence.has_value(); });
+}
+
+int64_t KvPool::positions() const {
+  int64_t sum = 0;
+  for (const auto& sequence : sequences_) sum += sequence ? sequence->length : 0;
+  return sum;
+}
+
 // ---- Positions ----
 
 // The first tile that is needed to go back max_batch from so many positions.

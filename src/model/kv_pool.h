@@ -43,6 +43,10 @@ class KvPool {
   void erase(SequenceId id);
   int64_t length(SequenceId id) const { return at(id).length; }
 
+  int64_t context() const { return context_; }
+  int64_t sequences() const;  // that there are
+  int64_t positions() const;  // of all of them
+
   // The first position but 0 that a sequence can go back to: the windows before it are there.
   int64_t first_kept(SequenceId id) const;
   // The same of any sequence that has just come to have so many positions, or an earlier one.

@@ -6,6 +6,9 @@
 #include <functional>
 #include <limits>
 #include <numeric>
+#include <optional>
+#include <utility>
+#include <vector>
 
 #include "base/error.h"
 #include "model/linear.h"
@@ -17,53 +20,78 @@ namespace {
 constexpr float kSkipped = -std::numeric_limits<float>::infinity();
 constexpr int64_t kRows = 4096;  // of the vocabulary that a thread takes at a time
 
-void dense(Step& s, std::span<const float> h, int64_t rows, std::span<float> logits) {
+// Rows of the last pass that are computed together.
+struct Rows {
+  std::span<const float> h;         // (n, D)
+  std::span<const int64_t> tokens;  // (n) of the batch
+
+  int64_t count() const { return std::ssize(tokens); }
+};
+
+std::span<float> row_of(const Step& s, std::span<float> logits, int64_t i) {
+  const auto V = static_cast<size_t>(s.config.vocab);
+  return logits.subspan(static_cast<size_t>(i) * V, V);
+}
+
+// logits: (n, V)
+void dense(Step& s, const Rows& in, std::span<float> logits) {
+  const int64_t rows = in.count();
   const Projection output[] = {{s.weights.output, logits}};
-  project(s.kernels, s.pool, h, rows, s.config.hidden, output, s.state.q8);
+  project(s.kernels, s.pool, in.h, rows, s.config.hidden, output, s.state.q8);
   s.state.stats.head_rows += static_cast<uint64_t>(rows * s.config.vocab);
   s.state.stats.multiply_adds += static_cast<uint64_t>(rows * s.config.vocab * s.config.hidden);
   s.state.stats.weight_bytes += s.weights.output.bytes();
 }
 
-// The input of the head's rows: quantised if its weights want that.
-Activations prepare(Step& s, Q8Buffer& buffer, const Matrix& w, const float* x) {
-  Activations in{.tokens = 1, .cols = w.cols, .x = x};
-  if (wants_q8(w.type)) in.rows = buffer.quantize(s.kernels, s.pool, x, 1, w.cols);
-  return in;
-}
-
-// A score that is not finite says nothing about its row.
-void check_scores(std::span<const float> scores) {
+// A score that is not finite says nothing about its row of the vocabulary.
+std::optional<Error> wrong_score(std::span<const float> scores) {
   bool good = true;
   for (const float score : scores) good &= std::abs(score) <= std::numeric_limits<float>::max();
-  if (good) return;
+  if (good) return std::nullopt;
   const auto bad = std::ranges::find_if_not(scores, [](float x) { return std::isfinite(x); });
-  fail(ErrorCode::kInvalidData, "lm-head predictor: score of token {} is not a finite number",
-       bad - scores.begin());
+  return Error(ErrorCode::kInvalidData,
+               fmt::format("lm-head predictor: score of token {} is not a finite number",
+                           bad - scores.begin()));
 }
 
-// score[v] = Up (Down h) for all rows; +infinity for those that are always computed. scores: (V)
-void predict(Step& s, std::span<const float> h, std::span<float> scores) {
+// score[v] = Up (Down h) for all rows of the vocabulary; +infinity for those that are always
+// computed. A token with a score that is not finite fails, and goes on with zeros. scores: (n, V)
+void predict(Step& s, const Rows& in, std::span<float> scores) {
   const Matrix& down_w = s.weights.predictor_down;
   const Matrix& up_w = s.weights.predictor_up;
-  std::vector<float> low(static_cast<size_t>(down_w.rows));
+  const int64_t n = in.count();
+  std::vector<float> low(static_cast<size_t>(n * down_w.rows));
   const Projection down[] = {{down_w, low}};
-  project(s.kernels, s.pool, h, 1, s.config.hidden, down, s.state.q8);
+  project(s.kernels, s.pool, in.h, n, s.config.hidden, down, s.state.q8);
   const Projection up[] = {{up_w, scores}};
-  project(s.kernels, s.pool, low, 1, up_w.cols, up, s.state.q8);
-  check_scores(scores);
-  for (const int32_t v : s.head.always) {
-    scores[static_cast<size_t>(v)] = std::numeric_limits<float>::infinity();
+  project(s.kernels, s.pool, low, n, up_w.cols, up, s.state.q8);
+  for (int64_t i = 0; i < n; ++i) {
+    const std::span<float> row = row_of(s, scores, i);
+    if (auto error = wrong_score(row)) {
+      auto& failure = s.state.failures[static_cast<size_t>(in.tokens[static_cast<size_t>(i)])];
+      if (!failure) failure = std::move(error);
+      std::ranges::fill(row, 0.0f);
+    }
+    for (const int32_t v : s.head.always) {
+      row[static_cast<size_t>(v)] = std::numeric_limits<float>::infinity();
+    }
   }
   s.state.stats.weight_bytes += down_w.bytes() + up_w.bytes();
   s.state.stats.multiply_adds +=
-      static_cast<uint64_t>(down_w.rows * down_w.cols + up_w.rows * up_w.cols);
+      static_cast<uint64_t>(n * (down_w.rows * down_w.cols + up_w.rows * up_w.cols));
 }
 
-// The threshold that lets `floor` rows through, if the given one lets fewer: `above`.
-float effective_threshold(Step& s, std::span<const float> scores, int64_t above) {
-  const int64_t V = s.config.vocab;
-  const int64_t floor = std::min(s.head.floor, V);
+// The options' threshold, or the one that lets `floor` rows through if that lets fewer.
+float effective_threshold(Step& s, std::span<const float> scores) {
+  const int64_t floor = std::min(s.head.floor, s.config.vocab);
+  std::atomic<int64_t> above = 0;
+  s.pool.parallel_for(s.config.vocab, kRows, [&](int64_t begin, int64_t end) {
+    int64_t count = 0;
+    for (int64_t v = begin; v < end; ++v) {
+      count += scores[static_cast<size_t>(v)] > s.head.threshold;
+    }
+    above += count;
+  });
   if (above >= floor) return s.head.threshold;
   std::vector<float> sorted(scores.begin(), scores.end());
   std::nth_element(sorted.begin(), sorted.begin() + (floor - 1), sorted.end(), std::greater<>());
@@ -71,57 +99,70 @@ float effective_threshold(Step& s, std::span<const float> scores, int64_t above)
   return std::nextafter(sorted[static_cast<size_t>(floor - 1)], kSkipped);
 }
 
-// logits[v] for the rows that pass, -infinity for the others. Returns how many pass. logits: (V)
-int64_t compute_rows(Step& s, const Activations& in, const float* scores, float threshold,
+// Logits of the rows [begin, end) of the vocabulary whose scores pass, -infinity for the others, in
+// place of the scores. Returns how many pass. logits: (V)
+int64_t compute_rows(Step& s, const Activations& in, float threshold, int64_t begin, int64_t end,
                      float* logits) {
-  std::atomic<int64_t> computed = 0;
-  s.pool.parallel_for(s.config.vocab, kRows, [&](int64_t begin, int64_t end) {
-    std::vector<int32_t> index(static_cast<size_t>(end - begin));
-    int64_t count = 0;
-    for (int64_t v = begin; v < end; ++v) {
-      logits[v] = kSkipped;
-      index[static_cast<size_t>(count)] = static_cast<int32_t>(v);
-      count += scores[v] > threshold;
-    }
-    std::vector<float> values(static_cast<size_t>(count));
-    linear_indexed(s.kernels, s.weights.output, index.data(), count, in, values.data(), count);
-    for (int64_t i = 0; i < count; ++i) {
-      const auto at = static_cast<size_t>(i);
-      logits[index[at]] = values[at];
-    }
-    computed += count;
-  });
-  return computed;
+  std::vector<int32_t> index(static_cast<size_t>(end - begin));
+  int64_t count = 0;
+  for (int64_t v = begin; v < end; ++v) {
+    index[static_cast<size_t>(count)] = static_cast<int32_t>(v);
+    count += logits[v] > threshold;
+    logits[v] = kSkipped;
+  }
+  std::vector<float> values(static_cast<size_t>(count));
+  linear_indexed(s.kernels, s.weights.output, index.data(), count, in, values.data(), count);
+  for (int64_t i = 0; i < count; ++i) {
+    const auto at = static_cast<size_t>(i);
+    logits[index[at]] = values[at];
+  }
+  return count;
 }
 
-void sparse(Step& s, std::span<const float> h, std::span<float> logits) {
-  const std::span<float> scores = s.state.head_scores();
-  predict(s, h, scores);
-  const Activations in = prepare(s, s.state.q8, s.weights.output, h.data());
-  int64_t computed = compute_rows(s, in, scores.data(), s.head.threshold, logits.data());
-  const float threshold = effective_threshold(s, scores, computed);
-  if (threshold < s.head.threshold) {  // seldom; and those few once more do no harm
-    computed = compute_rows(s, in, scores.data(), threshold, logits.data());
+// logits: (n, V), which has the scores until then
+void sparse(Step& s, const Rows& rows, std::span<float> logits) {
+  predict(s, rows, logits);
+  const int64_t n = rows.count(), D = s.config.hidden;
+  std::vector<float> thresholds;
+  for (int64_t i = 0; i < n; ++i) {
+    thresholds.push_back(effective_threshold(s, row_of(s, logits, i)));
   }
+  Q8Rows q8{};
+  if (wants_q8(s.weights.output.type)) {
+    q8 = s.state.q8.quantize(s.kernels, s.pool, rows.h.data(), n, D);
+  }
+  std::atomic<int64_t> computed = 0;
+  s.pool.parallel_for(s.config.vocab, kRows, [&](int64_t begin, int64_t end) {
+    for (int64_t i = 0; i < n; ++i) {
+      Activations in{.tokens = 1, .cols = D, .x = rows.h.data() + i * D};
+      if (q8.q != nullptr) {
+        const int64_t blocks = D / kBlock;
+        in.rows = {q8.q + i * D, q8.d + i * blocks, q8.sum + i * blocks};
+      }
+      computed += compute_rows(s, in, thresholds[static_cast<size_t>(i)], begin, end,
+                               row_of(s, logits, i).data());
+    }
+  });
   s.state.stats.head_rows += static_cast<uint64_t>(computed);
-  s.state.stats.multiply_adds += static_cast<uint64_t>(computed * s.config.hidden);
+  s.state.stats.multiply_adds += static_cast<uint64_t>(computed * D);
   s.state.stats.weight_bytes += static_cast<uint64_t>(computed) * s.weights.output.stride();
 }
 
-void check(Step& s, std::span<const float> h, const float* logits) {
+// What the sparse head would have kept of one row. logits: (V)
+void check(Step& s, const Rows& row, std::span<const float> logits) {
   constexpr int64_t kTop = 20;
   const int64_t V = s.config.vocab;
-  const std::span<float> scores = s.state.head_scores();
-  predict(s, h, scores);
-  const int64_t above =
-      std::ranges::count_if(scores, [&](float score) { return score > s.head.threshold; });
-  const float threshold = effective_threshold(s, scores, above);
+  std::vector<float> scores(static_cast<size_t>(V));
+  predict(s, row, scores);
+  const float threshold = effective_threshold(s, scores);
   std::vector<int32_t> order(static_cast<size_t>(V));
   std::iota(order.begin(), order.end(), 0);
   const int64_t top = std::min(kTop, V);
-  std::partial_sort(order.begin(), order.begin() + top, order.end(), [&](int32_t a, int32_t b) {
-    return logits[a] > logits[b] || (logits[a] == logits[b] && a < b);
-  });
+  const auto better = [&](int32_t a, int32_t b) {
+    const float x = logits[static_cast<size_t>(a)], y = logits[static_cast<size_t>(b)];
+    return x > y || (x == y && a < b);
+  };
+  std::partial_sort(order.begin(), order.begin() + top, order.end(), better);
   LmHeadAgreement& seen = s.state.agreement;
   ++seen.steps;
   for (int64_t i = 0; i < top; ++i) {
@@ -131,37 +172,56 @@ void check(Step& s, std::span<const float> h, const float* logits) {
   }
 }
 
+// How many of the first rows, at most so many, may be computed alike.
+size_t alike(const Step& s, std::span<const int64_t> tokens, int64_t most) {
+  const auto sparse = [&](int64_t t) { return s.batch[static_cast<size_t>(t)].sparse; };
+  const auto n = std::min(tokens.size(), static_cast<size_t>(most));
+  const auto other = std::ranges::find_if(
+      tokens.first(n), [&](int64_t t) { return sparse(t) != sparse(tokens.front()); });
+  return static_cast<size_t>(other - tokens.begin());
+}
+
+void compute(Step& s, const Rows& rows, std::span<float> logits) {
+  const bool may_skip = s.batch[static_cast<size_t>(rows.tokens.front())].sparse &&
+                        static_cast<bool>(s.weights.predictor_up);
+  if (may_skip && s.head.mode == LmHead::kSparse) return sparse(s, rows, logits);
+  dense(s, rows, logits);
+  if (!may_skip || s.head.mode != LmHead::kCheck) return;
+  const auto D = static_cast<size_t>(s.config.hidden);
+  for (size_t i = 0; i < rows.tokens.size(); ++i) {
+    check(s, {rows.h.subspan(i * D, D), rows.tokens.subspan(i, 1)},
+          row_of(s, logits, static_cast<int64_t>(i)));
+  }
+}
+
 }  // namespace
 
 std::span<const float> lm_head(Step& s) {
   const int64_t D = s.config.hidden;
+  const auto V = static_cast<size_t>(s.config.vocab);
   const std::span<float> h = s.state.h.span();
-  int64_t rows = 0;
+  std::vector<int64_t> tokens;
   for (int64_t t = 0; t < s.tokens(); ++t) {
     if (!s.batch[static_cast<size_t>(t)].logits) continue;
     s.kernels.rms_norm(s.state.x.data() + t * D, s.weights.output_norm, s.config.rms_eps, D,
-                       h.data() + rows++ * D);
+                       h.data() + std::ssize(tokens) * D);
+    tokens.push_back(t);
   }
-  if (s.observer) (*s.observer)("norm", -1, h.first(static_cast<size_t>(rows * D)));
+  const size_t rows = tokens.size();
+  if (s.observer) (*s.observer)("norm", -1, h.first(rows * static_cast<size_t>(D)));
   if (rows == 0) return {};
-  const int64_t at_once = s.sink ? std::min(rows, s.sink_rows) : rows;
-  const std::span<float> logits = s.state.logits(at_once);
-  const auto values = [&](int64_t n) {
-    return std::span<const float>(logits).first(static_cast<size_t>(n * s.config.vocab));
-  };
-  const bool one = rows == 1 && s.weights.predictor_up;
-  for (int64_t done = 0; done < rows; done += at_once) {
+  const int64_t at_once = s.sink != nullptr ? s.sink_rows : std::ssize(tokens);
+  const std::span<float> logits = s.state.logits(std::min(at_once, std::ssize(tokens)));
+  for (size_t done = 0, n = 0; done < rows; done += n) {
     s.stop.check();
-    const int64_t n = std::min(at_once, rows - done);
-    if (one && s.head.mode == LmHead::kSparse) {
-      sparse(s, h, logits);
-    } else {
-      dense(s, h.subspan(static_cast<size_t>(done * D)), n, logits);
-      if (one && s.head.mode == LmHead::kCheck) check(s, h, logits.data());
-    }
-    if (s.sink) (*s.sink)(values(n));
+    const std::span<const int64_t> left = std::span(tokens).subspan(done);
+    n = alike(s, left, at_once);
+    const std::span<float> out = logits.subspan(s.sink != nullptr ? 0 : done * V, n * V);
+    const auto first = static_cast<size_t>(D) * done, values = static_cast<size_t>(D) * n;
+    compute(s, {h.subspan(first, values), left.first(n)}, out);
+    if (s.sink != nullptr) (*s.sink)(out);
   }
-  return s.sink ? std::span<const float>() : values(rows);
+  return s.sink != nullptr ? std::span<const float>() : logits;
 }
 
 }  // namespace st

@@ -16,7 +16,7 @@ struct Step;
 
 enum class LmHead {
   kDense,   // all rows
-  kSparse,  // rows the predictor picks, where one row of logits is wanted and there is a predictor
+  kSparse,  // rows the predictor picks, if there is one, for tokens that may go without the others
   kCheck,   // all rows, and count how often the sparse head would have agreed
 };
 

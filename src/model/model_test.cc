@@ -143,9 +143,13 @@ struct RouterTest : testing::Test {
     for (size_t t = 0; t < z.size(); ++t) {
       std::copy(z[t].begin(), z[t].end(), state.x.data() + t * z[t].size());
     }
+    state.failures.resize(z.size());
     route(step, 0, router, state.x.data());
+    failures = state.failures;
     return state.plan;
   }
+
+  std::vector<std::optional<Error>> failures;
 };
 
 TEST_F(RouterTest, ChoosesTheBestAndBreaksTiesByIndex) {
@@ -181,15 +185,22 @@ std::string message_of(Body&& body) {
   return "no error";
 }
 
-TEST_F(RouterTest, ScoresThatAreNotFiniteAreRefused) {
+// The token fails; the others are routed as they would be without it.
+TEST_F(RouterTest, ScoresThatAreNotFiniteFailTheirToken) {
+  const ExpertPlan alone = route_scores({{1, 2, 3, 4, 5}}, Gating::kSoftmax);
   for (const float nonsense : {std::nanf(""), INFINITY, -INFINITY}) {
     for (const size_t expert : {0, 3, 4}) {
       std::vector<std::vector<float>> z{{1, 2, 3, 4, 5}, {1, 2, 3, 4, 5}};
       z[1][expert] = nonsense;
       for (const Gating gating : {Gating::kSigmoid, Gating::kSoftmax}) {
+        const ExpertPlan plan = route_scores(z, gating);
+        EXPECT_FALSE(failures[0]);
+        ASSERT_TRUE(failures[1]);
+        EXPECT_EQ(failures[1]->code(), ErrorCode::kInvalidData);
         // The identity makes NaN of all: 0 * infinity.
-        const std::string message = message_of([&] { route_scores(z, gating); });
-        EXPECT_EQ(message, "layer 0: router score of expert 0 is not a finite number");
+        EXPECT_STREQ(failures[1]->what(),
+                     "layer 0: router score of expert 0 is not a finite number");
+        EXPECT_TRUE(std::equal(alone.chosen.begin(), alone.chosen.end(), plan.chosen.begin()));
       }
     }
   }
@@ -317,17 +328,19 @@ struct LmHeadTest : testing::Test {
   }
 
   // Logits of one token, all components 1 after the norm.
-  std::vector<float> logits(const LmHeadOptions& head, size_t rows = 1) {
+  std::vector<float> logits(const LmHeadOptions& head, size_t rows = 1, bool sparse = true) {
     const ModelConfig c = small_config();
     ThreadPool pool(2);
     ResidentExperts experts{{}};
     KvPool cache(c, KvType::kF32, 8, 1, 8);
     State state(c, 8, 1);
-    const std::vector<BatchItem> batch(rows, {.logits = true});
+    const std::vector<BatchItem> batch(rows, {.logits = true, .sparse = sparse});
+    state.failures.resize(rows);
     std::fill_n(state.x.data(), 8 * rows, 1.0f);
     Step step{c, weights, pick_kernels(), pool, experts, cache, state, batch, head};
     const std::span<const float> out = lm_head(step);
     seen = state.agreement;
+    failure = state.failures.back();
     computed = state.stats.head_rows;
     return {out.begin(), out.end()};
   }
@@ -335,6 +348,7 @@ struct LmHeadTest : testing::Test {
   std::vector<float> output, up, down, ones = std::vector<float>(8, 1.0f);
   Weights weights;
   LmHeadAgreement seen;
+  std::optional<Error> failure;  // of the last row
   uint64_t computed = 0;
 };
 
@@ -358,11 +372,21 @@ TEST_F(LmHeadTest, TheFloorKeepsTheLargestScores) {
   EXPECT_EQ(computed, 16u);
 }
 
-TEST_F(LmHeadTest, DenseForSeveralRowsAndWithoutPredictor) {
-  logits({.mode = LmHead::kSparse, .threshold = 5.5f, .floor = 1}, 2);
+TEST_F(LmHeadTest, SeveralRowsAtOnceAreWhatEachIsAlone) {
+  const LmHeadOptions head{.mode = LmHead::kSparse, .threshold = 5.5f, .floor = 1, .always = {9}};
+  const std::vector<float> one = logits(head);
+  std::vector<float> three = logits(head, 3);
+  EXPECT_EQ(computed, 12u);
+  ASSERT_EQ(three.size(), 3 * one.size());
+  for (size_t i = 0; i < three.size(); ++i) EXPECT_EQ(three[i], one[i % one.size()]) << i;
+}
+
+TEST_F(LmHeadTest, DenseForTokensThatNeedAllRowsAndWithoutPredictor) {
+  const LmHeadOptions head{.mode = LmHead::kSparse, .threshold = 5.5f, .floor = 1};
+  logits(head, 2, false);
   EXPECT_EQ(computed, 32u);
   weights.predictor_up = {};
-  logits({.mode = LmHead::kSparse, .threshold = 5.5f, .floor = 1});
+  logits(head);
   EXPECT_EQ(computed, 16u);
 }
 
@@ -375,12 +399,14 @@ TEST_F(LmHeadTest, CheckCountsWhatSparseWouldKeep) {
   EXPECT_EQ(seen.top20_kept, 3u);  // of the 16 there are
 }
 
-TEST_F(LmHeadTest, ScoresThatAreNotFiniteAreRefused) {
+TEST_F(LmHeadTest, ScoresThatAreNotFiniteFailTheirToken) {
   for (const float nonsense : {std::nanf(""), INFINITY, -INFINITY}) {
     for (const LmHead mode : {LmHead::kSparse, LmHead::kCheck}) {
       up.at(11) = nonsense;
-      EXPECT_EQ(message_of([&] { logits({.mode = mode, .threshold = 5.5f, .floor = 1}); }),
-                "lm-head predictor: score of token 11 is not a finite number");
+      logits({.mode = mode, .threshold = 5.5f, .floor = 1});
+      ASSERT_TRUE(failure);
+      EXPECT_EQ(failure->code(), ErrorCode::kInvalidData);
+      EXPECT_STREQ(failure->what(), "lm-head predictor: score of token 11 is not a finite number");
       up.at(11) = 0;
     }
   }

@@ -10,13 +10,17 @@ namespace st {
 namespace {
 
 // A score that is not finite would only make its expert never, or always, the chosen one: wrong,
-// and nothing to see it by.
-void check_scores(std::span<const float> z, int64_t layer) {
+// and nothing to see it by. The token goes on with scores of zero, so that others are not held up.
+void check_scores(std::span<float> z, int64_t layer, std::optional<Error>& failure) {
   const auto finite = [](float score) { return std::isfinite(score); };
   const auto bad = std::ranges::find_if_not(z, finite);
   if (bad == z.end()) return;
-  fail(ErrorCode::kInvalidData, "layer {}: router score of expert {} is not a finite number", layer,
-       bad - z.begin());
+  if (!failure) {
+    failure = Error(ErrorCode::kInvalidData,
+                    fmt::format("layer {}: router score of expert {} is not a finite number", layer,
+                                bad - z.begin()));
+  }
+  std::ranges::fill(z, 0.0f);
 }
 
 // The k largest of z (E), best first, ties to the lower index; NaN, which only a guess may have,
@@ -84,8 +88,8 @@ void route(Step& s, int64_t l, const Matrix& router, const float* in) {
   plan.chosen.resize(static_cast<size_t>(T * c.experts_used));
   plan.weights.resize(static_cast<size_t>(T * c.experts_used));
   for (int64_t t = 0; t < T; ++t) {
-    const float* z = s.state.router.data() + t * c.experts;
-    check_scores({z, static_cast<size_t>(c.experts)}, l);
+    float* z = s.state.router.data() + t * c.experts;
+    check_scores({z, static_cast<size_t>(c.experts)}, l, s.state.failures[static_cast<size_t>(t)]);
     int32_t* chosen = plan.chosen.data() + t * c.experts_used;
     top_k(z, c.experts, c.experts_used, chosen);
     gate(c.gating, z, c.experts_used, chosen, plan.weights.data() + t * c.experts_used);

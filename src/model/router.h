@@ -10,7 +10,8 @@ namespace st {
 
 // Chooses each token's experts for layer l from in (T, D): the k largest of router . in (ties:
 // lower index), weighted by the configuration's gating over the chosen ones. Fills state.plan.
-// router: (E, D). Throws Error(kInvalidData) when a score is not a finite number.
+// router: (E, D). A token with a score
+// that is not a finite number gets an Error(kInvalidData) in state.failures.
 void route(Step& step, int64_t l, const Matrix& router, const float* in);
 
 // Tells the store which experts layer l would choose from in (T, D), its router's input as it is

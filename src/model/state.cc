@@ -90,11 +90,6 @@ const Rotation* State::rotation(const Rope& rope) const {
   return found == rotations.end() ? nullptr : &*found;
 }
 
-std::span<float> State::head_scores() {
-  if (head_scores_.size() == 0) head_scores_ = floats(vocab_);
-  return head_scores_.span();
-}
-
 std::span<float> State::logits(int64_t rows) {
   const auto need = static_cast<size_t>(rows * vocab_);
   if (logits_.size() < need) logits_ = AlignedBuffer<float>(need);

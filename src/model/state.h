@@ -3,11 +3,13 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <utility>
 #include <vector>
 
 #include "base/aligned.h"
+#include "base/error.h"
 #include "model/config.h"
 #include "model/linear.h"
 #include "model/lm_head.h"
@@ -55,6 +57,8 @@ struct State {
   AlignedBuffer<float> scratch;     // (threads, attention_scratch)
   std::vector<Rotation> rotations;  // one for each base that some layer has
   std::vector<TokenBlock> blocks;
+  // (T) why what is computed for a token is of no use; that of the others is.
+  std::vector<std::optional<Error>> failures;
   ExpertPlan plan;
   Stats stats;
   LmHeadAgreement agreement;
@@ -75,13 +79,11 @@ struct State {
   std::span<float> logits(int64_t rows);
   // Those of another state, whose reader may not be done with them.
   void take_logits(State& other) { logits_ = std::move(other.logits_); }
-  // (V) scores of the predictor; made when first asked for.
-  std::span<float> head_scores();
 
  private:
   int64_t vocab_;
   int64_t max_tokens_;
-  AlignedBuffer<float> logits_, head_scores_;
+  AlignedBuffer<float> logits_;
 };
 
 }  // namespace st

@@ -7,6 +7,7 @@
 #include <random>
 
 #include "base/error.h"
+#include "engine/scoped_sequence.h"
 
 namespace st {
 namespace {
@@ -20,19 +21,32 @@ double seconds_since(Clock::time_point start) {
 class Runner {
  public:
   Runner(Engine& engine, const BenchOptions& options, const Stop& stop)
-      : engine_(engine), stop_(stop), step_(std::min(options.batch, options.micro_batch)) {}
+      : engine_(engine),
+        sequence_(engine.cache()),
+        stop_(stop),
+        step_(std::min(options.batch, options.micro_batch)) {}
 
   // What follows draws its tokens from here on.
   void seed(uint32_t seed) { random_.seed(seed); }
 
-  // Evaluates n tokens from `position` on. Only the last one's logits are computed, if any.
-  std::span<const float> prompt(int64_t n, int64_t position, bool logits) {
+  // Goes back to where the sequence had so many positions; false where the cache has let go of what
+  // is needed there.
+  bool go_back(int64_t positions) {
+    KvPool& cache = engine_.cache();
+    const int64_t length = cache.length(sequence_.id());
+    const bool can =
+        positions <= length && (positions == 0 || positions >= cache.first_kept(sequence_.id()));
+    cache.truncate(sequence_.id(), can ? positions : 0);
+    return can;
+  }
+
+  // Evaluates n tokens more. Only the last one's logits are computed, if any.
+  std::span<const float> prompt(int64_t n, bool logits) {
     std::span<const float> last;
     for (int64_t done = 0; done < n; done += step_) {
       const std::vector<Token> tokens = draw(std::min(step_, n - done));
-      std::vector<BatchItem> batch = make_batch(tokens, position + done, false);
-      batch.back().logits = logits && done + step_ >= n;
-      last = engine_.evaluate(batch, stop_);
+      const Wanted wanted = logits && done + step_ >= n ? Wanted::kLast : Wanted::kNone;
+      last = engine_.evaluate({sequence_.id(), tokens, wanted}, stop_);
     }
     return last;
   }
@@ -45,9 +59,9 @@ class Runner {
       chosen_ = std::ranges::max_element(logits) - logits.begin();
       first = seconds_since(start);
     };
-    if (test.prompt > 0) choose(prompt(test.prompt, test.depth, true));
+    if (test.prompt > 0) choose(prompt(test.prompt, true));
     for (int64_t i = 0; i < test.generate; ++i) {
-      const auto logits = prompt(1, test.depth + test.prompt + i, true);
+      const auto logits = prompt(1, true);
       if (i == 0 && test.prompt == 0) choose(logits);
     }
     result.seconds.push_back(seconds_since(start));
@@ -63,6 +77,7 @@ class Runner {
   }
 
   Engine& engine_;
+  const ScopedSequence sequence_;
   const Stop& stop_;
   int64_t step_;
   std::mt19937 random_;
@@ -112,15 +127,15 @@ BenchResult run_bench(Engine& engine, const BenchTest& test, const BenchOptions&
   if (options.warmup) {
     tell(-1);
     runner.seed(kSeed);
-    runner.prompt(test.prompt, 0, true);
-    if (test.generate > 0) runner.prompt(1, test.prompt, true);
+    runner.prompt(test.prompt, true);
+    if (test.generate > 0) runner.prompt(1, true);
+    runner.go_back(0);
   }
   BenchResult result{.test = test};
   for (int i = 0; i < options.repetitions; ++i) {
     tell(i);
     runner.seed(kSeed);
-    const bool keeps_depth = test.depth >= engine.first_kept(test.context());
-    if (i == 0 || !keeps_depth) runner.prompt(test.depth, 0, false);
+    if (!runner.go_back(test.depth)) runner.prompt(test.depth, false);
     runner.seed(kSeed + 1 + static_cast<uint32_t>(i));
     engine.reset_stats();
     runner.measure(test, result);

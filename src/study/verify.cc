@@ -4,6 +4,8 @@
 #include <bit>
 #include <random>
 
+#include "engine/scoped_sequence.h"
+
 namespace st {
 namespace {
 
@@ -77,6 +79,7 @@ std::vector<uint64_t> hash_logits(Engine& engine, std::span<const Token> tokens,
   const auto V = static_cast<size_t>(engine.config().vocab);
   const auto total = static_cast<int64_t>(tokens.size());
   std::vector<uint64_t> hashes;
+  const ScopedSequence sequence(engine.cache());
   int64_t done = 0;
   for (size_t i = 0; done < total; ++i) {
     const int64_t n = std::min(piece(split, i), total - done);
@@ -84,7 +87,7 @@ std::vector<uint64_t> hash_logits(Engine& engine, std::span<const Token> tokens,
     const auto hash = [&](std::span<const float> rows) {
       for (; !rows.empty(); rows = rows.subspan(V)) hashes.push_back(hash_row(rows.first(V)));
     };
-    engine.evaluate(make_batch(part, done, true), hash, stop);
+    engine.evaluate({sequence.id(), part, Wanted::kAll}, hash, stop);
     done += n;
   }
   return hashes;

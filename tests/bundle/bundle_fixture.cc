@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "arch/names.h"
+#include "support/feed_at.h"
 
 namespace st::golden {
 
@@ -11,7 +12,7 @@ std::vector<float> some_logits(Engine& engine) {
   for (int i = 0; i < 24; ++i) {
     ids.push_back(static_cast<Token>((i * 7919 + 13) % engine.config().vocab));
   }
-  const auto logits = engine.evaluate(make_batch(ids, 0, true));
+  const auto logits = engine.evaluate(testkit::feed_at(engine, ids, 0, true));
   return {logits.begin(), logits.end()};
 }
 
@@ -19,11 +20,9 @@ LimitedLogits limited_logits(const std::string& path, const std::string& expert_
                              uint64_t page) {
   constexpr uint64_t kPlenty = uint64_t{8} << 30;
   LimitedLogits out;
-  Engine engine(path, {.threads = 2,
-                       .context = 64,
-                       .memory = kPlenty,
-                       .expert_bundle = expert_bundle,
-                       .page = page});
+  const ModelOptions opened{.expert_bundle = expert_bundle, .stream = true};
+  Engine engine(std::make_shared<const Model>(path, opened),
+                {.threads = 2, .context = 64, .memory = kPlenty, .page = page});
   out.all = some_logits(engine);
   const MemoryPlan plan = engine.memory()->plan;
   engine.set_memory((plan.smallest() + plan.largest()) / 2);

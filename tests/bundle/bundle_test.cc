@@ -17,7 +17,8 @@ using testkit::contains;
 using testkit::error_of;
 
 std::vector<float> resident_logits(const std::string& path, const std::string& experts = {}) {
-  Engine engine(path, {.threads = 2, .context = 64, .expert_bundle = experts});
+  const ModelOptions opened{.expert_bundle = experts};
+  Engine engine(std::make_shared<const Model>(path, opened), {.threads = 2, .context = 64});
   return some_logits(engine);
 }
 

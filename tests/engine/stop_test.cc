@@ -12,6 +12,7 @@
 #include "study/bench.h"
 #include "study/verify.h"
 #include "support/bytes.h"
+#include "support/feed_at.h"
 
 namespace st {
 namespace {
@@ -33,7 +34,7 @@ class StopTest : public testing::TestWithParam<uint64_t> {  // the budget
  protected:
   StopTest()
       : engine(converted(kTiny, DType::kQ4_0, true),
-               {.threads = 2, .context = kContext, .memory = GetParam()}),
+               {.threads = 2, .context = kContext, .sequences = 2, .memory = GetParam()}),
         ids(engine.tokenizer().encode(read_text_file(shipped("valid.txt")), false)) {
     ids.resize(kContext);
   }
@@ -66,19 +67,19 @@ class StopTest : public testing::TestWithParam<uint64_t> {  // the budget
 };
 
 TEST_P(StopTest, APromptStopsAtAnyMomentAndIsReadAgain) {
-  const auto batch = make_batch(std::span(ids).first(700), 0, false);
+  const auto prompt = [&] { return testkit::feed_at(engine, std::span(ids).first(700), 0); };
   const auto start = Clock::now();
-  const auto logits = engine.evaluate(batch);
+  const auto logits = engine.evaluate(prompt());
   const std::vector<float> want(logits.begin(), logits.end());
   const auto whole = std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - start);
   std::mt19937 random(7);
   int cancelled = 0;
   for (int i = 0; i < 20; ++i) {
     const std::chrono::microseconds after(random() % static_cast<uint64_t>(whole.count()));
-    const auto code = stopped(after, [&](const Stop& stop) { engine.evaluate(batch, stop); });
+    const auto code = stopped(after, [&](const Stop& stop) { engine.evaluate(prompt(), stop); });
     EXPECT_EQ(code.value_or(ErrorCode::kCancelled), ErrorCode::kCancelled);
     cancelled += code.has_value();
-    const auto again = engine.evaluate(batch);
+    const auto again = engine.evaluate(prompt());
     ASSERT_TRUE(std::ranges::equal(again, want)) << i;
   }
   EXPECT_GT(cancelled, 0);
@@ -89,10 +90,10 @@ TEST_P(StopTest, OneThatWasRequestedBeforeComputesNothing) {
   stop.request();
   int layers = 0;
   engine.observe_routing([&](int64_t, std::span<const int32_t>) { ++layers; });
-  const auto batch = make_batch(std::span(ids).first(8), 0, false);
-  EXPECT_EQ(error_of([&] { engine.evaluate(batch, stop); }), "interrupted");
+  const Feed feed = testkit::feed_at(engine, std::span(ids).first(8), 0);
+  EXPECT_EQ(error_of([&] { engine.evaluate(feed, stop); }), "interrupted");
   EXPECT_EQ(layers, 0);
-  engine.evaluate(batch);  // another's stop
+  engine.evaluate(feed);  // another's stop
   EXPECT_EQ(layers, engine.config().layers);
 }
 
@@ -103,8 +104,8 @@ TEST_P(StopTest, IsLookedAtInEachLayer) {
   engine.observe_routing([&](int64_t, std::span<const int32_t>) {
     if (++layers == 3) stop.request();
   });
-  const auto batch = make_batch(std::span(ids).first(8), 0, false);
-  EXPECT_EQ(error_of([&] { engine.evaluate(batch, stop); }), "interrupted");
+  const Feed feed = testkit::feed_at(engine, std::span(ids).first(8), 0);
+  EXPECT_EQ(error_of([&] { engine.evaluate(feed, stop); }), "interrupted");
   EXPECT_EQ(layers, 3);
 }
 
@@ -127,7 +128,7 @@ TEST_P(StopTest, WhateverRunsAnEngine) {
   GenerateResult result;
   const auto generating = [&](const Stop& stop) {
     result = generate(
-        engine, std::span(ids).first(10), {.ignore_eos = true},
+        engine, std::span(ids).first(10), {.session = {.ignore_eos = true}},
         [](std::string_view) { return true; }, stop);
   };
   EXPECT_EQ(stopped(milliseconds(100), generating), std::nullopt);

@@ -6,6 +6,7 @@
 #include "golden/fixture.h"
 #include "study/verify.h"
 #include "support/bytes.h"
+#include "support/feed_at.h"
 
 namespace st::golden {
 namespace {
@@ -58,9 +59,9 @@ TEST(Bench, GoingBackByAMicroBatchFindsTheSameContext) {
   Engine engine(converted(kTiny, DType::kQ8_0, true), {.micro_batch = kBack});
   const std::vector<Token> tokens = verify_tokens(engine.tokenizer(), kDepth + kBack);
   const auto tail = std::span(tokens).subspan(kDepth);
-  engine.evaluate(make_batch(std::span(tokens).first(kDepth), 0, false));
+  engine.evaluate(testkit::feed_at(engine, std::span(tokens).first(kDepth), 0, false));
   const auto from_depth = [&] {
-    const auto logits = engine.evaluate(make_batch(tail, kDepth, true));
+    const auto logits = engine.evaluate(testkit::feed_at(engine, tail, kDepth, true));
     return std::vector<float>(logits.begin(), logits.end());
   };
   const std::vector<float> first = from_depth();

@@ -6,6 +6,7 @@
 #include <map>
 
 #include "convert/convert.h"
+#include "support/feed_at.h"
 #include "support/temporary_folder.h"
 
 namespace st::golden {
@@ -36,7 +37,7 @@ std::string converted(const std::string& folder, DType type, bool transpose_down
 }
 
 std::vector<float> logits_after(Engine& engine, const std::vector<Token>& ids) {
-  const auto logits = engine.evaluate(make_batch(ids, 0, false));
+  const auto logits = engine.evaluate(testkit::feed_at(engine, ids, 0, false));
   return {logits.begin(), logits.end()};
 }
 
@@ -53,13 +54,13 @@ TopDifference compare_top10(const std::vector<float>& logits, const nlohmann::js
 
 std::vector<Token> greedy(Engine& engine, const std::vector<Token>& ids, int n) {
   std::vector<Token> out;
-  auto logits = engine.evaluate(make_batch(ids, 0, false));
+  auto logits = engine.evaluate(testkit::feed_at(engine, ids, 0, false));
   for (int i = 0; i < n; ++i) {
     const auto best = static_cast<Token>(std::ranges::max_element(logits) - logits.begin());
     out.push_back(best);
     if (i + 1 < n) {
-      logits = engine.evaluate(
-          make_batch(std::span(&best, 1), static_cast<int64_t>(ids.size()) + i, false));
+      logits = engine.evaluate(testkit::feed_at(engine, std::span(&best, 1),
+                                                static_cast<int64_t>(ids.size()) + i, false));
     }
   }
   return out;

@@ -6,6 +6,7 @@
 
 #include "golden/fixture.h"
 #include "kernels/kernels.h"
+#include "support/feed_at.h"
 
 namespace st::golden {
 namespace {
@@ -116,7 +117,7 @@ TEST(Golden, EveryLayerOfTheTinyModel) {
       seen.emplace_back(values.begin(), values.end());
     });
     const auto ids = prompt["ids"].get<std::vector<Token>>();
-    engine.evaluate(make_batch(ids, 0, true));
+    engine.evaluate(testkit::feed_at(engine, ids, 0, true));
     engine.observe({});
     ASSERT_EQ(seen.size(), prompt["layers"].size());
     for (size_t i = 0; i < seen.size(); ++i) {
@@ -161,7 +162,8 @@ TEST(Golden, MicroVariants) {
 }
 
 TEST(Golden, GatingOverride) {
-  Engine engine(converted(kTiny, DType::kF32, true), {.gating = Gating::kSoftmax});
+  const ModelOptions other{.gating = Gating::kSoftmax};
+  Engine engine(std::make_shared<const Model>(converted(kTiny, DType::kF32, true), other), {});
   for (const auto& prompt : read_golden("golden/variant_softmax_router.json")["prompts"]) {
     const auto ids = prompt["ids"].get<std::vector<Token>>();
     EXPECT_LE(compare_top10(logits_after(engine, ids), prompt["top10"]).largest, kLogitBar);

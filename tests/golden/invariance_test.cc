@@ -12,6 +12,7 @@
 #include "golden/fixture.h"
 #include "kernels/kernels.h"
 #include "support/bytes.h"
+#include "support/feed_at.h"
 #include "support/test_page.h"
 
 namespace st::golden {
@@ -37,10 +38,13 @@ std::vector<float> logits_of(Engine& engine, const std::vector<int64_t>& splits,
   for (size_t i = 0; done < tokens; ++i) {
     const int64_t n = std::min<int64_t>(splits[i % splits.size()], tokens - done);
     const auto part = std::span(ids).subspan(static_cast<size_t>(done), static_cast<size_t>(n));
-    std::vector<BatchItem> batch = make_batch(part, done, true);
-    for (BatchItem& item : batch) item.logits = item.position % 10 == 9;
-    const auto logits = engine.evaluate(batch);
-    out.insert(out.end(), logits.begin(), logits.end());
+    const auto logits = engine.evaluate(testkit::feed_at(engine, part, done, true));
+    const int64_t V = engine.config().vocab;
+    for (int64_t t = 0; t < n; ++t) {
+      if ((done + t) % 10 != 9) continue;
+      const float* row = logits.data() + t * V;
+      out.insert(out.end(), row, row + V);
+    }
     done += n;
   }
   return out;
@@ -214,24 +218,20 @@ TEST(Invariance, SequencesDoNotDisturbEachOther) {
   const auto ids = some_tokens(2 * kLength);
   const auto alone = [&](size_t begin, size_t n) {
     Engine engine(path, {});
-    const auto logits = engine.evaluate(make_batch(std::span(ids).subspan(begin, n), 0, true));
+    const auto logits =
+        engine.evaluate(testkit::feed_at(engine, std::span(ids).subspan(begin, n), 0, true));
     return std::vector<float>(logits.begin(), logits.end());
   };
   const auto a = alone(0, kLength);
   const auto b = alone(kLength, kLength);
   Engine engine(path, {.sequences = 2});
-  std::vector<BatchItem> batch;
-  for (size_t i = 0; i < kLength; ++i) {
-    const auto position = static_cast<int32_t>(i);
-    batch.push_back({.token = ids[i], .position = position, .sequence = 0, .logits = true});
-    batch.push_back(
-        {.token = ids[kLength + i], .position = position, .sequence = 1, .logits = true});
-  }
-  const auto both = engine.evaluate(batch);
+  const SequenceId first = engine.cache().create(), second = engine.cache().create();
   const auto V = static_cast<size_t>(engine.config().vocab);
   for (size_t i = 0; i < kLength; ++i) {
-    ASSERT_EQ(std::memcmp(&both[2 * i * V], &a[i * V], V * sizeof(float)), 0) << i;
-    ASSERT_EQ(std::memcmp(&both[(2 * i + 1) * V], &b[i * V], V * sizeof(float)), 0) << i;
+    const Feed feeds[] = {{first, {&ids[i], 1}}, {second, {&ids[kLength + i], 1}}};
+    const auto both = engine.evaluate(feeds);
+    ASSERT_EQ(std::memcmp(both[0].logits.data(), &a[i * V], V * sizeof(float)), 0) << i;
+    ASSERT_EQ(std::memcmp(both[1].logits.data(), &b[i * V], V * sizeof(float)), 0) << i;
   }
 }
 

@@ -18,6 +18,7 @@
 #include "golden/fixture.h"
 #include "support/bytes.h"
 #include "support/faulty_reader.h"
+#include "support/feed_at.h"
 #include "support/sandbox.h"
 #include "support/temporary_folder.h"
 #include "support/test_page.h"
@@ -48,7 +49,7 @@ void set_room(Engine& engine, int64_t experts) {
 
 std::vector<float> step(Engine& engine, int i) {
   const Token token = some_tokens()[static_cast<size_t>(i)];
-  const auto logits = engine.evaluate(make_batch(std::span(&token, 1), i, false));
+  const auto logits = engine.evaluate(testkit::feed_at(engine, std::span(&token, 1), i, false));
   return {logits.begin(), logits.end()};
 }
 
@@ -197,14 +198,14 @@ TEST(Memory, MayChangeBetweenAnyTwoTokens) {
     ASSERT_TRUE(right(step(engine, i), i)) << i;
     const auto more = static_cast<int64_t>(random()) % (plan.experts - plan.fewest + 10);
     set_room(engine, plan.fewest + more);
-    ASSERT_LE(engine.memory()->room, plan.experts);
+    ASSERT_LE(engine.memory()->slots, plan.experts);
   }
   set_room(engine, plan.experts);
-  engine.evaluate(make_batch(some_tokens(), 0, false));
+  engine.evaluate(testkit::feed_at(engine, some_tokens(), 0, false));
   const uint64_t large = resident_memory();
   set_room(engine, plan.fewest);
   const uint64_t small = resident_memory();
-  ASSERT_EQ(engine.memory()->room, plan.fewest);
+  ASSERT_EQ(engine.memory()->slots, plan.fewest);
   const auto gone = static_cast<uint64_t>(plan.experts - plan.fewest) * plan.expert;
   EXPECT_GE(large, small + gone / 2) << large << " " << small;
   for (int i = 0; i < 20; ++i) ASSERT_TRUE(right(step(engine, i), i)) << i;
@@ -223,11 +224,11 @@ TEST(Memory, MayShrinkMicroBatches) {
   EXPECT_EQ(engine.memory()->plan.tokens, 1);
   const std::string error = error_of([&] { engine.set_memory(least - 1); });
   EXPECT_TRUE(contains(error, " MiB is too small: ")) << error;  // how large, the run decides
-  const auto logits = engine.evaluate(make_batch(some_tokens(), 0, false));
+  const auto logits = engine.evaluate(testkit::feed_at(engine, some_tokens(), 0, false));
   EXPECT_TRUE(right({logits.begin(), logits.end()}, kTokens - 1));
   engine.set_memory(plan.budget);
   EXPECT_EQ(engine.memory()->plan.tokens, plan.tokens);
-  const auto again = engine.evaluate(make_batch(some_tokens(), 0, false));
+  const auto again = engine.evaluate(testkit::feed_at(engine, some_tokens(), 0, false));
   EXPECT_TRUE(right({again.begin(), again.end()}, kTokens - 1));
 }
 
@@ -237,7 +238,7 @@ TEST(Memory, LogitsOutliveAChangeOfTheBudget) {
   options.micro_batch = 8;
   Engine engine(converted(kTiny, DType::kQ4_0, true), options);
   const std::vector<Token> ids = some_tokens();
-  const auto logits = engine.evaluate(make_batch(std::span(ids).first(8), 0, false));
+  const auto logits = engine.evaluate(testkit::feed_at(engine, std::span(ids).first(8), 0, false));
   const MemoryPlan plan = engine.memory()->plan;
   const auto fewest = static_cast<uint64_t>(plan.fewest) * plan.expert;
   engine.set_memory(plan.fixed(1) + plan.kv_full + fewest);
@@ -271,19 +272,19 @@ TEST(Memory, GivesWayInItsControlGroup) {
     const int64_t left = plan.experts - i / 12 * 30;
     if (i % 12 == 0 && i > 0) set(holding(kBatch, left));
     ASSERT_TRUE(right(step(engine, i), i)) << i;
-    ASSERT_LE(engine.memory()->room, left + kBatch) << i;  // there is scratch for 8 tokens, not 16
+    ASSERT_LE(engine.memory()->slots, left + kBatch) << i;  // there is scratch for 8 tokens, not 16
   }
   set(kPlenty);
   EXPECT_TRUE(right(step(engine, 0), 0));
-  EXPECT_EQ(engine.memory()->room, plan.experts);
+  EXPECT_EQ(engine.memory()->slots, plan.experts);
 
   int passes = 0;
   engine.observe_routing([&](int64_t layer, std::span<const int32_t>) {
     if (layer == 0 && ++passes == 1) set(holding(1, plan.fewest));
   });
-  const auto logits = engine.evaluate(make_batch(some_tokens(), 0, false));
+  const auto logits = engine.evaluate(testkit::feed_at(engine, some_tokens(), 0, false));
   EXPECT_TRUE(right({logits.begin(), logits.end()}, kTokens - 1));
-  EXPECT_EQ(engine.memory()->room, plan.fewest);
+  EXPECT_EQ(engine.memory()->slots, plan.fewest);
   EXPECT_EQ(passes, 1 + kTokens - kBatch);  // token by token
 }
 
@@ -293,10 +294,10 @@ TEST(Memory, ATiedEmbeddingStaysInMemory) {
     const std::string path = tied ? converted("variants/micro-odd-sharded", DType::kF16, false)
                                   : converted(kTiny, DType::kQ4_0, true);
     Engine engine(path, with_budget());
-    const auto batch = make_batch(std::vector<Token>{1, 2, 3}, 0, false);
-    engine.evaluate(batch);  // its experts are there now
+    const std::vector<Token> few{1, 2, 3};
+    engine.evaluate(testkit::feed_at(engine, few, 0));  // its experts are there now
     const uint64_t before = engine.memory()->experts.bytes_read;
-    engine.evaluate(batch);
+    engine.evaluate(testkit::feed_at(engine, few, 0));
     EXPECT_EQ(engine.memory()->experts.bytes_read == before, tied);
   }
 }
@@ -308,9 +309,8 @@ TEST(Memory, GoingBackBeyondTheSlidingWindowIsRefused) {
   std::vector<Token> ids;
   for (int i = 0; i < 200; ++i) ids.push_back(static_cast<Token>((i * 7919 + 13) % 4077));
   const auto part = [&](size_t from, size_t n) {
-    const auto batch =
-        make_batch(std::span(ids).subspan(from, n), static_cast<int64_t>(from), false);
-    const auto logits = engine.evaluate(batch);
+    const auto logits = engine.evaluate(
+        testkit::feed_at(engine, std::span(ids).subspan(from, n), static_cast<int64_t>(from)));
     return std::vector<float>(logits.begin(), logits.end());
   };
   constexpr size_t kWindow = 16;

@@ -5,6 +5,7 @@
 
 #include "base/file.h"
 #include "golden/fixture.h"
+#include "support/feed_at.h"
 
 namespace st::golden {
 namespace {
@@ -56,12 +57,13 @@ TEST(Perplexity, LogitsInPieces) {
     Engine engine(path, {.threads = 2, .context = 256, .micro_batch = 64, .memory = memory});
     const auto V = static_cast<size_t>(engine.config().vocab);
     const auto ids = engine.tokenizer().encode(read_text_file(shipped("valid.txt")), false);
-    std::vector<BatchItem> batch = make_batch(std::span(ids).first(150), 0, true);
-    for (size_t i = 0; i < batch.size(); i += 7) batch[i].logits = false;
-    const auto all = engine.evaluate(batch);
+    const auto prompt = [&] {
+      return testkit::feed_at(engine, std::span(ids).first(150), 0, true);
+    };
+    const auto all = engine.evaluate(prompt());
     const std::vector<float> want(all.begin(), all.end());
     std::vector<float> got;
-    engine.evaluate(batch, [&](std::span<const float> rows) {
+    engine.evaluate(prompt(), [&](std::span<const float> rows) {
       EXPECT_LE(rows.size(), static_cast<size_t>(kSinkRows) * V);
       got.insert(got.end(), rows.begin(), rows.end());
     });
@@ -77,23 +79,24 @@ TEST(Perplexity, LogitsInPiecesCountInABudget) {
   const uint64_t all =
       plan.fixed(plan.tokens) + plan.kv_full + static_cast<uint64_t>(plan.experts) * plan.expert;
   engine.set_memory(all);
-  ASSERT_EQ(engine.memory()->room, plan.experts);
+  ASSERT_EQ(engine.memory()->slots, plan.experts);
   const auto ids = engine.tokenizer().encode(read_text_file(shipped("valid.txt")), false);
   // As large as plans go, in tokens and positions.
-  engine.evaluate(make_batch(std::span(ids).first(256), 0, true), [](std::span<const float>) {});
+  engine.evaluate(testkit::feed_at(engine, std::span(ids).first(256), 0, true),
+                  [](std::span<const float>) {});
   const uint64_t rows = static_cast<uint64_t>(engine.config().vocab) * (kSinkRows - 2) * 4;
   const auto fewer = static_cast<int64_t>((rows + plan.expert - 1) / plan.expert);
-  EXPECT_EQ(engine.memory()->room, plan.experts - fewer);
+  EXPECT_EQ(engine.memory()->slots, plan.experts - fewer);
 
   // Where there is no room for so many, fewer at a time.
   const auto V = static_cast<size_t>(engine.config().vocab);
-  const auto batch = make_batch(std::span(ids).first(256), 0, true);
-  const auto logits = engine.evaluate(batch);
+  const auto prompt = [&] { return testkit::feed_at(engine, std::span(ids).first(256), 0, true); };
+  const auto logits = engine.evaluate(prompt());
   const std::vector<float> want(logits.begin(), logits.end());
   engine.set_memory(plan.fixed(1) + plan.kv_full +
                     static_cast<uint64_t>(plan.fewest) * plan.expert);
   std::vector<float> got;
-  engine.evaluate(batch, [&](std::span<const float> part) {
+  engine.evaluate(prompt(), [&](std::span<const float> part) {
     EXPECT_LE(part.size(), 2 * V);
     got.insert(got.end(), part.begin(), part.end());
   });

@@ -10,6 +10,7 @@
 #include "engine/generate.h"
 #include "format/gguf_model.h"
 #include "support/bytes.h"
+#include "support/feed_at.h"
 
 namespace st {
 namespace {
@@ -207,26 +208,15 @@ TEST_F(Hostile, NonsenseWeightsAreNoticedNotPrinted) {
   }
   Engine engine(path, {.threads = 1});
   const std::vector<Token> tokens{1, 2, 3};
-  EXPECT_EQ(error_of([&] { engine.evaluate(make_batch(tokens, 0, false)); }),
+  EXPECT_EQ(error_of([&] { engine.evaluate(testkit::feed_at(engine, tokens, 0, false)); }),
             path + ": the model computed a logit that is not a finite number");
-}
-
-TEST_F(Hostile, BatchesOutOfRange) {
-  Engine engine(good, {.threads = 1, .context = 8});
-  const auto with = [&](BatchItem item) {
-    return error_of([&] { engine.evaluate(std::span(&item, 1)); });
-  };
-  EXPECT_EQ(with({.token = -1}), "token -1: want 0..4095");
-  EXPECT_EQ(with({.token = 4096}), "token 4096: want 0..4095");
-  EXPECT_EQ(with({.position = 8}), "position 8: want 0..7");
-  EXPECT_EQ(with({.position = -1}), "position -1: want 0..7");
-  EXPECT_EQ(with({.sequence = 1}), "sequence 1: want 0..0");
 }
 
 TEST_F(Hostile, PromptsAtTheEdgeOfTheContext) {
   Engine engine(good, {.threads = 1, .context = 8});
   const auto run = [&](size_t n) {
-    return generate(engine, std::vector<Token>(n, 100), {.sampler = {.temperature = 0}},
+    return generate(engine, std::vector<Token>(n, 100),
+                    {.session = {.sampler = {.temperature = 0}}},
                     [](std::string_view) { return true; });
   };
   EXPECT_EQ(error_of([&] { run(9); }), "prompt 9 tokens > context 8; -c allows more");

@@ -10,6 +10,7 @@
 #include "engine/engine.h"
 #include "format/gguf_model.h"
 #include "support/bytes.h"
+#include "support/feed_at.h"
 
 namespace st {
 namespace {
@@ -86,7 +87,7 @@ struct UnknownParts : testing::Test {
   static std::vector<float> logits(const Change& change) {
     Engine engine(changed(change), {.threads = 1});
     const std::vector<Token> tokens{5, 6, 7, 8, 9};
-    const auto rows = engine.evaluate(make_batch(tokens, 0, true));
+    const auto rows = engine.evaluate(testkit::feed_at(engine, tokens, 0, true));
     return {rows.begin(), rows.end()};
   }
 };
@@ -184,7 +185,7 @@ TEST_F(UnknownParts, WhatOnlyDescribesIsAcceptedAndListed) {
   for (const std::string& key : keys) entries.push_back({key, GgufValue::string("x")});
   const Engine engine(changed({.entries = entries}), {.threads = 1});
   for (const std::string& key : keys) {
-    EXPECT_EQ(std::ranges::count(engine.ignored_keys(), key), 1) << key;
+    EXPECT_EQ(std::ranges::count(engine.model().ignored_keys(), key), 1) << key;
   }
   EXPECT_EQ(engine.notices(), std::vector<std::string>());
 }
@@ -229,7 +230,7 @@ TEST_F(UnknownParts, LinearRopeScaling) {
 }
 
 TEST_F(UnknownParts, AnOverriddenKeyIsUnderstood) {
-  EXPECT_EQ(error_of([] { Engine(good, {.threads = 1, .gating = Gating::kSoftmax}); }), "no error");
+  EXPECT_EQ(error_of([] { Model(good, {.gating = Gating::kSoftmax}); }), "no error");
 }
 
 // A bundle is a model like another.

@@ -48,7 +48,7 @@ class Maker {
  private:
   void describe() {
     const ModelConfig& c = shape_.config;
-    out_.set("general.architecture", GgufValue::string("smallthinker"));
+    out_.set("general.architecture", GgufValue::string(c.architecture));
     const std::pair<const char*, int64_t> numbers[] = {
         {"block_count", c.layers},
         {"context_length", c.context},
@@ -60,20 +60,22 @@ class Maker {
         {"expert_count", c.experts},
         {"expert_used_count", c.experts_used},
         {"expert_feed_forward_length", c.ffn},
-        {"expert_gating_func", c.gating == Gating::kSoftmax ? 1 : 2},
     };
     for (const auto& [key, value] : numbers) set(key, GgufValue::u32(static_cast<uint32_t>(value)));
+    if (c.architecture == "smallthinker") {
+      set("expert_gating_func", GgufValue::u32(c.gating == Gating::kSoftmax ? 1 : 2));
+      set("ffn_down_transposed", GgufValue::boolean(shape_.down_transposed));
+    }
     if (shape_.window > 0) {
       set("attention.sliding_window", GgufValue::u32(static_cast<uint32_t>(shape_.window)));
     }
     set("attention.layer_norm_rms_epsilon", GgufValue::f32(c.rms_eps));
     set("rope.freq_base", GgufValue::f32(1e4f));
-    set("ffn_down_transposed", GgufValue::boolean(shape_.down_transposed));
     write_gguf_vocab(byte_vocab(c.vocab), out_);
   }
 
   void set(std::string_view key, GgufValue value) {
-    out_.set(fmt::format("smallthinker.{}", key), std::move(value));
+    out_.set(fmt::format("{}.{}", shape_.config.architecture, key), std::move(value));
   }
 
   void plan() {
@@ -87,6 +89,7 @@ class Maker {
       add(name(names::kAttnV), shape_.type, {c.hidden, c.kv_width()});
       add(name(names::kAttnOutput), shape_.type, {c.q_width(), c.hidden});
       add(name(names::kFfnNorm), DType::kF32, {c.hidden});
+      for (const std::string& norm : shape_.more_norms) add(name(norm), DType::kF32, {c.hidden});
       add(name(names::kRouter), shape_.router, {c.hidden, c.experts});
       add(name(names::kFfnGate), shape_.type, {c.hidden, c.ffn, c.experts});
       add(name(names::kFfnUp), shape_.type, {c.hidden, c.ffn, c.experts});
@@ -140,6 +143,7 @@ std::string Shape::text() const {
 Shape smallest() {
   Shape shape;
   ModelConfig& c = shape.config;
+  c.architecture = "smallthinker";
   c.layers = c.hidden = c.heads = c.kv_heads = c.experts = c.experts_used = c.ffn = 1;
   c.head_dim = 2;
   c.vocab = kBytes;

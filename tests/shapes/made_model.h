@@ -7,6 +7,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "model/config.h"
 #include "tensor/dtype.h"
@@ -19,8 +20,9 @@ struct Shape {
   DType router = DType::kF32;  // its type
   int64_t window = 0;          // keys that sliding layers see; 0: no layer slides
   bool down_transposed = false;
-  bool tied = true;  // the embedding is the output matrix
-  int64_t rank = 0;  // of the predictor of the lm head; 0: there is none
+  bool tied = true;                     // the embedding is the output matrix
+  int64_t rank = 0;                     // of the predictor of the lm head; 0: there is none
+  std::vector<std::string> more_norms;  // of each layer, beside SmallThinker's
 
   std::string text() const;  // for messages of tests
 };

@@ -6,6 +6,7 @@
 #include "engine/engine.h"
 #include "shapes/made_model.h"
 #include "support/bytes.h"
+#include "support/feed_at.h"
 #include "support/temporary_folder.h"
 
 namespace st::shapes {
@@ -39,7 +40,7 @@ std::string error_with(const Shape& shape, const Spoil& spoil, const EngineOptio
   for (size_t i = 0; i < tokens.size(); ++i) tokens[i] = static_cast<Token>(i * 5);
   const std::string error = error_of([&] {
     Engine engine(path, options);
-    engine.evaluate(make_batch(tokens, 0, options.head.mode == LmHead::kDense));
+    engine.evaluate(testkit::feed_at(engine, tokens, 0, options.head.mode == LmHead::kDense));
   });
   return error.starts_with(path + ": ") ? error.substr(path.size() + 2) : error;
 }

@@ -20,6 +20,7 @@
 #include "study/synth_archs.h"
 #include "study/synth_router.h"
 #include "study/synth_stream.h"
+#include "support/feed_at.h"
 
 namespace st {
 namespace {
@@ -165,7 +166,7 @@ void SynthBehaviour::count_head(Weights& weights, const Floats& normed,
 Behaviour SynthBehaviour::measure() {
   synthesize(options_);
   Engine engine(options_.outfile, {});
-  Weights weights(engine.file());
+  Weights weights(engine.model().file());
   Behaviour out;
   out.sparsity.resize(static_cast<size_t>(config_.layers));
   out.frequencies.assign(static_cast<size_t>(config_.layers),
@@ -179,13 +180,15 @@ Behaviour SynthBehaviour::measure() {
     if (what != "norm" && layer + 1 < config_.layers)  // "embed" is layer -1
       count_layer(weights, static_cast<size_t>(layer + 1), {x.begin(), x.end()}, out);
   });
-  for (const Token& token : tokens) engine.evaluate(make_batch({&token, 1}, 0, true));
+  for (const Token& token : tokens) {
+    engine.evaluate(testkit::feed_at(engine, {&token, 1}, 0, true));
+  }
 
   Floats normed;
   engine.observe([&](std::string_view what, int64_t, std::span<const float> x) {
     if (what == "norm") normed.assign(x.begin(), x.end());
   });
-  const auto logits = engine.evaluate(make_batch(tokens, 0, true));
+  const auto logits = engine.evaluate(testkit::feed_at(engine, tokens, 0, true));
   const auto D = static_cast<size_t>(config_.hidden);
   const auto V = static_cast<size_t>(config_.vocab);
   for (size_t t = 0; t < kTokens; ++t) {

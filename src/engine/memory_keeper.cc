@@ -1,0 +1,313 @@
+#include "engine/memory_keeper.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "base/memory.h"
+#include "base/path.h"
+#include "experts/hot_set.h"
+#include "model/attention.h"
+
+namespace st {
+namespace {
+
+// With a budget:
+constexpr int64_t kLimitedContext = 4096;  // unless asked for
+constexpr int64_t kFew = 8;                // tokens for which scratch is kept between prompts
+constexpr uint64_t kKernelPerThread = uint64_t{28} << 10;
+constexpr int64_t kPlannedRows = 2;  // of logits, in every plan
+
+}  // namespace
+
+MemoryKeeper::MemoryKeeper(const Model& model, const EngineOptions& options, ThreadPool& pool)
+    : model_(model),
+      options_(options),
+      pool_(pool),
+      groups_({.groups = options.groups}),
+      context_(choose_context()),
+      micro_batch_(choose_micro_batch()),
+      cache_(make_cache(micro_batch_)),
+      state_(model.config(), 1, pool.threads()) {  // memory is measured without scratch
+  give_back_freed();                               // what parsing left
+  if (!pool.notice().empty()) notices_.push_back(pool.notice());
+  if (const int64_t trained = model.config().context; context_ > trained) {
+    notices_.push_back(fmt::format(
+        "context {} is more than the {} positions the model was trained for", context_, trained));
+  }
+  if (options.encode) text_bytes_ = encode_text();
+  if (options.memory > 0) plan_budget();
+}
+
+MemoryKeeper::~MemoryKeeper() { save_hot_set(); }
+
+// ---- Before a weight is read ----
+
+int64_t MemoryKeeper::choose_context() const {
+  if (options_.context > 0) return options_.context;
+  const int64_t trained = model_.config().context;
+  // Room is kept for a full context, so a long one would leave little for experts.
+  return options_.memory > 0 ? std::min(trained, kLimitedContext) : trained;
+}
+
+int64_t MemoryKeeper::choose_micro_batch() const {
+  const int64_t wanted = std::min(options_.micro_batch, context_);
+  if (options_.memory == 0) return wanted;
+  return micro_batch_within(options_.memory, wanted, State::bytes_per_token(model_.config()));
+}
+
+// A cache less precise than the weights would be the weakest link of an F32 model.
+KvType MemoryKeeper::cache_type() const {
+  if (options_.cache_type) return *options_.cache_type;
+  return model_.store().all_of(DType::kF32) ? KvType::kF32 : KvType::kI16;
+}
+
+// Takes no memory until something is stored.
+KvPool MemoryKeeper::make_cache(int64_t micro_batch) const {
+  return {model_.config(), cache_type(), context_, options_.sequences, micro_batch, options_.page};
+}
+
+uint64_t MemoryKeeper::full_bytes(const KvPool& cache) const {
+  return static_cast<uint64_t>(options_.sequences) * cache.bytes(context_);
+}
+
+// Bytes of a text that was not kept, for there is no room for it; else 0: what is kept is measured
+// with the rest.
+uint64_t MemoryKeeper::encode_text() {
+  const uint64_t limit =
+      std::min(options_.memory > 0 ? options_.memory : UINT64_MAX, groups_.allowed());
+  const uint64_t room = limit - std::min(limit, resident_memory());
+  const uint64_t wanted = options_.encode({model_.tokenizer(), context_, room});
+  give_back_freed();  // buffers for encoding
+  return wanted > room ? wanted : 0;
+}
+
+// What a thread has for itself: its stack, the kernel's half of that, and buffers that live as long
+// as it does.
+uint64_t MemoryKeeper::bytes_per_thread() const {
+  constexpr uint64_t kStack = uint64_t{36} << 10;
+  const ModelConfig& c = model_.config();
+  const int64_t widest = std::max({c.hidden, c.q_width(), c.ffn});
+  const int64_t unpacked = kUnpackedRows * (widest + 128) * 9 / 8;
+  uint64_t arranged = 0;
+  for (const ExpertLayer& layer : model_.weights().experts) {
+    if (layer.down.regrouped && !layer.down.arranged) {
+      arranged = std::max(arranged, layer.down.file_bytes);
+    }
+  }
+  return kStack + kKernelPerThread + static_cast<uint64_t>(unpacked + 8 * c.ffn) + arranged;
+}
+
+// Without a budget: a forward pass of as many tokens as there may be.
+uint64_t MemoryKeeper::scratch_bytes() const {
+  const auto threads = static_cast<uint64_t>(pool_.threads());
+  return static_cast<uint64_t>(micro_batch_) * State::bytes_per_token(model_.config()) +
+         State::fixed_bytes(model_.config(), pool_.threads()) + threads * bytes_per_thread();
+}
+
+// The same: what is needed in any case.
+uint64_t MemoryKeeper::resident_weights() const {
+  return anonymous_memory() + text_bytes_ + model_.store().memory_bytes();
+}
+
+MemoryPlan MemoryKeeper::plan_of(uint64_t resident) {
+  const ModelConfig& c = model_.config();
+  const auto threads = static_cast<uint64_t>(pool_.threads());
+  // Batches and copies of a prompt are short beside its keys and values, but count.
+  const auto rows = static_cast<uint64_t>(kPlannedRows * c.vocab) * sizeof(float) +
+                    static_cast<uint64_t>(context_) * 2 * sizeof(BatchItem);
+  return {.budget = options_.memory,
+          .group_limit = groups_.allowed(),
+          .resident = resident,
+          .program = resident_memory() - anonymous_memory() + threads * kKernelPerThread,
+          .threads = threads * bytes_per_thread(),
+          .logits = rows + State::fixed_bytes(c, pool_.threads()),
+          .per_token = State::bytes_per_token(c),
+          .tokens = micro_batch_,
+          .context = context_,
+          .kv_full = full_bytes(cache_),
+          .kv_least = full_bytes(make_cache(1)),
+          .expert = cached_->slot_bytes(),
+          .experts = cached_->most(),
+          .fewest = cached_->fewest()};
+}
+
+void MemoryKeeper::plan_budget() {
+  const Weights& weights = model_.weights();
+  reader_.emplace(
+      AsyncReader::Options{.log = [this](std::string_view line) { notices_.emplace_back(line); }});
+  cached_ = std::make_unique<CachedExperts>(weights.experts, model_.config().experts_used, *reader_,
+                                            options_.page);
+  if (!weights.embedding.matrix) {
+    // What is not in the page cache io_uring leaves to threads of the kernel, and says nothing
+    // where it may not have any.
+    row_reader_.emplace(AsyncReader::Options{.backend = AsyncReader::Backend::kPread, .depth = 4});
+    embedding_.emplace(weights.embedding, *row_reader_);
+  }
+  const uint64_t resident = resident_memory() + text_bytes_ + model_.store().memory_bytes();
+  plan_ = plan_of(resident);
+  // Slower prompts rather than a refusal: what works in a budget works in all that are larger.
+  while (!plan_.fits() && micro_batch_ > 1) {
+    micro_batch_ /= 2;
+    cache_ = make_cache(micro_batch_);
+    plan_ = plan_of(resident);
+  }
+}
+
+// A model that cannot fit is not begun with: the kernel would kill the process in the middle.
+void MemoryKeeper::refuse_what_does_not_fit() const {
+  if (cached_) return plan_.check();
+  const uint64_t needed = resident_weights();
+  const uint64_t group = groups_.allowed();
+  const MachineMemory machine = options_.machine ? options_.machine() : read_machine_memory();
+  const uint64_t all = machine.total == 0 ? UINT64_MAX : machine.total + machine.swap;
+  const uint64_t allowed = std::min(group, all);
+  if (needed > allowed) {
+    // What would a budget make of it?
+    ModelOptions streamed = model_.options();
+    streamed.stream = true;
+    const Model model = model_.reopened(std::move(streamed));
+    EngineOptions options = options_;
+    options.memory = allowed;
+    options.hot_set = {};
+    options.encode = {};
+    const MemoryKeeper limited(model, options, pool_);
+    fail_without_budget(needed, allowed, group < all, limited.plan_);
+  }
+  const uint64_t full = needed + full_bytes(cache_) + scratch_bytes();
+  const uint64_t free = std::min(group, machine.total == 0 ? UINT64_MAX : machine.available);
+  if (full > free && options_.note) {
+    options_.note(fmt::format(
+        "needs {} MiB with a full context, {} MiB are free: --memory SIZE makes it do with less",
+        full >> 20, free >> 20));
+  }
+}
+
+// ---- Loading ----
+
+void MemoryKeeper::fail_of_others(uint64_t needed) {
+  fail(ErrorCode::kOutOfMemory,
+       "needs {} MiB, the control group leaves {} MiB since others took their part", needed >> 20,
+       groups_.allowed() >> 20);
+}
+
+void MemoryKeeper::load(const Stop& stop) {
+  const uint64_t needed = cached_ ? plan_.least() - plan_.program : resident_weights();
+  const Progress progress = [&](std::string_view what, uint64_t done, uint64_t all) {
+    if (groups_.allowed() < needed) fail_of_others(needed);
+    if (options_.progress) options_.progress(what, done, all);
+  };
+  model_.read_weights(pool_, progress, stop);
+  if (cached_) return begin_limited();
+  resident_ = std::make_unique<ResidentExperts>(model_.weights().experts);
+  resize_state(micro_batch_, false);
+}
+
+void MemoryKeeper::begin_limited() {
+  model_.file().expect_scattered_reads();
+  if (const File* experts = model_.store().expert_file()) experts->expect_scattered_reads();
+  give_back_freed();  // buffers for reading
+  plan_.resident = std::max(plan_.resident, resident_memory());
+  fit({.kv = 0, .tokens = 1, .rows = kPlannedRows});
+  if (!options_.hot_set.empty()) load_hot_set();
+  loaded_ = true;
+}
+
+void MemoryKeeper::load_hot_set() {
+  const ModelConfig& c = model_.config();
+  try {
+    cached_->warm(parse_hot_set(read_text_file(options_.hot_set), c.layers, c.experts));
+  } catch (const Error& e) {
+    if (e.code() != ErrorCode::kNotFound) throw e.within(printable_path(options_.hot_set));
+  }
+}
+
+void MemoryKeeper::save_hot_set() const {
+  if (!loaded_ || options_.hot_set.empty()) return;
+  const ModelConfig& c = model_.config();
+  try {
+    AtomicFile out(options_.hot_set);
+    const std::string text = format_hot_set(cached_->rates(), c.layers, c.experts);
+    out.write(std::as_bytes(std::span(text)));
+    out.commit();
+  } catch (const Error&) {  // it only makes the next start faster
+  }
+}
+
+// ---- Between passes ----
+
+void MemoryKeeper::fit(const Pass& pass) {
+  rows_ = std::max<int64_t>(pass.rows, 1);
+  if (!cached_) return;
+  int64_t tokens = pass.tokens <= kFew ? std::min(kFew, plan_.tokens) : plan_.tokens;
+  plan_.group_limit = groups_.allowed();
+  const auto room = [&] {
+    const int64_t more = std::max<int64_t>(0, rows_ - kPlannedRows) * model_.config().vocab;
+    return plan_.room(pass.kv + static_cast<uint64_t>(more) * sizeof(float), tokens);
+  };
+  while (pass.rows_may_be_fewer && room() < cached_->fewest() && rows_ > kPlannedRows) rows_ /= 2;
+  while (room() < cached_->fewest() && tokens > 1) tokens /= 2;
+  if (tokens < state_.max_tokens()) resize_state(tokens, pass.keep_logits);
+  const int64_t experts = std::max(room(), cached_->fewest());
+  if (experts != cached_->room()) cached_->resize(experts);
+  if (tokens > state_.max_tokens()) resize_state(tokens, pass.keep_logits);
+}
+
+void MemoryKeeper::resize_state(int64_t tokens, bool keep_logits) {
+  State other(model_.config(), tokens, pool_.threads());
+  if (keep_logits) other.take_logits(state_);
+  other.stats = state_.stats;
+  other.agreement = state_.agreement;
+  state_ = std::move(other);
+  give_back_freed();  // its smaller buffers
+}
+
+int64_t MemoryKeeper::tokens_at_once() const {
+  const ModelConfig& c = model_.config();
+  if (!cached_ || cached_->room() >= c.experts) return state_.max_tokens();
+  return std::clamp<int64_t>(cached_->room() / c.experts_used, 1, state_.max_tokens());
+}
+
+void MemoryKeeper::set_budget(uint64_t bytes) {
+  MemoryPlan plan = plan_;
+  plan.budget = bytes;
+  plan.group_limit = UINT64_MAX;  // whatever it is, the next pass keeps to it
+  plan.tokens = micro_batch_;
+  plan.kv_least = plan.kv_full;                              // keys and values are where they are
+  while (!plan.fits() && plan.tokens > 1) plan.tokens /= 2;  // slower prompts rather than a refusal
+  plan.check();
+  plan_ = plan;
+  fit({.kv = cache_.bytes_in_use(), .tokens = 1, .rows = kPlannedRows, .keep_logits = true});
+}
+
+std::optional<MemoryReport> MemoryKeeper::report() const {
+  if (!cached_) return std::nullopt;
+  return MemoryReport{plan_, cached_->room(), read_so_far()};
+}
+
+// ---- What is read ----
+
+ExpertStore& MemoryKeeper::experts() {
+  return cached_ ? static_cast<ExpertStore&>(*cached_) : *resident_;
+}
+
+CachedExpertsStats MemoryKeeper::read_so_far() const {
+  if (!cached_) return {};
+  CachedExpertsStats stats = cached_->stats();
+  if (row_reader_) {
+    const ReadStats rows = row_reader_->stats();
+    stats.bytes_read += rows.bytes_read;
+    stats.stall_seconds += rows.stall_seconds;
+  }
+  return stats;
+}
+
+// What was read for good was checked when it was; with a budget the files are still read.
+void MemoryKeeper::check_files() const {
+  if (!cached_) return;
+  cached_->check_files();
+  model_.store().check_files();  // rows of the embedding, of another part perhaps
+}
+
+}  // namespace st

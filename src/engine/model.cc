@@ -1,0 +1,45 @@
+#include "engine/model.h"
+
+#include <utility>
+
+#include "arch/understood.h"
+#include "base/error.h"
+#include "base/path.h"
+
+namespace st {
+
+Model::Model(const std::string& path, ModelOptions options)
+    : path_(path),
+      name_(printable_path(path)),
+      options_(std::move(options)),
+      file_(path),
+      architecture_(find_architecture(file_.metadata(), options_.architectures)),
+      config_(architecture_.read_config(file_.metadata(), {.gating = options_.gating}, notices_)),
+      tokenizer_(read_tokenizer()),
+      store_(file_, options_.stream, options_.expert_bundle),
+      decoder_(architecture_.load(store_, config_)) {
+  refuse_unread_tensors(file_);
+  ignored_keys_ = refuse_unread_keys(file_.metadata());
+  file_.forget_entries();  // all that matters is in the configuration, the tokenizer and the store
+  tokenizer_.forget_texts();
+}
+
+Tokenizer Model::read_tokenizer() {
+  // Before a vocabulary is made of them that takes seconds.
+  const GgufValue* tokens = file_.metadata().find("tokenizer.ggml.tokens");
+  const auto* array = tokens == nullptr ? nullptr : std::get_if<GgufArray>(&tokens->value);
+  if (array != nullptr && array->count > static_cast<uint64_t>(config_.vocab)) {
+    fail(ErrorCode::kInvalidData, "{} tokens for a vocabulary of {} rows", array->count,
+         config_.vocab);
+  }
+  return Tokenizer(read_gguf_vocab(file_.metadata(), &notices_));
+}
+
+void Model::read_weights(ThreadPool& pool, const Progress& progress, const Stop& stop) const {
+  const std::lock_guard lock(mutex_);
+  if (read_) return;
+  store_.read_all(pool, progress, stop);
+  read_ = true;
+}
+
+}  // namespace st
