@@ -1,4 +1,4 @@
-// A family of models that is none of ours: SiLU, the router behind attention, a norm of what
+// A family of models that is none of ours: the router behind attention, a norm of what
 // attention adds, another RoPE base in every other layer. All it needs is this file.
 #include "toys/toy_family.h"
 
