@@ -1,6 +1,8 @@
 #include "engine/memory_keeper.h"
 
 #include <algorithm>
+#include <chrono>
+#include <thread>
 #include <utility>
 
 #include "base/error.h"
@@ -106,6 +108,15 @@ uint64_t MemoryKeeper::scratch_bytes() const {
          State::fixed_bytes(model_.config(), pool_.threads()) + threads * bytes_per_thread();
 }
 
+// The same for the fewest tokens at once that scratch is kept for: with less nothing runs.
+uint64_t MemoryKeeper::least_scratch_bytes() const {
+  const ModelConfig& c = model_.config();
+  const int64_t tokens = std::min(kFew, micro_batch_);
+  return static_cast<uint64_t>(tokens) * State::bytes_per_token(c) +
+         State::fixed_bytes(c, pool_.threads()) +
+         static_cast<uint64_t>(pool_.threads()) * bytes_per_thread();
+}
+
 // The same: what is needed in any case.
 uint64_t MemoryKeeper::resident_weights() const {
   return anonymous_memory() + text_bytes_ + model_.store().memory_bytes();
@@ -158,7 +169,7 @@ void MemoryKeeper::plan_budget() {
 // A model that cannot fit is not begun with: the kernel would kill the process in the middle.
 void MemoryKeeper::refuse_what_does_not_fit() const {
   if (cached_) return plan_.check();
-  const uint64_t needed = resident_weights();
+  const uint64_t needed = resident_weights() + least_scratch_bytes();
   const uint64_t group = groups_.allowed();
   const MachineMemory machine = options_.machine ? options_.machine() : read_machine_memory();
   const uint64_t all = machine.total == 0 ? UINT64_MAX : machine.total + machine.swap;
@@ -175,7 +186,7 @@ void MemoryKeeper::refuse_what_does_not_fit() const {
     const MemoryKeeper limited(model, options, pool_);
     fail_without_budget(needed, allowed, group < all, limited.plan_);
   }
-  const uint64_t full = needed + full_bytes(cache_) + scratch_bytes();
+  const uint64_t full = resident_weights() + full_bytes(cache_) + scratch_bytes();
   const uint64_t free = std::min(group, machine.total == 0 ? UINT64_MAX : machine.available);
   if (full > free && options_.note) {
     options_.note(fmt::format(
@@ -186,7 +197,13 @@ void MemoryKeeper::refuse_what_does_not_fit() const {
 
 // ---- Loading ----
 
-void MemoryKeeper::fail_of_others(uint64_t needed) {
+// What an engine before this one had may come back late: its threads have just ended.
+void MemoryKeeper::wait_for_others(uint64_t needed) {
+  constexpr int kLooks = 10;
+  for (int i = 0; i < kLooks && groups_.allowed() < needed; ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  }
+  if (groups_.allowed() >= needed) return;
   fail(ErrorCode::kOutOfMemory,
        "needs {} MiB, the control group leaves {} MiB since others took their part", needed >> 20,
        groups_.allowed() >> 20);
@@ -195,7 +212,7 @@ void MemoryKeeper::fail_of_others(uint64_t needed) {
 void MemoryKeeper::load(const Stop& stop) {
   const uint64_t needed = cached_ ? plan_.least() - plan_.program : resident_weights();
   const Progress progress = [&](std::string_view what, uint64_t done, uint64_t all) {
-    if (groups_.allowed() < needed) fail_of_others(needed);
+    if (groups_.allowed() < needed) wait_for_others(needed);
     if (options_.progress) options_.progress(what, done, all);
   };
   model_.read_weights(pool_, progress, stop);

@@ -82,6 +82,7 @@ class MemoryKeeper {
   uint64_t encode_text();
   uint64_t bytes_per_thread() const;
   uint64_t scratch_bytes() const;
+  uint64_t least_scratch_bytes() const;
   uint64_t resident_weights() const;
   MemoryPlan plan_of(uint64_t resident);
   void plan_budget();
@@ -89,7 +90,7 @@ class MemoryKeeper {
   void resize_state(int64_t tokens, bool keep_logits);
   void load_hot_set();
   void save_hot_set() const;
-  [[noreturn]] void fail_of_others(uint64_t needed);
+  void wait_for_others(uint64_t needed);
 
   const Model& model_;
   const EngineOptions& options_;

@@ -50,6 +50,19 @@ uint64_t number_after(const std::string& text, const std::string& words) {
   return at == text.npos ? 0 : std::strtoull(text.c_str() + at + words.size(), nullptr, 10);
 }
 
+// Weights alone would fit; with the scratch of so many threads the kernel would kill the process.
+TEST(MemoryLimits, ThreadsCountWithoutABudgetToo) {
+  EngineOptions options{.threads = 2, .context = 256, .groups = group_of(40 * kMiB)};
+  EXPECT_EQ(refusal(options), "no error");
+  options.threads = 400;
+  options.progress = [](std::string_view, uint64_t, uint64_t) { ADD_FAILURE() << "it is read"; };
+  options.groups = group_of(40 * kMiB);
+  const std::string error = refusal(options);
+  EXPECT_TRUE(error.starts_with("needs ")) << error;
+  EXPECT_TRUE(contains(error, " MiB, the control group leaves 40 MiB")) << error;
+  EXPECT_TRUE(contains(error, "--memory")) << error;
+}
+
 TEST(MemoryLimits, ABudgetIsRefusedBeforeAnythingIsRead) {
   const std::string error = refusal(unread(kMiB));
   EXPECT_TRUE(error.starts_with("a memory budget of 1 MiB is too small: ")) << error;

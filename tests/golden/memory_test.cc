@@ -299,10 +299,13 @@ TEST(Memory, ATiedEmbeddingStaysInMemory) {
                                   : converted(kTiny, DType::kQ4_0, true);
     Engine engine(path, with_budget());
     const std::vector<Token> few{1, 2, 3};
-    engine.evaluate(testkit::feed_at(engine, few, 0));  // its experts are there now
-    const uint64_t before = engine.memory()->experts.bytes_read;
-    engine.evaluate(testkit::feed_at(engine, few, 0));
-    EXPECT_EQ(engine.memory()->experts.bytes_read == before, tied);
+    bool read_nothing = false;  // once experts are there, those of wrong guesses too
+    for (int i = 0; i < 10; ++i) {
+      const uint64_t before = engine.memory()->experts.bytes_read;
+      engine.evaluate(testkit::feed_at(engine, few, 0));
+      read_nothing |= engine.memory()->experts.bytes_read == before;
+    }
+    EXPECT_EQ(read_nothing, tied);
   }
 }
 
