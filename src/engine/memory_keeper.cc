@@ -16,8 +16,9 @@ namespace st {
 namespace {
 
 // With a budget:
-constexpr int64_t kLimitedContext = 4096;  // unless asked for
-constexpr int64_t kFew = 8;                // tokens for which scratch is kept between prompts
+constexpr int64_t kLimitedContext = 4096;        // unless asked for
+constexpr int64_t kFew = 8;                      // tokens for which scratch is kept between prompts
+constexpr uint64_t kStack = uint64_t{36} << 10;  // of a thread, in use
 constexpr uint64_t kKernelPerThread = uint64_t{28} << 10;
 constexpr int64_t kPlannedRows = 2;  // of logits, in every plan
 
@@ -88,7 +89,6 @@ uint64_t MemoryKeeper::encode_text() {
 // What a thread has for itself: its stack, the kernel's half of that, and buffers that live as long
 // as it does.
 uint64_t MemoryKeeper::bytes_per_thread() const {
-  constexpr uint64_t kStack = uint64_t{36} << 10;
   const ModelConfig& c = model_.config();
   const int64_t widest = std::max({c.hidden, c.q_width(), c.ffn});
   const int64_t unpacked = kUnpackedRows * (widest + 128) * 9 / 8;
@@ -108,13 +108,11 @@ uint64_t MemoryKeeper::scratch_bytes() const {
          State::fixed_bytes(model_.config(), pool_.threads()) + threads * bytes_per_thread();
 }
 
-// The same for the fewest tokens at once that scratch is kept for: with less nothing runs.
+// The same for a few tokens, whose work may not reach every thread: with less nothing runs.
 uint64_t MemoryKeeper::least_scratch_bytes() const {
-  const ModelConfig& c = model_.config();
   const int64_t tokens = std::min(kFew, micro_batch_);
-  return static_cast<uint64_t>(tokens) * State::bytes_per_token(c) +
-         State::fixed_bytes(c, pool_.threads()) +
-         static_cast<uint64_t>(pool_.threads()) * bytes_per_thread();
+  return static_cast<uint64_t>(tokens) * State::bytes_per_token(model_.config()) +
+         static_cast<uint64_t>(pool_.threads()) * (kStack + kKernelPerThread);
 }
 
 // The same: what is needed in any case.

@@ -52,14 +52,14 @@ uint64_t number_after(const std::string& text, const std::string& words) {
 
 // Weights alone would fit; with the scratch of so many threads the kernel would kill the process.
 TEST(MemoryLimits, ThreadsCountWithoutABudgetToo) {
-  EngineOptions options{.threads = 2, .context = 256, .groups = group_of(40 * kMiB)};
+  EngineOptions options{.threads = 2, .context = 256, .groups = group_of(30 * kMiB)};
   EXPECT_EQ(refusal(options), "no error");
   options.threads = 400;
   options.progress = [](std::string_view, uint64_t, uint64_t) { ADD_FAILURE() << "it is read"; };
-  options.groups = group_of(40 * kMiB);
+  options.groups = group_of(30 * kMiB);
   const std::string error = refusal(options);
   EXPECT_TRUE(error.starts_with("needs ")) << error;
-  EXPECT_TRUE(contains(error, " MiB, the control group leaves 40 MiB")) << error;
+  EXPECT_TRUE(contains(error, " MiB, the control group leaves 3")) << error;
   EXPECT_TRUE(contains(error, "--memory")) << error;
 }
 
