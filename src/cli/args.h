@@ -196,6 +196,10 @@ int execute(const VerifyArgs& args);
 int execute(const CacheSimArgs& args);
 int execute(const PrintArgs& args);
 
+// Of InspectArgs, where --system or --plan is given.
+int inspect_system(const InspectArgs& args);
+int inspect_plan(const InspectArgs& args);
+
 inline constexpr int kExitOk = 0;
 inline constexpr int kExitFailure = 1;
 inline constexpr int kExitUsage = 2;

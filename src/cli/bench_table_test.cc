@@ -6,7 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
-#include "cli/number_list.h"
+#include "cli/option_values.h"
 
 namespace st {
 namespace {

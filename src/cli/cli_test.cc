@@ -4,9 +4,8 @@
 #include <regex>
 
 #include "base/error.h"
-#include "cli/escapes.h"
 #include "cli/options.h"
-#include "cli/prompt.h"
+#include "cli/text_args.h"
 
 namespace st {
 namespace {
@@ -46,7 +45,7 @@ TEST(CommandLine, TheReadmeCommandOfTheReference) {
   EXPECT_EQ(args.generate.session.sampler.chain.size(), 3u);
   EXPECT_EQ(args.generate.session.sampler.chain[0], SamplerKind::kTemperature);
   std::string text;
-  read_parts(args.text, [&](std::string_view part) { return text.append(part), true; });
+  read_text(args.text, [&](std::string_view piece) { return text.append(piece), true; });
   EXPECT_EQ(text, "<|im_start|>system\nYou");
   for (const char* flag : {"-no-cnv", "--no-cnv", "--no-conversation"}) {
     EXPECT_NO_THROW(parse<RunArgs>({"run", "-m", "x", flag}));

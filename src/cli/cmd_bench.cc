@@ -10,9 +10,7 @@
 #include "cli/args.h"
 #include "cli/interrupt.h"
 #include "cli/model_args.h"
-#include "cli/outputs.h"
 #include "cli/report.h"
-#include "cli/routing_recording.h"
 #include "cli/streams.h"
 
 namespace st {

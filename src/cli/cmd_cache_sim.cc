@@ -6,7 +6,7 @@
 #include "base/file.h"
 #include "base/path.h"
 #include "cli/args.h"
-#include "cli/outputs.h"
+#include "cli/model_args.h"
 #include "cli/report.h"
 #include "cli/streams.h"
 #include "experts/hot_set.h"

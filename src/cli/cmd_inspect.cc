@@ -6,8 +6,6 @@
 
 #include "base/error.h"
 #include "cli/args.h"
-#include "cli/inspect_plan.h"
-#include "cli/inspect_system.h"
 #include "cli/model_args.h"
 #include "cli/report.h"
 #include "cli/streams.h"

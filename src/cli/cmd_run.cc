@@ -6,13 +6,9 @@
 #include "cli/args.h"
 #include "cli/interrupt.h"
 #include "cli/model_args.h"
-#include "cli/outputs.h"
-#include "cli/prompt.h"
-#include "cli/receipt.h"
 #include "cli/report.h"
-#include "cli/routing_recording.h"
 #include "cli/streams.h"
-#include "cli/text_tokens.h"
+#include "cli/text_args.h"
 
 namespace st {
 namespace {

@@ -4,8 +4,8 @@
 #include "base/error.h"
 #include "base/path.h"
 #include "cli/args.h"
-#include "cli/prompt.h"
 #include "cli/streams.h"
+#include "cli/text_args.h"
 #include "format/gguf_model.h"
 
 namespace st {
@@ -28,7 +28,7 @@ Tokenizer load_tokenizer(const std::string& path) {
 int execute(const TokenizeArgs& args) {
   const Tokenizer tokenizer = load_tokenizer(args.model);
   bool any = false;
-  std::vector<Token> ids;  // of the last part
+  std::vector<Token> ids;  // of what was read last
   const auto print = [&] {
     for (const Token id : ids) {
       if (args.ids) {
@@ -41,8 +41,8 @@ int execute(const TokenizeArgs& args) {
     ids.clear();
   };
   TextEncoder encoder(tokenizer, args.parse_special);
-  read_parts(args.text, [&](std::string_view part) {
-    encoder.add(part, ids);
+  read_text(args.text, [&](std::string_view text) {
+    encoder.add(text, ids);
     print();
     return true;
   });

@@ -3,15 +3,46 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <filesystem>
 
 #include "base/error.h"
+#include "base/overwrite.h"
 #include "base/path.h"
-#include "cli/progress_bar.h"
 #include "cli/reference_env.h"
 #include "cli/report.h"
 #include "cli/streams.h"
+#include "format/gguf_model.h"
 
 namespace st {
+namespace {
+
+// All that may be read of what the command line names.
+std::vector<std::string> files_of(const std::string& path) {
+  std::error_code ignored;  // what cannot be listed cannot be read
+  std::vector<std::string> files;
+  for (const auto& entry : std::filesystem::directory_iterator(path, ignored)) {
+    files.push_back(entry.path().string());
+  }
+  return files.empty() ? gguf_part_names(path) : files;
+}
+
+}  // namespace
+
+void check_outputs(const std::vector<std::string>& outputs,
+                   const std::vector<std::string>& inputs) {
+  std::vector<std::string> files;
+  for (const std::string& input : inputs) {
+    for (std::string& file : files_of(input)) files.push_back(std::move(file));
+  }
+  refuse_overwriting(outputs, files);
+}
+
+void check_model_outputs(const ModelArgs& args, std::vector<std::string> inputs,
+                         std::vector<std::string> outputs) {
+  inputs.insert(inputs.begin(), {args.model, args.expert_bundle});
+  outputs.insert(outputs.end(), {args.record_routing, args.hot_set});
+  check_outputs(outputs, inputs);
+}
 
 void refuse_folder(const std::string& path) {
   struct stat info{};
@@ -88,6 +119,33 @@ Engine load_engine(const ModelArgs& args, bool tell, TextTokens* text) {
               format_bytes(engine.full_cache_bytes()));
   }
   return engine;
+}
+
+namespace {
+
+RoutingShape routing_shape(const Engine& engine) {
+  const ModelConfig& c = engine.config();
+  RoutingShape shape{.layers = c.layers, .experts = c.experts, .used = c.experts_used};
+  for (const ExpertLayer& layer :
+       engine.model().weights().experts) {  // slots are as large as the largest needs
+    shape.gate_bytes = std::max(shape.gate_bytes, layer.gate.file_bytes);
+    shape.up_down_bytes =
+        std::max(shape.up_down_bytes, layer.up.file_bytes + layer.down.file_bytes);
+  }
+  return shape;
+}
+
+}  // namespace
+
+void RoutingRecording::attach(Engine& engine) {
+  if (path_.empty()) return;
+  if (!recorder_) recorder_.emplace(path_, routing_shape(engine));
+  engine.observe_routing(
+      [this](int64_t layer, std::span<const int32_t> chosen) { recorder_->record(layer, chosen); });
+}
+
+void RoutingRecording::finish() {
+  if (recorder_) recorder_->finish();
 }
 
 }  // namespace st

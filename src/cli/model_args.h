@@ -1,7 +1,14 @@
+// From the paths and settings of a command to an engine that runs.
 #pragma once
 
+#include <optional>
+#include <string>
+#include <vector>
+
 #include "cli/args.h"
-#include "cli/text_tokens.h"
+#include "cli/text_args.h"
+#include "engine/engine.h"
+#include "study/routing_trace.h"
 
 namespace st {
 
@@ -15,5 +22,30 @@ void check_model_file(const std::string& path);
 // (they are the same each time). Errors carry the path.
 // `text` is encoded on the way, before memory is planned.
 Engine load_engine(const ModelArgs& args, bool tell = true, TextTokens* text = nullptr);
+
+// No command writes over what it reads: throws Error(kInvalidUsage) if an output would replace an
+// input: the file itself, another part of a split model, any file of a folder. Empty paths mean no
+// file. For the start of a command, before anything is read.
+void check_outputs(const std::vector<std::string>& outputs, const std::vector<std::string>& inputs);
+
+// The same for a command that runs a model, whose own files are added.
+void check_model_outputs(const ModelArgs& args, std::vector<std::string> inputs = {},
+                         std::vector<std::string> outputs = {});
+
+// --record-routing: does nothing if the path is empty.
+class RoutingRecording {
+ public:
+  explicit RoutingRecording(std::string path) : path_(std::move(path)) {}
+
+  // From now on what this engine routes is recorded. All engines of a recording are of one model,
+  // and do not run after it is gone.
+  void attach(Engine& engine);
+  // The file appears.
+  void finish();
+
+ private:
+  std::string path_;
+  std::optional<RoutingRecorder> recorder_;
+};
 
 }  // namespace st

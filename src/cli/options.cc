@@ -8,7 +8,8 @@
 #include <memory>
 
 #include "base/error.h"
-#include "cli/options_parts.h"
+#include "cli/option_values.h"
+#include "cli/options_cli11.h"
 #include "cli/pasted.h"
 
 #ifndef ST_VERSION
@@ -17,23 +18,38 @@
 
 namespace st {
 
-CLI::App* add_inspect(CLI::App& app, InspectArgs& args) {
-  CLI::App* inspect = app.add_subcommand("inspect", "what is in a GGUF file, or --system");
-  CLI::Option* model = inspect->add_option("model", args.model, "GGUF file")->type_name("FILE");
-  inspect
-      ->add_flag("--system", args.system,
-                 "instead: this machine, what limits us on it, and what we chose to use")
-      ->excludes(model);
-  inspect->add_flag("--plan", args.plan,
-                    "how --memory SIZE would be divided, and how fast that might be");
-  add_memory(*inspect, args.settings);
-  add_expert_bundle(*inspect, args.settings);
-  inspect->add_flag("--tensors", args.tensors, "list every tensor");
-  inspect->add_flag("--json", args.json, "machine-readable");
-  inspect->callback([&args] {
-    if (!args.system && args.model.empty()) throw CLI::RequiredError("a GGUF file, or --system");
-  });
-  return inspect;
+std::string option_name(const std::string& names) {
+  const size_t begin = names.find("--");
+  if (begin == std::string::npos) return names.substr(0, names.find(','));
+  return names.substr(begin, names.find(',', begin) - begin);
+}
+
+void refuse_value(const std::string& names, const std::string& text, const std::string& wrong) {
+  throw CLI::ValidationError(option_name(names), fmt::format("'{}': {}", printable(text), wrong));
+}
+
+CLI::Option* add_whole(CLI::App& app, const std::string& names, const std::string& help,
+                       int64_t min, int64_t max, std::function<void(int64_t)> store) {
+  return add_checked(app, names, help,
+                     [=, store = std::move(store)](const std::string& text) {
+                       int64_t value = 0;
+                       std::string wrong = read_whole(text, {min, max}, value);
+                       if (wrong.empty()) store(value);
+                       return wrong;
+                     })
+      ->type_name(fmt::format("N[{}..{}]", min, max));
+}
+
+CLI::Option* add_decimal(CLI::App& app, const std::string& names, const std::string& help,
+                         double min, double max, double least, std::function<void(double)> store) {
+  return add_checked(app, names, help,
+                     [=, store = std::move(store)](const std::string& text) {
+                       double value = 0;
+                       std::string wrong = read_decimal(text, min, max, least, value);
+                       if (wrong.empty()) store(value);
+                       return wrong;
+                     })
+      ->type_name(fmt::format("X[{}..{}]", min, max));
 }
 
 namespace {

@@ -1,11 +1,18 @@
 #include "cli/report.h"
 
 #include <fmt/core.h>
+#include <fmt/format.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <fstream>
+#include <memory>
 #include <string>
+
+#include "base/cgroup.h"
+#include "cli/streams.h"
 
 namespace st {
 
@@ -40,6 +47,82 @@ bool reset_peak_memory() {
 double seconds_since_start() {
   static const auto start = std::chrono::steady_clock::now();
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+namespace {
+
+// Exact to less than a per cent, which GiB with one digit would not be.
+std::string mib(uint64_t bytes) {
+  return fmt::format("{:.1f} MiB", static_cast<double>(bytes) / (1 << 20));
+}
+
+}  // namespace
+
+void print_receipt(const MemoryReport& report, int64_t tokens, double seconds) {
+  const CachedExpertsStats& seen = report.experts;
+  const auto share = [](double part, double all) { return all > 0 ? 100 * part / all : 0.0; };
+  const auto per_token = seen.bytes_read / static_cast<uint64_t>(std::max<int64_t>(tokens, 1));
+  std::string group;
+  if (const auto limits = read_cgroup_memory(); limits.limit && limits.peak) {
+    group = fmt::format(", {} in its control group", mib(*limits.peak));
+  }
+  print_err("memory      {:>10}  budget; peak {}{}\n", format_bytes(report.plan.budget),
+            mib(peak_memory_bytes()), group);
+  print_err(
+      "experts     {:>8.1f} %  found in memory (room for {} of {}), {:.1f} % foreseen, "
+      "{} read per token, {:.0f} % of the time waiting\n",
+      share(static_cast<double>(seen.found), static_cast<double>(seen.asked)), report.slots,
+      report.plan.experts,
+      share(static_cast<double>(seen.foreseen), static_cast<double>(seen.asked)),
+      format_bytes(per_token), share(seen.stall_seconds, seconds));
+}
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr auto kQuiet = std::chrono::milliseconds(500);  // shorter work is not worth a bar
+constexpr auto kRedraw = std::chrono::milliseconds(100);
+constexpr int kWidth = 30;
+
+class Bar {
+ public:
+  void update(std::string_view stage, uint64_t done, uint64_t total) {
+    const auto now = Clock::now();
+    if (total == 0 || now - start_ < kQuiet) return;
+    const bool finished = done >= total;
+    if (terminal_ ? (!finished && now - drawn_ < kRedraw) : done * 10 / total <= tenth_) return;
+    drawn_ = now;
+    tenth_ = done * 10 / total;
+    const double seconds = std::chrono::duration<double>(now - start_).count();
+    const double rate = static_cast<double>(done) / seconds;
+    const auto left = static_cast<int>(rate > 0 ? static_cast<double>(total - done) / rate : 0);
+    const std::string numbers =
+        fmt::format("{:3}% {}/{} {}/s {}s", done * 100 / total, format_bytes(done),
+                    format_bytes(total), format_bytes(static_cast<uint64_t>(rate)), left);
+    if (terminal_) {
+      const auto filled = static_cast<size_t>(done * kWidth / total);
+      print_err("\r\x1b[K{} [{}{}] {}{}", stage, std::string(filled, '#'),
+                std::string(kWidth - filled, ' '), numbers, finished ? "\n" : "");
+    } else {
+      print_err("{} {}\n", stage, numbers);
+    }
+  }
+
+ private:
+  const bool terminal_ = ::isatty(STDERR_FILENO) != 0;
+  const Clock::time_point start_ = Clock::now();
+  Clock::time_point drawn_ = start_;
+  uint64_t tenth_ = 0;
+};
+
+}  // namespace
+
+Progress make_progress_bar(bool show) {
+  return
+      [bar = std::make_shared<Bar>(), show](std::string_view stage, uint64_t done, uint64_t total) {
+        if (show) bar->update(stage, done, total);
+      };
 }
 
 }  // namespace st

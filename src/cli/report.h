@@ -1,8 +1,11 @@
-// Numbers as people read them.
+// What commands tell about themselves: sizes as people read them, peaks of memory, progress.
 #pragma once
 
 #include <cstdint>
 #include <string>
+
+#include "base/progress.h"
+#include "engine/engine.h"
 
 namespace st {
 
@@ -10,5 +13,13 @@ std::string format_bytes(uint64_t bytes);  // "1.9 GiB"
 uint64_t peak_memory_bytes();              // the largest resident set so far
 bool reset_peak_memory();                  // counts it anew; false where the system cannot
 double seconds_since_start();              // of the process's clock, for intervals
+
+// What became of a memory budget, to standard error at the end of a run: for `tokens` tokens in
+// `seconds`.
+void print_receipt(const MemoryReport& report, int64_t tokens, double seconds);
+
+// Progress on standard error (unless `show` is false): a bar that redraws itself on a terminal, a
+// line per tenth elsewhere. Work that is over within half a second draws nothing.
+Progress make_progress_bar(bool show);
 
 }  // namespace st

@@ -1,4 +1,5 @@
-// What the options*.cc share. They are the only files that see CLI11: it is slow to compile.
+// Options in terms of CLI11, which takes long to compile: options.cc and options_commands.cc are
+// the only files that see it.
 #pragma once
 
 #include <CLI/CLI.hpp>
@@ -11,9 +12,6 @@
 #include "cli/args.h"
 
 namespace st {
-
-inline constexpr const char* kThreadsHelp =
-    "threads (0 or -1, the default: one per big core we may use, see 'inspect --system')";
 
 // What messages call the option of these names, "-t,--threads": --threads.
 std::string option_name(const std::string& names);
@@ -63,26 +61,7 @@ CLI::Option* add_decimal(CLI::App& app, const std::string& names, const std::str
       ->default_str(fmt::format("{}", value));
 }
 
-// Reads a size such as 512MiB, not zero; returns what is wrong.
-std::string read_size(const std::string& text, uint64_t& bytes);
-
-// -t; 0 and -1 are the default.
-CLI::Option* add_threads(CLI::App& app, const std::string& names, int& threads);
-// -p, -f, --escape.
-void add_text(CLI::App& app, TextArgs& args);
-// --memory, --expert-bundle.
-void add_memory(CLI::App& app, ModelArgs& args);
-void add_expert_bundle(CLI::App& app, ModelArgs& args);
-// -m and how to run it, but for the numbers below.
-void add_model_settings(CLI::App& app, ModelArgs& args);
-// How logits are computed, for commands that only sample from them.
-void add_lm_head(CLI::App& app, ModelArgs& args);
-// The model settings with -t, -c, -b and -ub.
-void add_model(CLI::App& app, ModelArgs& args);
-
-// --record-routing, for commands that run a model for long.
-void add_record_routing(CLI::App& app, ModelArgs& args);
-
+// Each defines a command and its options, which fill `args`.
 CLI::App* add_run(CLI::App& app, RunArgs& args);
 CLI::App* add_tokenize(CLI::App& app, TokenizeArgs& args);
 CLI::App* add_detokenize(CLI::App& app, DetokenizeArgs& args);
