@@ -35,10 +35,10 @@ function(st_library name)
   endif()
 endfunction()
 
-# Tests find the shipped models by ST_SOURCE_DIR. What they call is optimised and checked for undefined
-# behaviour; they need not be, and compile in half the time.
+# What tests call is optimised and checked for undefined behaviour; they need not be, and compile in
+# half the time.
 function(st_test_options target)
-  target_compile_definitions(${target} PRIVATE ST_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
+  target_link_libraries(${target} PRIVATE st_shipped)
   target_include_directories(${target} PRIVATE ${PROJECT_SOURCE_DIR}/tests)
   if(ST_SANITIZE)
     target_compile_options(${target} PRIVATE -fno-sanitize=undefined)

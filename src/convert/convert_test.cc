@@ -14,6 +14,7 @@
 #include "format/gguf_model.h"
 #include "quant/quantize.h"
 #include "support/bytes.h"
+#include "support/shipped.h"
 
 namespace st {
 namespace {
@@ -23,7 +24,7 @@ using testkit::contains;
 using testkit::error_of;
 namespace fs = std::filesystem;
 
-const std::string kModels = std::string(ST_SOURCE_DIR) + "/models/tiny-smallthinker/";
+const std::string kModels = testkit::shipped("");
 
 class TemporaryFolder {
  public:

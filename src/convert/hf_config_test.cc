@@ -9,6 +9,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "support/bytes.h"
+#include "support/shipped.h"
 
 namespace st {
 namespace {
@@ -16,10 +17,7 @@ namespace {
 using nlohmann::json;
 using testkit::error_of;
 
-json tiny_config() {
-  return parse_json(
-      read_text_file(std::string(ST_SOURCE_DIR) + "/models/tiny-smallthinker/model/config.json"));
-}
+json tiny_config() { return parse_json(read_text_file(testkit::shipped("model/config.json"))); }
 
 // The tiny model's with these keys in place of its own; null erases.
 HfConfig read_with(const json& changes) {

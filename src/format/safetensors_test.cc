@@ -7,6 +7,7 @@
 #include <fstream>
 
 #include "support/bytes.h"
+#include "support/shipped.h"
 
 namespace st {
 namespace {
@@ -40,7 +41,7 @@ std::string tensor_error(const std::string& type, const std::string& shape,
   return error(file_of(object_of({entry("x", type, shape, offsets)}), 16));
 }
 
-const std::string kModels = ST_SOURCE_DIR "/models/tiny-smallthinker/";
+const std::string kModels = testkit::shipped("");
 
 // One number for a whole directory; the expected ones were computed by Python's json module.
 uint64_t fingerprint(const std::vector<CheckpointTensor>& tensors) {

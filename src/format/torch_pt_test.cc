@@ -6,6 +6,7 @@
 #include <numeric>
 
 #include "support/bytes.h"
+#include "support/shipped.h"
 
 namespace st {
 namespace {
@@ -78,8 +79,8 @@ std::string bytes_of(const CheckpointTensor& tensor) {
 
 // Figures computed by Python from the same file.
 TEST(TorchPt, ReadsThePredictorOfTheTestModel) {
-  const auto tensors = read_torch_pt(
-      std::make_shared<File>(ST_SOURCE_DIR "/models/tiny-smallthinker/model/model_lm_head.pt"));
+  const auto tensors =
+      read_torch_pt(std::make_shared<File>(testkit::shipped("model/model_lm_head.pt")));
   ASSERT_EQ(tensors.size(), 2U);
   struct Expected {
     std::string name;

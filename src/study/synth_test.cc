@@ -17,6 +17,7 @@
 #include "study/synth_vocab.h"
 #include "study/synth_weights.h"
 #include "support/bytes.h"
+#include "support/shipped.h"
 #include "text/tokenizer.h"
 
 namespace st {
@@ -66,7 +67,7 @@ TEST_F(Synth, TheSeedDecidesEveryByte) {
 }
 
 TEST_F(Synth, HasTheTensorsAndKeysOfAConvertedModel) {
-  const std::string folder = std::string(ST_SOURCE_DIR) + "/models/tiny-smallthinker/model";
+  const std::string folder = testkit::shipped("model");
   for (const bool transpose : {false, true}) {
     const ConvertResult want = convert_hf({.folder = folder,
                                            .outfile = path("converted"),

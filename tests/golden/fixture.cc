@@ -10,10 +10,6 @@
 #include "support/temporary_folder.h"
 
 namespace st::golden {
-std::string shipped(const std::string& path) {
-  return std::string(ST_SOURCE_DIR) + "/models/tiny-smallthinker/" + path;
-}
-
 const nlohmann::json& read_golden(const std::string& path) {
   static std::map<std::string, nlohmann::json> files;
   const auto [file, first] = files.try_emplace(path);

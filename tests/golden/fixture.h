@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "engine/engine.h"
+#include "support/shipped.h"
 
 namespace st::golden {
 
@@ -19,7 +20,7 @@ std::string converted(const std::string& folder, DType type, bool transpose_down
 
 // Relative to models/tiny-smallthinker. A reference, so that a loop over a part of it is safe.
 const nlohmann::json& read_golden(const std::string& path);
-std::string shipped(const std::string& path);  // the same as an absolute path
+using testkit::shipped;
 
 // Logits after the last token of `ids`.
 std::vector<float> logits_after(Engine& engine, const std::vector<Token>& ids);

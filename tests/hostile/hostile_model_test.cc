@@ -11,6 +11,7 @@
 #include "format/gguf_model.h"
 #include "support/bytes.h"
 #include "support/feed_at.h"
+#include "support/shipped.h"
 
 namespace st {
 namespace {
@@ -25,7 +26,7 @@ struct Hostile : testing::Test {
     std::string pattern = (fs::temp_directory_path() / "st-hostile-XXXXXX").string();
     folder = ::mkdtemp(pattern.data());
     good = folder + "/good.gguf";
-    const std::string models = std::string(ST_SOURCE_DIR) + "/models/tiny-smallthinker/";
+    const std::string models = testkit::shipped("");
     convert_hf({.folder = models + "model",
                 .outfile = good,
                 .predictor = models + "model/model_lm_head.pt"});

@@ -11,6 +11,7 @@
 #include "format/gguf_model.h"
 #include "support/bytes.h"
 #include "support/feed_at.h"
+#include "support/shipped.h"
 
 namespace st {
 namespace {
@@ -26,7 +27,7 @@ struct UnknownParts : testing::Test {
     std::string pattern = (fs::temp_directory_path() / "st-unknown-XXXXXX").string();
     folder = ::mkdtemp(pattern.data());
     good = folder + "/good.gguf";
-    const std::string models = std::string(ST_SOURCE_DIR) + "/models/tiny-smallthinker/variants/";
+    const std::string models = testkit::shipped("variants/");
     convert_hf({.folder = models + "micro-4b-style", .outfile = good});
   }
   static void TearDownTestSuite() { fs::remove_all(folder); }

@@ -12,14 +12,15 @@
 #include "base/file.h"
 #include "format/gguf.h"
 #include "support/bytes.h"
+#include "support/shipped.h"
 #include "text/byte_alphabet.h"
 #include "text/tokenizer.h"
 #include "text/vocab.h"
 
 namespace st::testkit {
 
-inline const std::string kTinyFolder = ST_SOURCE_DIR "/models/tiny-smallthinker/model";
-inline const std::string kGoldenFolder = ST_SOURCE_DIR "/models/tiny-smallthinker/golden";
+inline const std::string kTinyFolder = shipped("model");
+inline const std::string kGoldenFolder = shipped("golden");
 
 inline const Tokenizer& tiny_tokenizer() {
   static const Tokenizer tokenizer(read_hf_vocab(kTinyFolder, 4096));

@@ -1,0 +1,11 @@
+// For tests: the models that are shipped with the sources.
+#pragma once
+
+#include <string>
+
+namespace st::testkit {
+
+// The absolute path of `path` within models/tiny-smallthinker.
+std::string shipped(const std::string& path);
+
+}  // namespace st::testkit
