@@ -229,7 +229,7 @@ def killed(st, gguf, folder):
         old = temporaries(folder)
         process = start(st, ["synth", "4b", "-o", out])
         end = time.monotonic() + 30
-        while temporaries(folder) == old and time.monotonic() < end:
+        while temporaries(folder) in (old, []) and time.monotonic() < end:
             time.sleep(0.01)
         process.kill()
         process.communicate()
