@@ -35,26 +35,23 @@ void call(const st::KernelTable& k, std::string_view kernel, const Shape& shape,
   const st::UnpackedRows u = {unpacked.data(), unpacked_d.data()};
   const std::vector<float> h(static_cast<size_t>(rows), 0.25f);
 
-  const bool q4 = kernel.ends_with("q4_0");
-  const auto gemv = q4 ? k.gemv_q4_0 : k.gemv_q8_0;
-  const auto gemm = q4 ? k.gemm_q4_0 : k.gemm_q8_0;
-  const auto unpack = q4 ? k.unpack_q4_0 : k.unpack_q8_0;
-  const auto sum_rows = q4 ? k.sum_rows_q4_0 : k.sum_rows_q8_0;
-  const auto sum_columns = q4 ? k.sum_columns_q4_0 : k.sum_columns_q8_0;
+  const st::WeightFormat& format =
+      k.format(kernel.ends_with("q4_0") ? st::DType::kQ4_0 : st::DType::kQ8_0);
   if (k.tile_tokens == 0 && (kernel.starts_with("gemm") || kernel.starts_with("unpack"))) {
     st::fail(st::ErrorCode::kInvalidUsage, "{} has no such kernel", k.name);
   }
   for (int i = 0; i < repeats; ++i) {
     if (kernel.starts_with("gemv")) {
-      gemv(w, nullptr, rows, x, tokens, cols, y.data(), rows);
+      format.gemv(w, nullptr, rows, x, tokens, cols, y.data(), rows);
     } else if (kernel.starts_with("gemm")) {  // rows <= kUnpackedRows
-      gemm(u, rows, tiles, tokens, cols, y.data(), rows);
+      format.gemm(u, rows, tiles, tokens, cols, y.data(), rows);
     } else if (kernel.starts_with("unpack")) {
-      unpack(w, rows, cols, u);
+      format.unpack(w, rows, cols, u);
     } else if (kernel.starts_with("sum_rows")) {
-      sum_rows(w, index.data(), h.data(), rows, cols, 0, cols, false, y.data());
+      format.sum_rows(w, index.data(), h.data(), rows, cols, 0, cols, false, y.data());
     } else if (kernel.starts_with("sum_columns")) {
-      sum_columns(neurons, index.data(), rows, q.data(), d.data(), cols, 0, cols, false, y.data());
+      format.sum_columns(neurons, index.data(), rows, q.data(), d.data(), cols, 0, cols, false,
+                         y.data());
     } else {
       st::fail(st::ErrorCode::kInvalidUsage, "no kernel called {}", kernel);
     }

@@ -97,9 +97,8 @@ DownLayout down_layout(const WeightStore& store, const ModelConfig& c, bool flag
   const bool transposed =
       info == nullptr || c.hidden == c.ffn ? flag : info->dim(0) == static_cast<uint64_t>(c.hidden);
   if (transposed) return DownLayout::kNeurons;
-  return info != nullptr && is_split(info->type) && can_regroup(c.hidden, c.ffn)
-             ? DownLayout::kRegrouped
-             : DownLayout::kOutputs;
+  return info != nullptr && can_regroup(info->type, c.hidden, c.ffn) ? DownLayout::kRegrouped
+                                                                     : DownLayout::kOutputs;
 }
 
 MatrixStack load_down(WeightStore& store, const ModelConfig& c, DownLayout layout, int64_t l) {

@@ -10,7 +10,7 @@
 #include "base/error.h"
 #include "model/attention.h"
 #include "model/blocks.h"
-#include "model/moe.h"
+#include "model/expert_ffn.h"
 #include "model/router.h"
 
 namespace st {
@@ -43,7 +43,7 @@ class SmallThinker final : public Decoder {
     add(s, o, x);
 
     norm(s, x, w.ffn_norm, h);
-    moe_ffn(s, l);  // x += sum_e w_e Down_e(relu(Gate_e h) * Up_e h)
+    expert_ffn(s, l, Activation::kRelu, h, x);  // x += sum_e w_e Down_e(relu(Gate_e h) * Up_e h)
   }
 
  private:

@@ -14,6 +14,7 @@
 #include <exception>
 #include <string>
 #include <thread>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -59,10 +60,11 @@ class ThreadPool {
   // Whether a call of the current run()'s body has thrown: what it has left to do is not wanted.
   bool failed() const { return failed_.load(std::memory_order_relaxed); }
 
-  // Cuts [0, items) into ranges that begin at multiples of `grain` and calls body(begin, end) for
-  // each. Every thread has a share and takes it from the front to the back, a few ranges, so what
-  // it reads is one run of memory; then it helps the others. `work`, in multiply-adds or the like,
-  // tells whether waking the others is worth it at all. After an exception no range is begun.
+  // Cuts [0, items) into ranges that begin at multiples of `grain` and calls body(begin, end), or
+  // body(begin, end, thread) if it takes that, for each. Every thread has a share and takes it from
+  // the front to the back, a few ranges, so what it reads is one run of memory; then it helps the
+  // others. `work`, in multiply-adds or the like, tells whether waking the others is worth it at
+  // all. After an exception no range is begun.
   template <typename Body>
   void parallel_for(int64_t items, int64_t grain, Body&& body, int64_t work = INT64_MAX) {
     share_out(items, grain, threads(), body, work);
@@ -89,7 +91,7 @@ class ThreadPool {
   template <typename Body>
   void share_out(int64_t items, int64_t grain, int64_t shares, Body&& body, int64_t work) {
     if (threads() == 1 || items <= grain || work < kWorthSharing) {
-      if (items > 0) body(int64_t{0}, items);
+      if (items > 0) call_with_thread(body, int64_t{0}, items, 0);
       return;
     }
     const int64_t units = div_up(items, grain);
@@ -108,10 +110,19 @@ class ThreadPool {
         while (!failed()) {
           const int64_t begin = share.next.fetch_add(size, std::memory_order_relaxed);
           if (begin >= share.end) break;
-          body(begin, std::min(share.end, begin + size));
+          call_with_thread(body, begin, std::min(share.end, begin + size), thread);
         }
       }
     });
+  }
+
+  template <typename Body>
+  static void call_with_thread(Body& body, int64_t begin, int64_t end, int thread) {
+    if constexpr (std::is_invocable_v<Body&, int64_t, int64_t, int>) {
+      body(begin, end, thread);
+    } else {
+      body(begin, end);
+    }
   }
 
   struct NoWorkersYet {};

@@ -205,9 +205,8 @@ BenchModel describe_model(const Engine& engine, std::string filename) {
   // A bundle has them in tensors that do not tell their types.
   for (const ExpertLayer& layer : engine.model().weights().experts) {
     for (const MatrixStack* stack : {&layer.gate, &layer.up, &layer.down}) {
-      const auto cols = static_cast<uint64_t>(stack->first.cols);
-      add(stack->first.type, static_cast<uint64_t>(stack->count * stack->first.rows) *
-                                 row_bytes(stack->first.type, cols));
+      const Matrix& matrix = stack->prototype;
+      add(matrix.type, static_cast<uint64_t>(stack->count) * matrix.bytes());
     }
   }
   const auto most = std::ranges::max_element(bytes, {}, [](const auto& kv) { return kv.second; });

@@ -233,7 +233,7 @@ int inspect_plan(const InspectArgs& args) {
             disk > 0 ? fmt::format(" and {:.2f} GB/s from the model's disk", disk / 1e9)
                      : "; the file is too small to tell how fast its disk is");
   const auto& layer = engine.model().weights().experts.front();
-  const auto part = [](const MatrixStack& stack) { return static_cast<double>(stack.file_bytes); };
+  const auto part = [](const MatrixStack& stack) { return static_cast<double>(stack.file.bytes); };
   const double expert = part(layer.gate) + part(layer.up) + part(layer.down);
   const auto uses = static_cast<double>(c.layers * c.experts_used);
   const double touched = static_cast<double>(engine.model().store().bytes() -
@@ -242,8 +242,8 @@ int inspect_plan(const InspectArgs& args) {
   const RoutingShape shape{.layers = c.layers,
                            .experts = c.experts,
                            .used = c.experts_used,
-                           .gate_bytes = layer.gate.file_bytes,
-                           .up_down_bytes = layer.up.file_bytes + layer.down.file_bytes};
+                           .gate_bytes = layer.gate.file.bytes,
+                           .up_down_bytes = layer.up.file.bytes + layer.down.file.bytes};
   for (const auto& [kind, name] : {std::pair{MadeUpKind::kPublished, "as published"},
                                    std::pair{MadeUpKind::kUniform, "uniform, the worst case"}}) {
     const double found = found_share(shape, kind, report.slots);

@@ -128,9 +128,9 @@ RoutingShape routing_shape(const Engine& engine) {
   RoutingShape shape{.layers = c.layers, .experts = c.experts, .used = c.experts_used};
   for (const ExpertLayer& layer :
        engine.model().weights().experts) {  // slots are as large as the largest needs
-    shape.gate_bytes = std::max(shape.gate_bytes, layer.gate.file_bytes);
+    shape.gate_bytes = std::max(shape.gate_bytes, layer.gate.file.bytes);
     shape.up_down_bytes =
-        std::max(shape.up_down_bytes, layer.up.file_bytes + layer.down.file_bytes);
+        std::max(shape.up_down_bytes, layer.up.file.bytes + layer.down.file.bytes);
   }
   return shape;
 }

@@ -40,7 +40,7 @@ uint64_t hash_of(const std::vector<const ByteSource*>& sources, const Progress& 
 }
 
 std::array<DType, kExpertParts> types_of(const ExpertLayer& layer) {
-  return {layer.gate.first.type, layer.up.first.type, layer.down.first.type};
+  return {layer.gate.prototype.type, layer.up.prototype.type, layer.down.prototype.type};
 }
 
 // Of tensors called experts', those that a bundle has.
@@ -130,10 +130,10 @@ class BundleWriter {
   void write_expert(size_t l, int64_t e) {
     for (const ExpertPart part : kEachPart) {
       const MatrixStack& stack = experts_[l][part];
-      blocks_.resize(stack.file_bytes);
+      blocks_.resize(stack.file.bytes);
       with_context(fmt::format("{}: layer {} expert {}", name_, l, e), [&] {
-        const uint64_t at = stack.file_offset + static_cast<uint64_t>(e) * stack.file_step;
-        stack.source->read_at(at, blocks_);
+        const uint64_t at = stack.file.offset + static_cast<uint64_t>(e) * stack.file.step;
+        stack.file.source->read_at(at, blocks_);
       });
       arranged_.assign(parts_[l].bytes[static_cast<size_t>(part)], std::byte{});
       arrange(stack, blocks_.data(), arranged_.data());

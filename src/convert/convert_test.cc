@@ -12,9 +12,9 @@
 #include "convert/hf_config.h"
 #include "convert/quantize_file.h"
 #include "format/gguf_model.h"
-#include "quant/quantize.h"
 #include "support/bytes.h"
 #include "support/shipped.h"
+#include "tensor/quantize.h"
 
 namespace st {
 namespace {

@@ -3,34 +3,17 @@
 #include <algorithm>
 #include <atomic>
 #include <cmath>
-#include <limits>
 #include <mutex>
 #include <vector>
 
 #include "base/error.h"
-#include "quant/quantize.h"
+#include "tensor/quantize.h"
 
 namespace st {
 namespace {
 
 constexpr uint64_t kPieceBytes = uint64_t{16} << 20;  // of source rows held at a time
 constexpr int64_t kNone = INT64_MAX;
-
-// The largest magnitude that `type` holds: beyond it a value, or a block's half-precision scale,
-// would be stored as infinity.
-float largest(DType type) {
-  constexpr float kHalf = 65504.0f;
-  switch (type) {
-    case DType::kF16:
-      return kHalf;
-    case DType::kQ8_0:
-      return kHalf * 127;
-    case DType::kQ4_0:
-      return kHalf * 8;
-    default:
-      return std::numeric_limits<float>::max();
-  }
-}
 
 // Encodes rows [begin, end) of the piece. `value_row(r, out)` gives row r as floats.
 template <typename ValueRow>
@@ -44,7 +27,7 @@ EncodeError encode_range(int64_t begin, int64_t end, int64_t cols, DType type, b
     value_row(r, values.data());
     std::byte* row = out + static_cast<uint64_t>(r) * stride;
     quantize_row(type, values.data(), cols, row);
-    const float limit = largest(type);
+    const float limit = dtype_info(type).largest;
     if (!std::ranges::all_of(values, [&](float v) { return std::abs(v) <= limit; })) {
       int64_t first = bad_row.load();
       while (r < first && !bad_row.compare_exchange_weak(first, r)) {

@@ -94,11 +94,11 @@ uint64_t MemoryKeeper::bytes_per_thread() const {
   const int64_t unpacked = kUnpackedRows * (widest + 128) * 9 / 8;
   uint64_t arranged = 0;
   for (const ExpertLayer& layer : model_.weights().experts) {
-    if (layer.down.regrouped && !layer.down.arranged) {
-      arranged = std::max(arranged, layer.down.file_bytes);
+    if (layer.down.arrangement == Arrangement::kByNeuron) {
+      arranged = std::max(arranged, layer.down.file.bytes);
     }
   }
-  return kStack + kKernelPerThread + static_cast<uint64_t>(unpacked + 8 * c.ffn) + arranged;
+  return kStack + kKernelPerThread + static_cast<uint64_t>(unpacked) + arranged;
 }
 
 // Without a budget: a forward pass of as many tokens as there may be.

@@ -24,16 +24,12 @@ CacheOptions cache_options(const std::vector<ExpertLayer>& layers, int64_t used)
           .used = used};
 }
 
-// Whether the bytes of the file are not yet what kernels read.
-bool must_arrange(const MatrixStack& stack) {
-  return !stack.arranged && is_split(stack.first.type);
-}
-
 void arrange_in_place(const MatrixStack& stack, std::span<const std::byte> bytes, std::byte* room) {
-  const Matrix& m = stack.first;
-  if (!stack.regrouped) {
-    const auto blocks = static_cast<int64_t>(bytes.size() / dtype_info(m.type).block_bytes);
-    return split_blocks_in_place(m.type, bytes.data(), blocks, room);
+  if (stack.arrangement == Arrangement::kAsInFile) return;
+  if (stack.arrangement == Arrangement::kSplit) {
+    const DType type = stack.prototype.type;
+    const auto blocks = static_cast<int64_t>(bytes.size() / dtype_info(type).block_bytes);
+    return split_blocks_in_place(type, bytes.data(), blocks, room);
   }
   thread_local std::vector<std::byte> blocks;
   blocks.assign(bytes.begin(), bytes.end());
@@ -50,10 +46,10 @@ CachedExperts::CachedExperts(std::vector<ExpertLayer> layers, int64_t used, Asyn
       policy_(cache_options(this->layers(), used)) {
   std::map<const ByteSource*, FileId> opened;
   const auto file_of = [&](const MatrixStack& stack) {
-    const auto known = opened.find(stack.source);
+    const auto known = opened.find(stack.file.source);
     if (known != opened.end()) return known->second;
-    sources_.push_back(stack.source);
-    return opened.emplace(stack.source, reader_.open_again(stack.source)).first->second;
+    sources_.push_back(stack.file.source);
+    return opened.emplace(stack.file.source, reader_.open_again(stack.file.source)).first->second;
   };
   uint64_t rooms[kExpertParts] = {};
   uint64_t unit = 1;  // where reads may begin
@@ -64,7 +60,7 @@ CachedExperts::CachedExperts(std::vector<ExpertLayer> layers, int64_t used, Asyn
       files.push_back(file_of(stack));
       unit = std::max<uint64_t>(unit, reader_.alignment(files.back()));
       uint64_t& room = rooms[number(part)];
-      room = std::max({room, reader_.room(files.back(), stack.file_bytes), stack.step});
+      room = std::max({room, reader_.room(files.back(), stack.file.bytes), stack.step});
     }
   }
   for (size_t i = 0; i < kExpertParts; ++i) {
@@ -91,12 +87,12 @@ std::byte* CachedExperts::room_of(int32_t slot, ExpertPart part) const {
 void CachedExperts::read(CacheUnit unit, int32_t slot, ExpertPart part) {
   const MatrixStack& stack = layer(unit.layer)[part];
   const FileId file = files_[static_cast<size_t>(unit.layer)][number(part)];
-  const uint64_t offset = stack.file_offset + static_cast<uint64_t>(unit.expert) * stack.file_step;
+  const uint64_t offset = stack.file.offset + static_cast<uint64_t>(unit.expert) * stack.file.step;
   Part& p = slots_[static_cast<size_t>(slot)].parts[number(part)];
   p.state = PartState::kReading;
   p.shift = offset % reader_.alignment(file);
   p.asked_at = prefetches_;
-  p.ticket = reader_.submit({file, offset, stack.file_bytes, room_of(slot, part)});
+  p.ticket = reader_.submit({file, offset, stack.file.bytes, room_of(slot, part)});
 }
 
 void CachedExperts::prefetch(int64_t l, const ExpertDemand& demand) {
@@ -171,7 +167,7 @@ Matrix CachedExperts::await(int64_t l, int32_t expert, ExpertPart part) {
     }
     if (result.ok()) result.error = damage(stack, expert, result.bytes);
     if (result.ok()) {
-      if (must_arrange(stack)) arrange_in_place(stack, result.bytes, room);
+      arrange_in_place(stack, result.bytes, room);
       p.state = PartState::kHere;
     } else {
       p.error = result.error->within(fmt::format("expert {}/{} {}", l, expert, part_name(part)));
@@ -182,8 +178,8 @@ Matrix CachedExperts::await(int64_t l, int32_t expert, ExpertPart part) {
     stop_->check();  // in one way everywhere
     throw Error(*p.error);
   }
-  Matrix m = stack.first;
-  m.data = must_arrange(stack) ? room : room + p.shift;
+  Matrix m = stack.prototype;
+  m.data = stack.arrangement == Arrangement::kAsInFile ? room + p.shift : room;
   return m;
 }
 

@@ -61,9 +61,7 @@ TEST_P(AgainstScalar, ProductsOfBlocks) {
       }
       const Q8Rows q = {x.q.data(), x.d.data(), x.sum.data()};
       std::vector<float> want(static_cast<size_t>(rows * tokens)), got = want;
-      const auto gemv = [&](const KernelTable& t) {
-        return type == DType::kQ8_0 ? t.gemv_q8_0 : t.gemv_q4_0;
-      };
+      const auto gemv = [&](const KernelTable& t) { return t.format(type).gemv; };
       const QuantRows quants = quant_rows(w.matrix);
       gemv(scalar)(quants, nullptr, rows, q, tokens, cols, want.data(), rows);
       gemv(k)(quants, nullptr, rows, q, tokens, cols, got.data(), rows);
@@ -106,7 +104,8 @@ TEST_P(AgainstScalar, TilesOfSomeTokens) {
     const std::vector<int32_t> index = some_of(tokens, up_to(30));
     const auto n = static_cast<int64_t>(index.size());
     std::vector<float> all(static_cast<size_t>(rows * tokens)), some(static_cast<size_t>(rows * n));
-    k.gemv_q4_0(quant_rows(w.matrix), nullptr, rows, q, tokens, cols, all.data(), rows);
+    k.format(DType::kQ4_0)
+        .gemv(quant_rows(w.matrix), nullptr, rows, q, tokens, cols, all.data(), rows);
     multiply_tiles(k, w.matrix, 0, rows, q, n, some.data(), rows, index.data());
     for (size_t i = 0; i < index.size(); ++i) {
       ASSERT_EQ(std::memcmp(&some[i * static_cast<size_t>(rows)],
@@ -188,9 +187,9 @@ TEST_P(AgainstScalar, SumsOfColumns) {
       }
       std::vector<float> want(static_cast<size_t>(cols)), got = want;
       const auto sum = [&](const KernelTable& t, std::vector<float>& y) {
-        (type == DType::kQ8_0 ? t.sum_columns_q8_0 : t.sum_columns_q4_0)(
-            neuron_rows(down), index.data(), static_cast<int64_t>(index.size()), h.q.data(),
-            h.d.data(), cols, 0, cols, round % 4 < 2, y.data());
+        t.format(type).sum_columns(neuron_rows(down), index.data(),
+                                   static_cast<int64_t>(index.size()), h.q.data(), h.d.data(), cols,
+                                   0, cols, round % 4 < 2, y.data());
       };
       sum(scalar, want);
       sum(k, got);

@@ -190,7 +190,7 @@ TEST_P(Gemm, IndexedRows) {
     const Weights w(type, 40, 160, 3);
     const Activations x(3, 160, 4);
     const Q8Rows q = {x.q.data(), x.d.data(), x.sum.data()};
-    const auto gemv = type == DType::kQ8_0 ? k.gemv_q8_0 : k.gemv_q4_0;
+    const auto gemv = k.format(type).gemv;
     std::vector<float> all(3 * 40);
     gemv(quant_rows(w.matrix), nullptr, 40, q, 3, 160, all.data(), 40);
     std::mt19937 random(5);
@@ -298,7 +298,7 @@ TEST_P(Gemm, SumColumnsMatchesDoublePrecision) {
         if (j / kBlock == 1 || random() % 3 != 0) q = 0;
         if (q != 0) index.push_back(j);
       }
-      const auto sum = type == DType::kQ8_0 ? k.sum_columns_q8_0 : k.sum_columns_q4_0;
+      const auto sum = k.format(type).sum_columns;
       const auto call = [&](int64_t begin, int64_t end, float* y) {
         sum(neuron_rows(neurons), index.data(), static_cast<int64_t>(index.size()), h.q.data(),
             h.d.data(), cols, begin, end, begin != 0, y);

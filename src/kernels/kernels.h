@@ -11,35 +11,10 @@
 #include <string_view>
 #include <vector>
 
+#include "kernels/weight_format.h"
 #include "tensor/kv_tile.h"
-#include "tensor/layout.h"
-#include "tensor/matrix.h"
 
 namespace st {
-
-// Activation rows quantised for integer dot products, blocks of 32 values along a row:
-// x[t][c] ~= d[t][c / 32] * q[t][c], |q| <= 127.
-struct Q8Rows {
-  const int8_t* q;     // (tokens, cols)
-  const float* d;      // (tokens, cols / 32)
-  const int32_t* sum;  // (tokens, cols / 32): sum of q over the block, for weights with an offset
-};
-
-// Quantised activations in the order a table's GEMM wants, tiles of `tile_tokens` tokens. Unused
-// tokens of the last tile are zero. padded cols: the next multiple of 128.
-struct Q8Tiles {
-  int8_t* q;     // (tiles, padded cols, tile_tokens)
-  float* d;      // (tiles, padded cols / 32, tile_tokens)
-  int32_t* sum;  // (tiles, padded cols / 32, tile_tokens)
-};
-
-// Weight rows as bytes, in the order a table's GEMM wants.
-struct UnpackedRows {
-  uint8_t* u;  // (rows, padded cols)
-  float* d;    // (rows, cols / 32)
-};
-
-inline constexpr int64_t kUnpackedRows = 32;  // most rows that may be unpacked together
 
 // Queries of consecutive tokens of one sequence against the keys and values of one head. A token
 // sees its own position and those before, `window` in all.
@@ -67,52 +42,15 @@ struct KernelTable {
   uint64_t needs;         // CpuFeature bits
   int64_t tile_tokens;    // tokens of a Q8Tiles tile; 0: this table has no GEMM, only GEMV
 
-  // y[t * y_stride + r] = sum_c w[r][c] * x[t][c] for r < rows, t < tokens.
-  // w: (rows, cols) row-major. x: (tokens, cols) row-major.
-  void (*gemm_f32)(const float* w, int64_t rows, const float* x, int64_t tokens, int64_t cols,
-                   float* y, int64_t y_stride);
-  void (*gemm_f16)(const uint16_t* w, int64_t rows, const float* x, int64_t tokens, int64_t cols,
-                   float* y, int64_t y_stride);
-  void (*gemm_bf16)(const uint16_t* w, int64_t rows, const float* x, int64_t tokens, int64_t cols,
-                    float* y, int64_t y_stride);
+  // How weights are multiplied, one for each type that this table has kernels for.
+  std::span<const WeightFormat> formats;
+  // That of `type`; without any kernel where there is none.
+  const WeightFormat& format(DType type) const;
 
-  // The same for few tokens and rows index[0..rows) of w, or the first ones if index is null.
-  // REQUIRES (for all below): cols is a multiple of 32.
-  void (*gemv_q8_0)(const QuantRows& w, const int32_t* index, int64_t rows, const Q8Rows& x,
-                    int64_t tokens, int64_t cols, float* y, int64_t y_stride);
-  void (*gemv_q4_0)(const QuantRows& w, const int32_t* index, int64_t rows, const Q8Rows& x,
-                    int64_t tokens, int64_t cols, float* y, int64_t y_stride);
-
-  // The same for many tokens, bit for bit, in three steps: tiles are packed once per input, rows
-  // unpacked once per micro-batch, then multiplied. pack takes rows index[0..tokens) of x.
+  // Packs rows index[0..tokens) of x, or the first ones if index is null, for formats' gemm. Null
+  // where tile_tokens is 0.
   void (*pack_tiles)(const Q8Rows& x, const int32_t* index, int64_t tokens, int64_t cols,
                      const Q8Tiles& tiles);
-  void (*unpack_q8_0)(const QuantRows& w, int64_t rows, int64_t cols, const UnpackedRows& out);
-  void (*unpack_q4_0)(const QuantRows& w, int64_t rows, int64_t cols, const UnpackedRows& out);
-  void (*gemm_q8_0)(const UnpackedRows& w, int64_t rows, const Q8Tiles& x, int64_t tokens,
-                    int64_t cols, float* y, int64_t y_stride);
-  void (*gemm_q4_0)(const UnpackedRows& w, int64_t rows, const Q8Tiles& x, int64_t tokens,
-                    int64_t cols, float* y, int64_t y_stride);
-
-  // y[c] = sum_i h[i] * W[index[i]][c] for begin <= c < end and i < count: what the active neurons
-  // of an expert add to its output. The products of h with the scales of a column block are rounded
-  // to 14 bits and a sign of the largest among them, 512 neurons at a time; the rest is exact.
-  // cached: most of these rows have just been used, so nothing is fetched ahead of its use.
-  // REQUIRES: begin is a multiple of 128, end too or it is cols.
-  void (*sum_rows_q8_0)(const QuantRows& w, const int32_t* index, const float* h, int64_t count,
-                        int64_t cols, int64_t begin, int64_t end, bool cached, float* y);
-  void (*sum_rows_q4_0)(const QuantRows& w, const int32_t* index, const float* h, int64_t count,
-                        int64_t cols, int64_t begin, int64_t end, bool cached, float* y);
-
-  // The same for a down matrix regrouped by neuron, and h quantised: what the full matrix product
-  // gives, with blocks of 32 neurons added in order. index: the neurons whose q is not 0,
-  // ascending; q: (F), d: (F / 32).
-  void (*sum_columns_q8_0)(const NeuronRows& w, const int32_t* index, int64_t count,
-                           const int8_t* q, const float* d, int64_t cols, int64_t begin,
-                           int64_t end, bool cached, float* y);
-  void (*sum_columns_q4_0)(const NeuronRows& w, const int32_t* index, int64_t count,
-                           const int8_t* q, const float* d, int64_t cols, int64_t begin,
-                           int64_t end, bool cached, float* y);
 
   // index[0..returned): the i < n with x[i] != 0 (a NaN is), ascending, plus `first`; values: their
   // x. Room for n of each, and 16 beyond.
@@ -124,10 +62,12 @@ struct KernelTable {
   // h[i] *= up[i] for i < n where h[i] is not 0; 0 stays 0 whatever up is.
   void (*multiply_active)(float* h, const float* up, int64_t n);
 
-  // y[i] += a * w[i] for i < n.
-  void (*axpy_f32)(float a, const float* w, int64_t n, float* y);
-  void (*axpy_f16)(float a, const uint16_t* w, int64_t n, float* y);
-  void (*axpy_bf16)(float a, const uint16_t* w, int64_t n, float* y);
+  // gate[i] = silu(gate[i]) * up[i] for i < n, silu(x) = x / (1 + exp(-x)). Each value's bits
+  // depend on it alone.
+  void (*silu_multiply)(float* gate, const float* up, int64_t n);
+
+  // y[i] += a * x[i] for i < n.
+  void (*axpy)(float a, const float* x, int64_t n, float* y);
 
   // Quantises one row: per block of 32, d = max|x| / 127, q = round half away from zero of x / d
   // (computed as x * (1 / d)), sum = sum of q. All q are 0 where 1 / d is 0 or not finite: in

@@ -215,6 +215,56 @@ TEST_P(Kernels, RmsNorm) {
   }
 }
 
+TEST_P(Kernels, SiluMultiply) {
+  for (int64_t n : {1, 2, 7, 8, 9, 15, 16, 17, 31, 33, 100, 1001}) {
+    std::vector<float> gate = random_row(n, 8, static_cast<unsigned>(n)), up = gate;
+    std::ranges::reverse(up);
+    for (size_t i = 0; i < gate.size(); i += 13) gate[i] *= i % 2 == 0 ? 20.0f : -20.0f;
+    std::vector<float> y = gate;
+    y.push_back(99);
+    k.silu_multiply(y.data(), up.data(), n);
+    for (size_t i = 0; i < gate.size(); ++i) {
+      const double want = gate[i] / (1 + std::exp(-double{gate[i]})) * up[i];
+      ASSERT_NEAR(y[i], want, std::fabs(want) * 0x1p-24 * 8 + 1e-33)
+          << k.name << ' ' << gate[i] << ' ' << up[i];
+      float alone = gate[i];  // cut as it likes, a row gives the same bits
+      k.silu_multiply(&alone, &up[i], 1);
+      ASSERT_EQ(std::memcmp(&alone, &y[i], sizeof alone), 0) << k.name << ' ' << gate[i];
+    }
+    EXPECT_EQ(y.back(), 99);
+  }
+}
+
+TEST_P(Kernels, SiluOfWhatIsNoOrdinaryNumber) {
+  const auto silu = [&](float x) {
+    const float one = 1;
+    k.silu_multiply(&x, &one, 1);
+    return x;
+  };
+  EXPECT_EQ(silu(0), 0);
+  EXPECT_EQ(silu(-0.0f), 0);
+  EXPECT_EQ(silu(FLT_MAX), FLT_MAX);
+  EXPECT_EQ(silu(-FLT_MAX), 0);
+  EXPECT_EQ(silu(kInf), kInf);
+  EXPECT_TRUE(std::isnan(silu(kNan)));
+}
+
+// What the forward pass does without asking.
+TEST_P(Kernels, FormatsAreWhole) {
+  for (const WeightFormat& format : k.formats) {
+    const std::string_view name = dtype_name(format.type);
+    EXPECT_EQ(&k.format(format.type), &format) << name << " comes twice";
+    EXPECT_NE(format.gemm_float != nullptr, format.wants_q8()) << name;
+    EXPECT_EQ(format.wants_q8(), is_split(format.type)) << name;
+    EXPECT_EQ(format.unpack != nullptr, format.wants_q8() && k.tile_tokens > 0) << name;
+    EXPECT_EQ(format.gemm != nullptr, format.unpack != nullptr) << name;
+    EXPECT_EQ(format.sum_columns != nullptr, can_regroup(format.type, kBlock, kBlock)) << name;
+  }
+  EXPECT_NE(k.format(DType::kF32).gemm_float, nullptr);
+  EXPECT_FALSE(k.format(DType::kQ6_K).wants_q8());
+  EXPECT_EQ(k.format(DType::kQ6_K).gemm_float, nullptr);
+}
+
 INSTANTIATE_TEST_SUITE_P(Tables, Kernels, testing::ValuesIn(usable_kernels()),
                          [](const auto& table) { return std::string(table.param->name); });
 

@@ -6,6 +6,14 @@
 
 namespace st {
 
+const WeightFormat& KernelTable::format(DType type) const {
+  static constexpr WeightFormat kNone = {};
+  for (const WeightFormat& format : formats) {
+    if (format.type == type) return format;
+  }
+  return kNone;
+}
+
 std::vector<const KernelTable*> usable_kernels(uint64_t features) {
   std::vector<const KernelTable*> tables;
   for (const KernelTable* table : all_kernels()) {

@@ -125,7 +125,7 @@ void attention(Step& s, const AttentionWeights& w, int64_t l, const float* in, f
   const int64_t half = c.head_dim / 2;
   const auto values = static_cast<size_t>(T * c.hidden);
 
-  project(s, {in, values}, c.hidden,
+  project(s, {in, values}, T,
           {{w.wq, state.q.span()}, {w.wk, state.k.span()}, {w.wv, state.v.span()}});
 
   const Rotation* rotation = state.rotation(c.layer[static_cast<size_t>(l)].rope);
@@ -150,7 +150,7 @@ void attention(Step& s, const AttentionWeights& w, int64_t l, const float* in, f
 
   attend_all(s, l);
 
-  project(s, state.a.span(), c.q_width(), {{w.wo, {out, values}}});
+  project(s, state.a.span(), T, {{w.wo, {out, values}}});
 }
 
 }  // namespace st

@@ -2,7 +2,7 @@
 
 #include <vector>
 
-#include "quant/quantize.h"
+#include "tensor/quantize.h"
 
 namespace st {
 
@@ -34,13 +34,13 @@ void add(Step& s, const float* y, float* x) {
   });
 }
 
-void project(Step& s, std::span<const float> x, int64_t cols,
+void project(Step& s, std::span<const float> x, int64_t rows,
              std::initializer_list<Projection> projections) {
   s.stop.check();
-  project(s.kernels, s.pool, x, s.tokens(), cols, projections, s.state.q8);
+  linear(s.kernels, s.pool, x, rows, projections, s.state.q8);
   for (const Projection& p : projections) {
     s.state.stats.weight_bytes += p.w.bytes();
-    s.state.stats.multiply_adds += static_cast<uint64_t>(s.tokens() * p.w.rows * cols);
+    s.state.stats.multiply_adds += static_cast<uint64_t>(rows * p.w.rows * p.w.cols);
   }
 }
 

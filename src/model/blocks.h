@@ -19,8 +19,8 @@ void norm(Step& step, const float* x, const float* weight, float* out);
 // x += y.  x, y: (T, D)
 void add(Step& step, const float* y, float* x);
 
-// y = x W^T for each projection of x (T, cols).
-void project(Step& step, std::span<const float> x, int64_t cols,
+// y = x W^T for each projection of x (rows, cols).
+void project(Step& step, std::span<const float> x, int64_t rows,
              std::initializer_list<Projection> projections);
 
 }  // namespace st

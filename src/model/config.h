@@ -13,6 +13,12 @@ enum class Gating {
   kSigmoid,  // sigmoid(z) / sum sigmoid(z)
 };
 
+// What the gates of a feed-forward network become: act(gate) * up.
+enum class Activation {
+  kRelu,  // most are 0 then, and their neurons are skipped
+  kSilu,
+};
+
 // Rotary position embedding: the pair (i, i + d/2) of a head is rotated by
 // position / factor * theta^(-2i/d).
 struct Rope {

@@ -5,7 +5,7 @@
 
 #include "base/error.h"
 #include "base/round.h"
-#include "quant/quantize.h"
+#include "tensor/quantize.h"
 
 namespace st {
 namespace {
@@ -17,11 +17,6 @@ constexpr int64_t kFloatRowGrain = 8;
 
 // Reading a byte of weights takes as long as so many multiply-adds.
 constexpr int64_t kMultiplyAddsPerByte = 2;
-
-template <typename T>
-const T* as(const std::byte* p) {
-  return reinterpret_cast<const T*>(p);
-}
 
 int64_t padded(int64_t cols) { return round_up(cols, 128); }
 
@@ -44,7 +39,7 @@ AlignedBuffer<T> room(int64_t n) {
 }
 
 // Unpacks rows a few at a time and multiplies all tiles with them.
-void multiply_tiles(const KernelTable& kernels, const Matrix& w, int64_t begin, int64_t end,
+void multiply_tiles(const WeightFormat& format, const Matrix& w, int64_t begin, int64_t end,
                     const Activations& in, float* y, int64_t y_stride) {
   // One buffer per thread, as large as its widest matrix needs; a pool's threads live long.
   thread_local AlignedBuffer<uint8_t> bytes;
@@ -55,22 +50,31 @@ void multiply_tiles(const KernelTable& kernels, const Matrix& w, int64_t begin, 
     scales = AlignedBuffer<float>(need / kBlock);
   }
   const UnpackedRows rows{bytes.data(), scales.data()};
-  const bool q4 = w.type == DType::kQ4_0;
   for (int64_t r = begin; r < end; r += kUnpackedRows) {
     const int64_t n = std::min(kUnpackedRows, end - r);
-    (q4 ? kernels.unpack_q4_0 : kernels.unpack_q8_0)(w.quant_rows(r), n, w.cols, rows);
-    (q4 ? kernels.gemm_q4_0 : kernels.gemm_q8_0)(rows, n, in.tiles, in.tiled, w.cols,
-                                                 y + (r - begin), y_stride);
+    format.unpack(w.quant_rows(r), n, w.cols, rows);
+    format.gemm(rows, n, in.tiles, in.tiled, w.cols, y + (r - begin), y_stride);
   }
 }
 
-void multiply_blocks(const KernelTable& kernels, const Matrix& w, int64_t begin, int64_t end,
-                     const Activations& in, float* y, int64_t y_stride) {
-  if (in.tiled > 0) multiply_tiles(kernels, w, begin, end, in, y, y_stride);
+void multiply_q8(const WeightFormat& format, const Matrix& w, int64_t begin, int64_t end,
+                 const Activations& in, float* y, int64_t y_stride) {
+  if (in.tiled > 0) multiply_tiles(format, w, begin, end, in, y, y_stride);
   if (in.tiled == in.tokens) return;
-  const auto gemv = w.type == DType::kQ4_0 ? kernels.gemv_q4_0 : kernels.gemv_q8_0;
-  gemv(w.quant_rows(begin), nullptr, end - begin, in.rows, in.tokens - in.tiled, w.cols,
-       y + in.tiled * y_stride, y_stride);
+  format.gemv(w.quant_rows(begin), nullptr, end - begin, in.rows, in.tokens - in.tiled, w.cols,
+              y + in.tiled * y_stride, y_stride);
+}
+
+// Decodes a row and uses it for all tokens.
+void multiply_decoded(const KernelTable& kernels, const Matrix& w, int64_t begin, int64_t end,
+                      const Activations& in, float* y, int64_t y_stride) {
+  const auto gemm = kernels.format(DType::kF32).gemm_float;
+  std::vector<float> row(static_cast<size_t>(w.cols));
+  for (int64_t r = begin; r < end; ++r) {
+    dequantize_row(w, r, row.data());
+    gemm(std::as_bytes(std::span(row)).data(), 1, in.x, in.tokens, w.cols, y + (r - begin),
+         y_stride);
+  }
 }
 
 }  // namespace
@@ -139,9 +143,11 @@ Activations Q8Buffer::pack(const KernelTable& kernels, const Q8Rows& from, const
     const int64_t tile = first / kernels.tile_tokens + group;
     check_tiles(tile * kernels.tile_tokens + round_up(in.tiled, kernels.tile_tokens), cols);
     in.tiles = tiles(kernels, tile, cols);
-    kernels.pack_tiles(from, index, in.tiled, cols, in.tiles);
+    const int64_t at = index == nullptr ? first : 0;
+    const Q8Rows rows{from.q + at * cols, from.d + at * blocks, from.sum + at * blocks};
+    kernels.pack_tiles(rows, index, in.tiled, cols, in.tiles);
   }
-  for (int64_t t = in.tiled; t < tokens; ++t) {
+  for (int64_t t = in.tiled; index != nullptr && t < tokens; ++t) {
     const int64_t to = first + t;
     std::copy_n(from.q + index[t] * cols, cols, q_.data() + to * cols);
     std::copy_n(from.d + index[t] * blocks, blocks, d_.data() + to * blocks);
@@ -176,31 +182,19 @@ Activations Q8Buffer::pack(const KernelTable& kernels, ThreadPool& pool, const Q
 
 void linear_rows(const KernelTable& kernels, const Matrix& w, int64_t begin, int64_t end,
                  const Activations& in, float* y, int64_t y_stride) {
-  const int64_t n = end - begin;
-  if (is_split(w.type)) return multiply_blocks(kernels, w, begin, end, in, y, y_stride);
-  const std::byte* rows = w.row(begin);
-  switch (w.type) {
-    case DType::kF32:
-      return kernels.gemm_f32(as<float>(rows), n, in.x, in.tokens, w.cols, y, y_stride);
-    case DType::kF16:
-      return kernels.gemm_f16(as<uint16_t>(rows), n, in.x, in.tokens, w.cols, y, y_stride);
-    case DType::kBF16:
-      return kernels.gemm_bf16(as<uint16_t>(rows), n, in.x, in.tokens, w.cols, y, y_stride);
-    default: {  // types without a kernel of their own: decode a row, use it for all tokens
-      std::vector<float> row(static_cast<size_t>(w.cols));
-      for (int64_t r = begin; r < end; ++r) {
-        dequantize_row(w, r, row.data());
-        kernels.gemm_f32(row.data(), 1, in.x, in.tokens, w.cols, y + (r - begin), y_stride);
-      }
-    }
+  const WeightFormat& format = kernels.format(w.type);
+  if (format.wants_q8()) return multiply_q8(format, w, begin, end, in, y, y_stride);
+  if (format.gemm_float == nullptr) {
+    return multiply_decoded(kernels, w, begin, end, in, y, y_stride);
   }
+  format.gemm_float(w.row(begin), end - begin, in.x, in.tokens, w.cols, y, y_stride);
 }
 
 void linear_indexed(const KernelTable& kernels, const Matrix& w, const int32_t* index,
                     int64_t count, const Activations& in, float* y, int64_t y_stride) {
-  if (is_split(w.type)) {
-    const auto gemv = w.type == DType::kQ4_0 ? kernels.gemv_q4_0 : kernels.gemv_q8_0;
-    return gemv(w.quant_rows(), index, count, in.rows, in.tokens, w.cols, y, y_stride);
+  const WeightFormat& format = kernels.format(w.type);
+  if (format.wants_q8()) {
+    return format.gemv(w.quant_rows(), index, count, in.rows, in.tokens, w.cols, y, y_stride);
   }
   for (int64_t i = 0; i < count;) {  // runs of neighbours
     const int64_t first = i++;
@@ -209,8 +203,9 @@ void linear_indexed(const KernelTable& kernels, const Matrix& w, const int32_t* 
   }
 }
 
-void project(const KernelTable& kernels, ThreadPool& pool, std::span<const float> x, int64_t tokens,
-             int64_t cols, std::span<const Projection> projections, Q8Buffer& buffer) {
+void linear(const KernelTable& kernels, ThreadPool& pool, std::span<const float> x, int64_t tokens,
+            std::span<const Projection> projections, Q8Buffer& buffer) {
+  const int64_t cols = projections.front().w.cols;
   Activations in{.tokens = tokens, .cols = cols};
   int64_t rows = 0, bytes = 0;
   check_room("of x", tokens * cols, x.size());
@@ -218,7 +213,7 @@ void project(const KernelTable& kernels, ThreadPool& pool, std::span<const float
     check_room("of y", tokens * p.w.rows, p.y.size());
     rows += p.w.rows;
     bytes += static_cast<int64_t>(p.w.bytes());
-    if (wants_q8(p.w.type) && in.rows.q == nullptr) {
+    if (kernels.format(p.w.type).wants_q8() && in.rows.q == nullptr) {
       const Q8Rows quantised = buffer.quantize(kernels, pool, x.data(), tokens, cols);
       in = buffer.pack(kernels, pool, quantised, tokens, cols);
     }
@@ -240,21 +235,25 @@ void project(const KernelTable& kernels, ThreadPool& pool, std::span<const float
       std::max(rows * cols * tokens, kMultiplyAddsPerByte * bytes));
 }
 
-void axpy_row(const KernelTable& kernels, const Matrix& w, int64_t row, int64_t begin,
-              int64_t count, float a, float* y) {
-  const std::byte* p = w.row(row) + row_bytes(w.type, static_cast<uint64_t>(begin));
-  switch (w.type) {
-    case DType::kF32:
-      return kernels.axpy_f32(a, as<float>(p), count, y);
-    case DType::kF16:
-      return kernels.axpy_f16(a, as<uint16_t>(p), count, y);
-    case DType::kBF16:
-      return kernels.axpy_bf16(a, as<uint16_t>(p), count, y);
-    default: {
-      std::vector<float> part(static_cast<size_t>(count));
-      dequantize_row(w.type, p, count, part.data());
-      kernels.axpy_f32(a, part.data(), count, y);
+void linear_sum_rows(const KernelTable& kernels, const Matrix& w, const int32_t* index,
+                     const float* h, int64_t count, int64_t begin, int64_t end, bool cached,
+                     float* y) {
+  const WeightFormat& format = kernels.format(w.type);
+  if (format.sum_rows != nullptr) {
+    return format.sum_rows(w.quant_rows(), index, h, count, w.cols, begin, end, cached, y);
+  }
+  std::fill(y + begin, y + end, 0.0f);
+  if (format.axpy != nullptr) {
+    const uint64_t at = row_bytes(w.type, static_cast<uint64_t>(begin));
+    for (int64_t i = 0; i < count; ++i) {
+      format.axpy(h[i], w.row(index[i]) + at, end - begin, y + begin);
     }
+    return;
+  }
+  std::vector<float> part(static_cast<size_t>(end - begin));
+  for (int64_t i = 0; i < count; ++i) {
+    dequantize_row(w, index[i], begin, end - begin, part.data());
+    kernels.axpy(h[i], part.data(), end - begin, y + begin);
   }
 }
 

@@ -11,9 +11,6 @@
 
 namespace st {
 
-// Whether weights of this type are multiplied with quantised activations.
-constexpr bool wants_q8(DType type) { return is_split(type); }
-
 // Activations in the forms kernels want: x (may be null if only q8 is used) and q8, if prepared.
 // Many tokens are multiplied tile by tile, the few that are left over row by row.
 struct Activations {
@@ -43,7 +40,8 @@ class Q8Buffer {
                   int64_t cols);
 
   // Tiles and rows for rows index[0..tokens) of `from`; `first` and `group`, how many tokens and
-  // groups come before. Groups may be packed concurrently.
+  // groups come before. Null: rows [first, first + tokens) of `from`, this buffer's own. Groups may
+  // be packed concurrently.
   Activations pack(const KernelTable& kernels, const Q8Rows& from, const int32_t* index,
                    int64_t first, int64_t group, int64_t tokens, int64_t cols);
 
@@ -77,12 +75,13 @@ struct Projection {
 
 // y = x W^T for each projection of x (tokens, cols), on all threads at once. Throws
 // Error(kInvalidData) where x, y or the buffer have no room for that.
-void project(const KernelTable& kernels, ThreadPool& pool, std::span<const float> x, int64_t tokens,
-             int64_t cols, std::span<const Projection> projections, Q8Buffer& buffer);
+void linear(const KernelTable& kernels, ThreadPool& pool, std::span<const float> x, int64_t tokens,
+            std::span<const Projection> projections, Q8Buffer& buffer);
 
-// y[i] += a * row[begin + i] for i < count. REQUIRES: begin and count are multiples of the block
-// size; the type is not split.
-void axpy_row(const KernelTable& kernels, const Matrix& w, int64_t row, int64_t begin,
-              int64_t count, float a, float* y);
+// y[c] = sum_i h[i] * W[index[i]][c] for begin <= c < end and i < count, on the calling thread; see
+// WeightFormat::sum_rows.
+void linear_sum_rows(const KernelTable& kernels, const Matrix& w, const int32_t* index,
+                     const float* h, int64_t count, int64_t begin, int64_t end, bool cached,
+                     float* y);
 
 }  // namespace st

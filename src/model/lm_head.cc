@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "base/error.h"
-#include "model/linear.h"
+#include "model/blocks.h"
 #include "model/step.h"
 
 namespace st {
@@ -36,11 +36,8 @@ std::span<float> row_of(const Step& s, std::span<float> logits, int64_t i) {
 // logits: (n, V)
 void dense(Step& s, const Rows& in, std::span<float> logits) {
   const int64_t rows = in.count();
-  const Projection output[] = {{s.weights.output, logits}};
-  project(s.kernels, s.pool, in.h, rows, s.config.hidden, output, s.state.q8);
+  project(s, in.h, rows, {{s.weights.output, logits}});
   s.state.stats.head_rows += static_cast<uint64_t>(rows * s.config.vocab);
-  s.state.stats.multiply_adds += static_cast<uint64_t>(rows * s.config.vocab * s.config.hidden);
-  s.state.stats.weight_bytes += s.weights.output.bytes();
 }
 
 // A score that is not finite says nothing about its row of the vocabulary.
@@ -57,14 +54,10 @@ std::optional<Error> wrong_score(std::span<const float> scores) {
 // score[v] = Up (Down h) for all rows of the vocabulary; +infinity for those that are always
 // computed. A token with a score that is not finite fails, and goes on with zeros. scores: (n, V)
 void predict(Step& s, const Rows& in, std::span<float> scores) {
-  const Matrix& down_w = s.weights.predictor_down;
-  const Matrix& up_w = s.weights.predictor_up;
   const int64_t n = in.count();
-  std::vector<float> low(static_cast<size_t>(n * down_w.rows));
-  const Projection down[] = {{down_w, low}};
-  project(s.kernels, s.pool, in.h, n, s.config.hidden, down, s.state.q8);
-  const Projection up[] = {{up_w, scores}};
-  project(s.kernels, s.pool, low, n, up_w.cols, up, s.state.q8);
+  std::vector<float> low(static_cast<size_t>(n * s.weights.predictor_down.rows));
+  project(s, in.h, n, {{s.weights.predictor_down, low}});
+  project(s, low, n, {{s.weights.predictor_up, scores}});
   for (int64_t i = 0; i < n; ++i) {
     const std::span<float> row = row_of(s, scores, i);
     if (auto error = wrong_score(row)) {
@@ -76,9 +69,6 @@ void predict(Step& s, const Rows& in, std::span<float> scores) {
       row[static_cast<size_t>(v)] = std::numeric_limits<float>::infinity();
     }
   }
-  s.state.stats.weight_bytes += down_w.bytes() + up_w.bytes();
-  s.state.stats.multiply_adds +=
-      static_cast<uint64_t>(n * (down_w.rows * down_w.cols + up_w.rows * up_w.cols));
 }
 
 // The options' threshold, or the one that lets `floor` rows through if that lets fewer.
@@ -128,7 +118,7 @@ void sparse(Step& s, const Rows& rows, std::span<float> logits) {
     thresholds.push_back(effective_threshold(s, row_of(s, logits, i)));
   }
   Q8Rows q8{};
-  if (wants_q8(s.weights.output.type)) {
+  if (s.kernels.format(s.weights.output.type).wants_q8()) {
     q8 = s.state.q8.quantize(s.kernels, s.pool, rows.h.data(), n, D);
   }
   std::atomic<int64_t> computed = 0;

@@ -6,13 +6,14 @@
 #include "base/error.h"
 #include "kernels/kernels.h"
 #include "model/config.h"
+#include "model/expert_ffn.h"
 #include "model/forward.h"
 #include "model/kv_pool.h"
 #include "model/linear.h"
 #include "model/lm_head.h"
 #include "model/router.h"
-#include "quant/quantize.h"
 #include "tensor/layout.h"
+#include "tensor/quantize.h"
 
 namespace st {
 namespace {
@@ -100,7 +101,7 @@ TEST(Linear, EveryWeightType) {
     const Matrix w{type, kRows, kCols, bytes.data()};
     std::vector<float> y(kTokens * kRows);
     const Projection projection[] = {{w, y}};
-    project(pick_kernels(), pool, x, kTokens, kCols, projection, buffer);
+    linear(pick_kernels(), pool, x, kTokens, projection, buffer);
     for (int64_t r = 0; r < kRows; ++r) {
       std::vector<float> row(kCols);
       dequantize_row(w, r, row.data());
@@ -113,7 +114,7 @@ TEST(Linear, EveryWeightType) {
           scale += std::abs(term);
         }
         // Quantised activations are off by at most 1/254 of their block's largest value.
-        const double bar = wants_q8(type) ? 8e-3 * scale : 1e-5 * scale;
+        const double bar = pick_kernels().format(type).wants_q8() ? 8e-3 * scale : 1e-5 * scale;
         EXPECT_NEAR(y[static_cast<size_t>(t * kRows + r)], want, bar) << dtype_name(type);
       }
     }
@@ -240,6 +241,120 @@ TEST_F(RouterTest, AGuessNamesDistinctExpertsEvenOfNonsense) {
   EXPECT_EQ(store.heard, (std::vector<int32_t>{0, 1, 2}));
 }
 
+// ---- Experts ----
+
+// The experts of a layer with weights that an encoder has rounded, and what they stand for.
+struct MadeExperts {
+  ExpertLayer layer;
+  std::vector<float> values[kExpertParts];  // (E, rows, cols) as (F, D), (F, D), (D, F)
+  std::vector<std::byte> bytes[kExpertParts];
+
+  MadeExperts(const ModelConfig& c, DType type, DownLayout layout) {
+    layer.layout = layout;
+    for (const ExpertPart part : kEachPart) {
+      const auto i = static_cast<size_t>(part);
+      const bool down = part == ExpertPart::kDown;
+      std::vector<float>& v = values[i];
+      v.resize(static_cast<size_t>(c.experts * c.ffn * c.hidden));
+      for (size_t k = 0; k < v.size(); ++k) {
+        v[k] = std::sin(static_cast<float>(k) * 0.7f + static_cast<float>(i));
+      }
+      const int64_t rows = down ? c.hidden : c.ffn, cols = down ? c.ffn : c.hidden;
+      std::vector<std::byte> blocks(static_cast<size_t>(c.experts * rows) *
+                                    row_bytes(type, static_cast<uint64_t>(cols)));
+      quantize_row(type, v.data(), std::ssize(v), blocks.data());
+      dequantize_row(type, blocks.data(), std::ssize(v), v.data());
+      MatrixStack& stack = part == ExpertPart::kGate ? layer.gate
+                           : part == ExpertPart::kUp ? layer.up
+                                                     : layer.down;
+      const bool by_neuron = down && layout == DownLayout::kRegrouped;
+      stack.prototype = {type, by_neuron ? cols : rows, by_neuron ? rows : cols, nullptr};
+      stack.count = c.experts;
+      stack.file.bytes = static_cast<uint64_t>(rows) * row_bytes(type, static_cast<uint64_t>(cols));
+      stack.step = by_neuron ? neuron_rows_bytes(type, rows, cols) : stack.file.bytes;
+      if (is_split(type)) stack.arrangement = Arrangement::kSplit;
+      if (by_neuron) stack.arrangement = Arrangement::kByNeuron;
+      bytes[i].resize(static_cast<size_t>(c.experts) * stack.step);
+      for (int64_t e = 0; e < c.experts; ++e) {
+        const auto at = static_cast<uint64_t>(e);
+        arrange(stack, blocks.data() + at * stack.file.bytes, bytes[i].data() + at * stack.step);
+      }
+      stack.prototype.data = bytes[i].data();
+    }
+  }
+
+  // Row r of a part of expert e, times x.
+  double dot(ExpertPart part, int64_t e, int64_t r, std::span<const double> x, int64_t rows) const {
+    const float* w = values[static_cast<size_t>(part)].data() + (e * rows + r) * std::ssize(x);
+    double sum = 0;
+    for (size_t c = 0; c < x.size(); ++c) sum += w[c] * x[c];
+    return sum;
+  }
+};
+
+// Both activations, for every type of weights and place of the down matrix, against plain
+// arithmetic; and `out` is added to.
+TEST(ExpertFfn, IsTheFormula) {
+  ModelConfig c = small_config();
+  c.hidden = 64;
+  c.ffn = 96;
+  constexpr int64_t kTokens = 9;
+  for (const DType type : {DType::kF32, DType::kF16, DType::kQ8_0, DType::kQ4_0}) {
+    const DownLayout by_type = is_split(type) ? DownLayout::kRegrouped : DownLayout::kOutputs;
+    for (const DownLayout layout : {DownLayout::kOutputs, by_type}) {
+      const MadeExperts made(c, type, layout);
+      ResidentExperts experts({made.layer});
+      for (const Activation activation : {Activation::kRelu, Activation::kSilu}) {
+        for (const KernelTable* kernels : usable_kernels()) {
+          ThreadPool pool(2);
+          const Weights weights;
+          KvPool cache(c, KvType::kF32, 16, 1, 16);
+          State state(c, kTokens, 2);
+          const std::vector<BatchItem> batch(kTokens);
+          const LmHeadOptions head;
+          Step step{c, weights, *kernels, pool, experts, cache, state, batch, head};
+          ExpertPlan& plan = state.plan;  // token t: expert 1 and, of odd ones, 3, else 4
+          plan.experts = {1, 3, 4};
+          plan.begin = {0, 9, 13, 18};
+          plan.token = {0, 1, 2, 3, 4, 5, 6, 7, 8, 1, 3, 5, 7, 0, 2, 4, 6, 8};
+          c.experts_used = 2;
+          plan.pair.resize(18);
+          plan.weights.resize(18);
+          for (size_t pair = 0; pair < 18; ++pair) {
+            const auto t = static_cast<size_t>(plan.token[pair]);
+            plan.pair[2 * t + (pair >= 9)] = static_cast<int32_t>(pair);
+            plan.weights[2 * t + (pair >= 9)] = pair >= 9 ? 0.75f : 0.25f;
+          }
+          std::vector<float> in(kTokens * 64), out(in.size(), 0.5f);
+          for (size_t i = 0; i < in.size(); ++i) in[i] = std::cos(static_cast<float>(i) * 0.3f);
+          expert_ffn(step, 0, activation, in.data(), out.data());
+          for (int64_t t = 0; t < kTokens; ++t) {
+            const std::vector<double> x(in.begin() + t * 64, in.begin() + (t + 1) * 64);
+            std::vector<double> want(64, 0.5);
+            for (const int64_t e : {int64_t{1}, t % 2 == 1 ? int64_t{3} : int64_t{4}}) {
+              std::vector<double> h(96);
+              for (int64_t j = 0; j < 96; ++j) {
+                const double gate = made.dot(ExpertPart::kGate, e, j, x, 96);
+                const double act = activation == Activation::kRelu ? std::max(gate, 0.0)
+                                                                   : gate / (1 + std::exp(-gate));
+                h[static_cast<size_t>(j)] = act * made.dot(ExpertPart::kUp, e, j, x, 96);
+              }
+              for (int64_t d = 0; d < 64; ++d) {
+                want[static_cast<size_t>(d)] +=
+                    (e == 1 ? 0.25 : 0.75) * made.dot(ExpertPart::kDown, e, d, h, 64);
+              }
+            }
+            for (size_t d = 0; d < 64; ++d) {
+              ASSERT_NEAR(out[static_cast<size_t>(t) * 64 + d], want[d], is_split(type) ? 2 : 1e-3)
+                  << kernels->name << ' ' << dtype_name(type) << ' ' << static_cast<int>(layout);
+            }
+          }
+        }
+      }
+    }
+  }
+}
+
 // ---- Room ----
 
 TEST(Room, ProjectionsBeyondItAreRefused) {
@@ -254,8 +369,7 @@ TEST(Room, ProjectionsBeyondItAreRefused) {
       const std::vector<float> x(static_cast<size_t>(x_values), 1.0f);
       std::vector<float> y(static_cast<size_t>(y_values));
       const Projection projection[] = {{w, y}};
-      return message_of(
-          [&] { project(pick_kernels(), pool, x, tokens, kCols, projection, buffer); });
+      return message_of([&] { linear(pick_kernels(), pool, x, tokens, projection, buffer); });
     };
     EXPECT_EQ(attempt(3 * kCols, 3 * kRows, 3, 3), "no error");
     EXPECT_EQ(attempt(3 * kCols - 1, 3 * kRows, 3, 3),

@@ -84,7 +84,7 @@ void route(Step& s, int64_t l, const Matrix& router, const float* in) {
   const ModelConfig& c = s.config;
   const int64_t T = s.tokens();
   ExpertPlan& plan = s.state.plan;
-  project(s, rows(s, in), c.hidden, {{router, s.state.router.span()}});
+  project(s, rows(s, in), s.tokens(), {{router, s.state.router.span()}});
   plan.chosen.resize(static_cast<size_t>(T * c.experts_used));
   plan.weights.resize(static_cast<size_t>(T * c.experts_used));
   for (int64_t t = 0; t < T; ++t) {
@@ -106,7 +106,7 @@ RoutedExperts::RoutedExperts(Step& s, int64_t l) : released_{s.experts, l} {
 void foresee(Step& s, int64_t l, const Matrix& router, const float* in) {
   const ModelConfig& c = s.config;
   if (!s.experts.wants_guess()) return;
-  project(s, rows(s, in), c.hidden, {{router, s.state.router.span()}});
+  project(s, rows(s, in), s.tokens(), {{router, s.state.router.span()}});
   std::vector<int32_t> chosen(static_cast<size_t>(c.experts_used));
   std::vector<uint8_t> wanted(static_cast<size_t>(c.experts));
   for (int64_t t = 0; t < s.tokens(); ++t) {

@@ -46,43 +46,67 @@ std::vector<Rope> ropes(const ModelConfig& c) {
 // Columns of the widest input of a projection.
 int64_t widest(const ModelConfig& c) { return std::max(c.hidden, c.q_width()); }
 
-// Floats that each thread has for itself.
-int64_t per_thread(const ModelConfig& c) {
+// The same of an expert's matrix.
+int64_t widest_of_expert(const ModelConfig& c) { return std::max(c.hidden, c.ffn); }
+
+// Floats of attention_scratch that each thread has for itself.
+int64_t scratch_floats(const ModelConfig& c) {
   return attention_scratch(kAttentionQueries, c.head_dim);
 }
 
 constexpr auto kFloatBytes = static_cast<int64_t>(sizeof(float));
 
+constexpr size_t kPastNeurons = 16;
+
 }  // namespace
 
+NeuronScratch::NeuronScratch(int64_t F)
+    : index(static_cast<size_t>(F) + kPastNeurons),
+      values(index.size()),
+      up(static_cast<size_t>(F)),
+      needed(up.size()),
+      q(up.size()),
+      d(up.size() / kBlock),
+      sum(d.size()) {}
+
+uint64_t NeuronScratch::bytes() const {
+  return 4 * (index.size() + values.size() + up.size() + d.size() + sum.size()) + needed.size() +
+         q.size();
+}
+
 State::State(const ModelConfig& c, int64_t T, int threads)
-    : scratch(floats(threads * per_thread(c))),
+    : scratch(floats(threads * scratch_floats(c))),
       q8(T, widest(c)),
-      pair_q8(T * c.experts_used, c.hidden, std::min(c.experts, T * c.experts_used)),
+      pair_q8(T * c.experts_used, widest_of_expert(c), std::min(c.experts, T * c.experts_used)),
       vocab_(c.vocab),
       max_tokens_(T) {
   for (const auto& [buffer, per_token] : all_floats(c)) this->*buffer = floats(T * per_token);
   const int64_t angles = T * (c.head_dim / 2);
   for (const Rope& rope : ropes(c)) rotations.push_back({rope, floats(angles), floats(angles)});
+  for (int i = 0; i < threads; ++i) neurons.emplace_back(c.ffn);
 }
 
 uint64_t State::bytes_per_token(const ModelConfig& c) {
   int64_t values = std::ssize(ropes(c)) * (c.head_dim / 2) * 2;
   for (const Floats& f : all_floats(c)) values += f.per_token;
   return static_cast<uint64_t>(kFloatBytes * values) + Q8Buffer::bytes(1, widest(c), 0) +
-         Q8Buffer::bytes(c.experts_used, c.hidden, 0);
+         Q8Buffer::bytes(c.experts_used, widest_of_expert(c), 0);
 }
 
 uint64_t State::fixed_bytes(const ModelConfig& c, int threads) {
-  return static_cast<uint64_t>(kFloatBytes * threads * per_thread(c)) +
-         Q8Buffer::bytes(0, widest(c), 1) + Q8Buffer::bytes(0, c.hidden, c.experts);
+  const uint64_t per_thread =
+      static_cast<uint64_t>(kFloatBytes * scratch_floats(c)) + NeuronScratch(c.ffn).bytes();
+  return static_cast<uint64_t>(threads) * per_thread + Q8Buffer::bytes(0, widest(c), 1) +
+         Q8Buffer::bytes(0, widest_of_expert(c), c.experts);
 }
 
 uint64_t State::bytes() const {
   uint64_t values = scratch.size();
   for (const Floats& f : all_floats({})) values += (this->*f.buffer).size();
   for (const Rotation& r : rotations) values += r.cos.size() + r.sin.size();
-  return values * sizeof(float) + q8.bytes() + pair_q8.bytes();
+  uint64_t bytes = values * sizeof(float) + q8.bytes() + pair_q8.bytes();
+  for (const NeuronScratch& n : neurons) bytes += n.bytes();
+  return bytes;
 }
 
 const Rotation* State::rotation(const Rope& rope) const {

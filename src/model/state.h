@@ -40,22 +40,38 @@ struct Rotation {
   AlignedBuffer<float> cos, sin;  // (T, d / 2)
 };
 
+// What a thread has for itself in the feed-forward network of an expert. F: its width.
+struct NeuronScratch {
+  explicit NeuronScratch(int64_t F);
+  uint64_t bytes() const;
+
+  // Neurons that are not 0, and their values; kernels write up to a vector beyond.  (F + 16)
+  AlignedBuffer<int32_t> index;
+  AlignedBuffer<float> values;
+  AlignedBuffer<float> up;        // (F) of those
+  AlignedBuffer<uint8_t> needed;  // (F) neurons that some token needs
+  AlignedBuffer<int8_t> q;        // (F) neurons in 8 bits ...
+  AlignedBuffer<float> d;         // (F / 32)
+  AlignedBuffer<int32_t> sum;     // (F / 32)
+};
+
 // T: largest batch. Dimensions as in ModelConfig.
 struct State {
   State(const ModelConfig& config, int64_t max_tokens, int threads);
 
-  AlignedBuffer<float> x;           // (T, D) residual stream
-  AlignedBuffer<float> h;           // (T, D) normalised input of a block
-  AlignedBuffer<float> q;           // (T, H * d)
-  AlignedBuffer<float> k, v;        // (T, K * d)
-  AlignedBuffer<float> a;           // (T, H * d) attention output, heads side by side
-  AlignedBuffer<float> o;           // (T, D) output of a projection
-  AlignedBuffer<float> router;      // (T, E)
-  AlignedBuffer<float> pair_in;     // (T * k, D) inputs of the experts, where weights are floats
-  AlignedBuffer<float> gate, up;    // (T * k, F)
-  AlignedBuffer<float> down;        // (T * k, D)
-  AlignedBuffer<float> scratch;     // (threads, attention_scratch)
-  std::vector<Rotation> rotations;  // one for each base that some layer has
+  AlignedBuffer<float> x;              // (T, D) residual stream
+  AlignedBuffer<float> h;              // (T, D) normalised input of a block
+  AlignedBuffer<float> q;              // (T, H * d)
+  AlignedBuffer<float> k, v;           // (T, K * d)
+  AlignedBuffer<float> a;              // (T, H * d) attention output, heads side by side
+  AlignedBuffer<float> o;              // (T, D) output of a projection
+  AlignedBuffer<float> router;         // (T, E)
+  AlignedBuffer<float> pair_in;        // (T * k, D) inputs of the experts, where weights are floats
+  AlignedBuffer<float> gate, up;       // (T * k, F)
+  AlignedBuffer<float> down;           // (T * k, D)
+  AlignedBuffer<float> scratch;        // (threads, attention_scratch)
+  std::vector<Rotation> rotations;     // one for each base that some layer has
+  std::vector<NeuronScratch> neurons;  // (threads)
   std::vector<TokenBlock> blocks;
   // (T) why what is computed for a token is of no use; that of the others is.
   std::vector<std::optional<Error>> failures;
@@ -63,7 +79,7 @@ struct State {
   Stats stats;
   LmHeadAgreement agreement;
   Q8Buffer q8;       // the input of the current projection
-  Q8Buffer pair_q8;  // (T * k, D) the same for the experts
+  Q8Buffer pair_q8;  // (T * k, D) the same for the experts, or (T * k, F) for their down matrices
 
   // What a state for T tokens takes at most, but for logits and scores: fixed_bytes and T times
   // bytes_per_token; and what this one has taken.

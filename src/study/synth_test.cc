@@ -12,12 +12,12 @@
 #include "base/error.h"
 #include "convert/convert.h"
 #include "format/gguf_model.h"
-#include "quant/quantize.h"
 #include "study/normal.h"
 #include "study/synth_vocab.h"
 #include "study/synth_weights.h"
 #include "support/bytes.h"
 #include "support/shipped.h"
+#include "tensor/quantize.h"
 #include "text/tokenizer.h"
 
 namespace st {

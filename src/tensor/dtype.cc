@@ -2,18 +2,44 @@
 
 #include <algorithm>
 #include <cctype>
-#include <span>
+
+#include "tensor/coding.h"
+#include "tensor/layout.h"
 
 namespace st {
 namespace {
 
+constexpr float kHalf = 65504;  // the largest of half precision
+
+// A type of kValues values an Element, which we read, ...
+template <int kValues, typename Element>
+constexpr DTypeInfo readable(DType type, std::string_view name) {
+  return {type, name, kValues, sizeof(Element), decode_row<kValues, Element>};
+}
+// ... and write.
+template <int kValues, typename Element>
+constexpr DTypeInfo writable(DType type, std::string_view name, float largest,
+                             const SplitLayout* split = nullptr) {
+  DTypeInfo info = readable<kValues, Element>(type, name);
+  info.encode = encode_row<kValues, Element>;
+  info.largest = largest;
+  info.split = split;
+  return info;
+}
+
 constexpr DTypeInfo kTypes[] = {
-    {DType::kF32, "F32", 1, 4},       {DType::kF16, "F16", 1, 2},
-    {DType::kQ4_0, "Q4_0", 32, 18},   {DType::kQ4_1, "Q4_1", 32, 20},
-    {DType::kQ5_0, "Q5_0", 32, 22},   {DType::kQ5_1, "Q5_1", 32, 24},
-    {DType::kQ8_0, "Q8_0", 32, 34},   {DType::kQ4_K, "Q4_K", 256, 144},
-    {DType::kQ5_K, "Q5_K", 256, 176}, {DType::kQ6_K, "Q6_K", 256, 210},
-    {DType::kI8, "I8", 1, 1},         {DType::kBF16, "BF16", 1, 2},
+    writable<1, float>(DType::kF32, "F32", FLT_MAX),
+    writable<1, Half>(DType::kF16, "F16", kHalf),
+    writable<kBlock, BlockQ4_0>(DType::kQ4_0, "Q4_0", kHalf * 8, &kSplitQ4_0),
+    readable<kBlock, BlockQ4_1>(DType::kQ4_1, "Q4_1"),
+    readable<kBlock, BlockQ5_0>(DType::kQ5_0, "Q5_0"),
+    readable<kBlock, BlockQ5_1>(DType::kQ5_1, "Q5_1"),
+    writable<kBlock, BlockQ8_0>(DType::kQ8_0, "Q8_0", kHalf * 127, &kSplitQ8_0),
+    readable<kSuperBlock, BlockQ4_K>(DType::kQ4_K, "Q4_K"),
+    readable<kSuperBlock, BlockQ5_K>(DType::kQ5_K, "Q5_K"),
+    readable<kSuperBlock, BlockQ6_K>(DType::kQ6_K, "Q6_K"),
+    readable<1, int8_t>(DType::kI8, "I8"),
+    writable<1, BFloat>(DType::kBF16, "BF16", FLT_MAX),
 };
 
 constexpr DTypeInfo foreign(uint32_t id, std::string_view name, uint32_t values, uint32_t bytes) {
@@ -48,7 +74,9 @@ const DTypeInfo* find_in(std::span<const DTypeInfo> types, uint32_t id) {
 
 }  // namespace
 
-const DTypeInfo* find_dtype(uint32_t id) { return find_in(kTypes, id); }
+std::span<const DTypeInfo> known_dtypes() { return kTypes; }
+
+const DTypeInfo* find_dtype(uint32_t id) { return find_in(all_dtypes(), id); }
 const DTypeInfo* find_foreign_dtype(uint32_t id) { return find_in(kForeign, id); }
 
 std::string name_of_dtype(uint32_t id) {
@@ -62,7 +90,7 @@ const DTypeInfo& dtype_info(DType type) { return *find_dtype(static_cast<uint32_
 std::string_view dtype_name(DType type) { return dtype_info(type).name; }
 
 std::optional<DType> parse_dtype(std::string_view name) {
-  for (const DTypeInfo& info : kTypes) {
+  for (const DTypeInfo& info : all_dtypes()) {
     if (std::ranges::equal(name, info.name, [](char a, char b) {
           return std::toupper(static_cast<unsigned char>(a)) == b;
         })) {

@@ -1,8 +1,11 @@
 // Tensor element types. The numbers are part of the GGUF file format: never change them.
 #pragma once
 
+#include <cfloat>
+#include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -23,13 +26,28 @@ enum class DType : uint32_t {
   kBF16 = 30,
 };
 
-// Values come in blocks of `block_values` consecutive elements of a row, `block_bytes` each.
+struct SplitLayout;  // tensor/layout.h
+
+// All that there is to know of a type but its kernels (see WeightFormat). Values come in blocks of
+// `block_values` consecutive elements of a row, `block_bytes` each.
 struct DTypeInfo {
   DType type;
   std::string_view name;  // "Q4_0"
   uint32_t block_values;
   uint32_t block_bytes;
+
+  // n values of a row from the bytes of a file, and to them; null: we do not write this type.
+  // REQUIRES: n is a multiple of block_values.
+  void (*decode)(const std::byte* in, int64_t n, float* y) = nullptr;
+  void (*encode)(const float* x, int64_t n, std::byte* out) = nullptr;
+  float largest = FLT_MAX;             // what is beyond is encoded as infinity
+  const SplitLayout* split = nullptr;  // how matrices lie in memory; null: as in a file
 };
+
+// The types of the table in dtype.cc; and all that this program reads, which are the same unless it
+// is linked with another all_dtypes.cc.
+std::span<const DTypeInfo> known_dtypes();
+std::span<const DTypeInfo> all_dtypes();
 
 // The types we read; nullptr for any other id.
 const DTypeInfo* find_dtype(uint32_t id);

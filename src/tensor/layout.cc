@@ -6,7 +6,9 @@
 namespace st {
 namespace {
 
-int64_t quant_bytes(DType type) { return type == DType::kQ4_0 ? kBlock / 2 : kBlock; }
+constexpr int64_t kScaleBytes = 2;  // of a block
+
+int64_t quant_bytes(DType type) { return int64_t{dtype_info(type).block_bytes} - kScaleBytes; }
 
 using Bytes16 = uint8_t __attribute__((vector_size(16)));
 
@@ -33,7 +35,8 @@ void transpose(Bytes16 (&rows)[16]) {
 }
 
 // Outputs c .. c + 32 and neurons 32 b .. 32 b + 32.
-void regroup_q4_0(const BlockQ4_0* w, int64_t D, int64_t F, int64_t c, int64_t b, uint8_t* q) {
+void regroup_q4_0(const std::byte* matrix, int64_t D, int64_t F, int64_t c, int64_t b, uint8_t* q) {
+  const auto* w = reinterpret_cast<const BlockQ4_0*>(matrix);
   const int64_t blocks = F / kBlock;
   Bytes16 first[16], second[16];  // outputs c .. c + 16 and c + 16 .. c + 32
   for (int i = 0; i < 16; ++i) {
@@ -49,7 +52,8 @@ void regroup_q4_0(const BlockQ4_0* w, int64_t D, int64_t F, int64_t c, int64_t b
   }
 }
 
-void regroup_q8_0(const BlockQ8_0* w, int64_t D, int64_t F, int64_t c, int64_t b, uint8_t* q) {
+void regroup_q8_0(const std::byte* matrix, int64_t D, int64_t F, int64_t c, int64_t b, uint8_t* q) {
+  const auto* w = reinterpret_cast<const BlockQ8_0*>(matrix);
   const int64_t blocks = F / kBlock;
   for (int64_t half = 0; half < 2; ++half) {
     for (int64_t quarter = 0; quarter < 2; ++quarter) {
@@ -66,63 +70,78 @@ void regroup_q8_0(const BlockQ8_0* w, int64_t D, int64_t F, int64_t c, int64_t b
   }
 }
 
+// The sizes are constants, so that each copy is one or two instructions.
+template <typename Block>
+void split(const std::byte* block, int64_t first, int64_t count, int64_t all, std::byte* out) {
+  constexpr int64_t kQuants = sizeof(Block) - kScaleBytes;
+  std::byte* q = out + first * kQuants;
+  std::byte* d = out + all * kQuants + first * kScaleBytes;
+  for (; count > 0; --count, block += sizeof(Block), q += kQuants, d += kScaleBytes) {
+    std::memcpy(q, block + kScaleBytes, kQuants);
+    std::memcpy(d, block, kScaleBytes);
+  }
+}
+
 // Quants are never written beyond the block they come from, so they can go forward in place; scales
 // wait until all blocks have been read.
-template <size_t kQuants>
+template <typename Block>
 void split_in_place(const std::byte* block, int64_t count, std::byte* out) {
+  constexpr size_t kQuants = sizeof(Block) - kScaleBytes;
   thread_local std::vector<std::byte> scales;
-  scales.resize(static_cast<size_t>(count) * 2);
+  scales.resize(static_cast<size_t>(count) * kScaleBytes);
   std::byte* d = scales.data();
-  for (int64_t i = 0; i < count; ++i, block += 2 + kQuants, out += kQuants, d += 2) {
+  for (; count > 0; --count, block += sizeof(Block), out += kQuants, d += kScaleBytes) {
     std::byte quants[kQuants];  // in registers: source and target may overlap
-    std::memcpy(d, block, 2);
-    std::memcpy(quants, block + 2, kQuants);
+    std::memcpy(d, block, kScaleBytes);
+    std::memcpy(quants, block + kScaleBytes, kQuants);
     std::memcpy(out, quants, kQuants);
   }
   std::memcpy(out, scales.data(), scales.size());
 }
 
+// Sums are held in groups of four outputs; `slot` of them make a vector, see sum-rows-inl.h.
+int64_t column_place_at(int64_t slot, int64_t quad, int64_t in_tile) {
+  return slot * 16 + quad * 4 + in_tile % 4;
+}
+int64_t column_place_q4_0(int64_t in_tile) {
+  return column_place_at(in_tile % 32 / 4, in_tile / 32, in_tile);
+}
+int64_t column_place_q8_0(int64_t in_tile) {
+  return column_place_at(in_tile / 64 * 4 + in_tile % 16 / 4, in_tile / 16 % 4, in_tile);
+}
+
+const SplitLayout& layout_of(DType type) { return *dtype_info(type).split; }
+
 }  // namespace
+
+const SplitLayout kSplitQ4_0 = {split<BlockQ4_0>, split_in_place<BlockQ4_0>, regroup_q4_0,
+                                column_place_q4_0};
+const SplitLayout kSplitQ8_0 = {split<BlockQ8_0>, split_in_place<BlockQ8_0>, regroup_q8_0,
+                                column_place_q8_0};
 
 void split_blocks(DType type, const std::byte* blocks, int64_t first, int64_t count, int64_t rows,
                   int64_t cols, std::byte* out) {
-  const int64_t quants = quant_bytes(type);
-  std::byte* q = out + first * quants;
-  std::byte* d = out + rows * cols / kBlock * quants + first * 2;
-  // Constant sizes, so that each copy is one or two instructions.
-  if (type == DType::kQ4_0) {
-    for (int64_t i = 0; i < count; ++i) {
-      const std::byte* block = blocks + i * sizeof(BlockQ4_0);
-      std::memcpy(q + i * 16, block + 2, 16);
-      std::memcpy(d + i * 2, block, 2);
-    }
-  } else {
-    for (int64_t i = 0; i < count; ++i) {
-      const std::byte* block = blocks + i * sizeof(BlockQ8_0);
-      std::memcpy(q + i * 32, block + 2, 32);
-      std::memcpy(d + i * 2, block, 2);
-    }
-  }
+  layout_of(type).split(blocks, first, count, rows * cols / kBlock, out);
 }
 
 void split_blocks_in_place(DType type, const std::byte* blocks, int64_t count, std::byte* out) {
-  if (type == DType::kQ4_0) {
-    split_in_place<16>(blocks, count, out);
-  } else {
-    split_in_place<32>(blocks, count, out);
-  }
+  layout_of(type).split_in_place(blocks, count, out);
 }
 
 void join_block(const Matrix& matrix, int64_t r, int64_t b, std::byte* out) {
   const QuantRows row = matrix.quant_rows(r);
   const auto quants = static_cast<size_t>(quant_bytes(matrix.type));
-  std::memcpy(out, row.d + b, 2);
-  std::memcpy(out + 2, row.q + b * static_cast<int64_t>(quants), quants);
+  std::memcpy(out, row.d + b, kScaleBytes);
+  std::memcpy(out + kScaleBytes, row.q + b * static_cast<int64_t>(quants), quants);
+}
+
+bool can_regroup(DType type, int64_t D, int64_t F) {
+  return is_split(type) && layout_of(type).regroup != nullptr && D % kBlock == 0 && F % kBlock == 0;
 }
 
 uint64_t neuron_rows_bytes(DType type, int64_t D, int64_t F) {
   return static_cast<uint64_t>(F * D / kBlock * quant_bytes(type) +
-                               F / kBlock * padded_columns(D) * 2);
+                               F / kBlock * padded_columns(D) * kScaleBytes);
 }
 
 NeuronRows neuron_rows(const Matrix& m) {
@@ -133,35 +152,25 @@ NeuronRows neuron_rows(const Matrix& m) {
 
 int64_t column_place(DType type, int64_t c) {
   const int64_t in_tile = c % kColumnTile;
-  // Sums are held in groups of four outputs; `slot` of them make a vector, see sum-rows-inl.h.
-  int64_t slot, quad;
-  if (type == DType::kQ4_0) {
-    quad = in_tile / 32;
-    slot = in_tile % 32 / 4;
-  } else {
-    quad = in_tile / 16 % 4;
-    slot = in_tile / 64 * 4 + in_tile % 16 / 4;
-  }
-  return c - in_tile + slot * 16 + quad * 4 + c % 4;
+  return c - in_tile + layout_of(type).column_place(in_tile);
 }
 
 void regroup_by_neuron(DType type, const std::byte* blocks, int64_t D, int64_t F, std::byte* out) {
   auto* q = reinterpret_cast<uint8_t*>(out);
   auto* d = reinterpret_cast<uint16_t*>(out + F * D / kBlock * quant_bytes(type));
+  const SplitLayout& layout = layout_of(type);
   const int64_t row_blocks = F / kBlock;
   const int64_t padded = padded_columns(D);
-  const auto block_bytes = static_cast<int64_t>(dtype_info(type).block_bytes);
-  std::memset(d, 0, static_cast<size_t>(row_blocks * padded) * 2);
+  const int64_t block_bytes = dtype_info(type).block_bytes;
+  std::memset(d, 0, static_cast<size_t>(row_blocks * padded) * kScaleBytes);
   for (int64_t c = 0; c < D; c += kBlock) {
+    int64_t places[kBlock];
+    for (int64_t i = 0; i < kBlock; ++i) places[i] = column_place(type, c + i);
     for (int64_t b = 0; b < row_blocks; ++b) {
-      if (type == DType::kQ4_0) {
-        regroup_q4_0(reinterpret_cast<const BlockQ4_0*>(blocks), D, F, c, b, q);
-      } else {
-        regroup_q8_0(reinterpret_cast<const BlockQ8_0*>(blocks), D, F, c, b, q);
-      }
+      layout.regroup(blocks, D, F, c, b, q);
       for (int64_t i = 0; i < kBlock; ++i) {
-        std::memcpy(d + b * padded + column_place(type, c + i),
-                    blocks + ((c + i) * row_blocks + b) * block_bytes, 2);
+        std::memcpy(d + b * padded + places[i], blocks + ((c + i) * row_blocks + b) * block_bytes,
+                    kScaleBytes);
       }
     }
   }

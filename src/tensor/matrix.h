@@ -9,21 +9,21 @@
 
 namespace st {
 
-// Rows of Q4_0 or Q8_0 blocks with quants and scales apart.
+// Rows of blocks of 32 with quants and scales apart.
 struct QuantRows {
   const uint8_t* q;   // (rows, cols / 2) for Q4_0, (rows, cols) for Q8_0; bytes as in the blocks
   const uint16_t* d;  // (rows, cols / 32) half-precision scales
 };
 
 // Types that are split into quants and scales when they are loaded.
-constexpr bool is_split(DType type) { return type == DType::kQ4_0 || type == DType::kQ8_0; }
+inline bool is_split(DType type) { return dtype_info(type).split != nullptr; }
 
 // A row-major matrix of `rows` rows of `cols` values. Does not own its bytes. y = W x with
 // W (rows, cols) maps a vector of `cols` to one of `rows`.
 //
-// Rows are back to back as in a file, except that Q4_0 and Q8_0 are split: first the quants of all
-// rows, then the scales of all rows, together as many bytes as in the file. So kernels read whole
-// aligned vectors of each.
+// Rows are back to back as in a file, except that some types are split (SplitLayout): first the
+// quants of all rows, then the scales of all rows, together as many bytes as in the file. So
+// kernels read whole aligned vectors of each.
 struct Matrix {
   DType type = DType::kF32;
   int64_t rows = 0;
@@ -37,9 +37,10 @@ struct Matrix {
   const std::byte* row(int64_t r) const { return data + static_cast<uint64_t>(r) * stride(); }
   // Rows from r on. REQUIRES: is_split(type).
   QuantRows quant_rows(int64_t r = 0) const {
-    const int64_t quants = type == DType::kQ4_0 ? cols / 2 : cols;
+    const int64_t scales = cols / kBlock;
+    const int64_t quants = static_cast<int64_t>(stride()) - scales * 2;  // bytes of a row
     return {reinterpret_cast<const uint8_t*>(data) + r * quants,
-            reinterpret_cast<const uint16_t*>(data + rows * quants) + r * (cols / kBlock)};
+            reinterpret_cast<const uint16_t*>(data + rows * quants) + r * scales};
   }
 };
 

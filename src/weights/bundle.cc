@@ -99,7 +99,7 @@ bundle::Parts bundle::parts(const std::array<DType, kExpertParts>& types, DownLa
     const auto i = static_cast<size_t>(part);
     uint64_t bytes = 0;
     if (part == ExpertPart::kDown && layout == DownLayout::kRegrouped) {
-      if (!is_split(types[i]) || !can_regroup(D, F)) {
+      if (!can_regroup(types[i], D, F)) {
         fail(ErrorCode::kInvalidData, "down of {} ({}, {}) cannot be regrouped",
              dtype_name(types[i]), D, F);
       }
@@ -146,15 +146,11 @@ std::vector<ExpertLayer> load_bundle(WeightStore& store, const ExpertDims& dims)
       }
       part_of(layer, part) = store.stack(
           fmt::format("layer {} {}", l, part_name(part)),
-          {.first = shape_of(part, three[i], layer.layout, dims),
+          {.prototype = shape_of(part, three[i], layer.layout, dims),
            .count = dims.experts,
            .step = parts.bytes[i],
-           .source = tensor.source,
-           .file_offset = tensor.info->offset + parts.at[i],
-           .file_step = parts.step,
-           .file_bytes = parts.bytes[i],
-           .regrouped = part == ExpertPart::kDown && layer.layout == DownLayout::kRegrouped,
-           .arranged = true},
+           .file =
+               {tensor.source, tensor.info->offset + parts.at[i], parts.step, parts.bytes[i], {}}},
           std::move(sums));
     }
   }
@@ -186,13 +182,11 @@ std::vector<ExpertLayer> load_headerless_bundle(WeightStore& store, const Expert
         const uint64_t before = static_cast<uint64_t>(l * dims.experts) * kExpertParts + kPlace[i];
         part_of(layer, part) =
             store.stack(fmt::format("expert bundle, layer {} {}", l, part_name(part)),
-                        {.first = {DType::kQ4_0, dims.ffn, dims.hidden, nullptr},
+                        {.prototype = {DType::kQ4_0, dims.ffn, dims.hidden, nullptr},
                          .count = dims.experts,
                          .step = bytes,
-                         .source = &file,
-                         .file_offset = before * step,
-                         .file_step = kExpertParts * step,
-                         .file_bytes = bytes});
+                         .file = {&file, before * step, kExpertParts * step, bytes, {}},
+                         .arrangement = Arrangement::kSplit});
       }
     }
     return layers;

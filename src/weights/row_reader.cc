@@ -7,7 +7,7 @@
 #include <utility>
 
 #include "base/error.h"
-#include "quant/quantize.h"
+#include "tensor/quantize.h"
 
 namespace st {
 namespace {

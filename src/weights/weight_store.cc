@@ -53,19 +53,24 @@ bool same_shape(const GgufTensor& tensor, const std::vector<uint64_t>& want) {
 }  // namespace
 
 std::optional<Error> damage(const MatrixStack& stack, int64_t i, std::span<const std::byte> bytes) {
-  const auto& sums = stack.checksums;
+  const auto& sums = stack.file.checksums;
   if (sums.empty() || checksum(bytes) == sums[static_cast<size_t>(i)]) return std::nullopt;
   return Error(ErrorCode::kInvalidData, "damaged: its checksum differs");
 }
 
 void arrange(const MatrixStack& stack, const std::byte* bytes, std::byte* out) {
-  const Matrix& m = stack.first;
-  if (stack.regrouped) return regroup_by_neuron(m.type, bytes, m.cols, m.rows, out);
-  if (is_split(m.type)) {
-    const uint64_t blocks = m.bytes() / dtype_info(m.type).block_bytes;
-    return split_blocks(m.type, bytes, 0, static_cast<int64_t>(blocks), m.rows, m.cols, out);
+  const Matrix& m = stack.prototype;
+  switch (stack.arrangement) {
+    case Arrangement::kAsInFile:
+      std::memcpy(out, bytes, stack.file.bytes);
+      return;
+    case Arrangement::kSplit: {
+      const uint64_t blocks = m.bytes() / dtype_info(m.type).block_bytes;
+      return split_blocks(m.type, bytes, 0, static_cast<int64_t>(blocks), m.rows, m.cols, out);
+    }
+    case Arrangement::kByNeuron:
+      return regroup_by_neuron(m.type, bytes, m.cols, m.rows, out);
   }
-  std::memcpy(out, bytes, m.bytes());
 }
 
 WeightStore::WeightStore(const GgufModel& model, bool stream, const std::string& expert_file)
@@ -78,7 +83,7 @@ WeightStore::WeightStore(const GgufModel& model, bool stream, const std::string&
 
 WeightStore::Place& WeightStore::place(std::string_view name, const std::vector<uint64_t>& ne,
                                        uint64_t first_byte, int64_t count, int64_t rows,
-                                       int64_t cols, bool regroup) {
+                                       int64_t cols, bool by_neuron) {
   const GgufModel::Tensor tensor = model_.find(name);
   if (!tensor) fail(ErrorCode::kInvalidData, "tensor '{}': missing", name);
   if (!same_shape(*tensor.info, ne)) {
@@ -87,25 +92,27 @@ WeightStore::Place& WeightStore::place(std::string_view name, const std::vector<
   }
   const DType type = tensor.info->type;
   const uint64_t bytes = static_cast<uint64_t>(rows) * row_bytes(type, static_cast<uint64_t>(cols));
-  if (regroup) std::swap(rows, cols);
-  return place(show(model_, tensor),
-               {.first = {type, rows, cols, nullptr},
-                .count = count,
-                .step = regroup ? align(neuron_rows_bytes(type, cols, rows)) : bytes,
-                .source = tensor.source,
-                .file_offset = tensor.info->offset + first_byte,
-                .file_step = bytes,
-                .file_bytes = bytes,
-                .regrouped = regroup});
+  MatrixStack stack = {.prototype = {type, rows, cols, nullptr},
+                       .count = count,
+                       .step = bytes,
+                       .file = {tensor.source, tensor.info->offset + first_byte, bytes, bytes, {}}};
+  if (by_neuron) {
+    std::swap(stack.prototype.rows, stack.prototype.cols);
+    stack.step = align(neuron_rows_bytes(type, rows, cols));
+    stack.arrangement = Arrangement::kByNeuron;
+  } else if (is_split(type)) {
+    stack.arrangement = Arrangement::kSplit;
+  }
+  return place(show(model_, tensor), stack);
 }
 
 WeightStore::Place& WeightStore::place(std::string name, const MatrixStack& stack) {
   const auto known = std::ranges::find_if(places_, [&](const Place& p) {
-    return p.stack.source == stack.source && p.stack.file_offset == stack.file_offset;
+    return p.stack.file.source == stack.file.source && p.stack.file.offset == stack.file.offset;
   });
   if (known != places_.end()) return *known;
   places_.push_back({std::move(name), stack, kNowhere});
-  bytes_ += static_cast<uint64_t>(stack.count) * stack.file_bytes;
+  bytes_ += static_cast<uint64_t>(stack.count) * stack.file.bytes;
   return places_.back();
 }
 
@@ -116,14 +123,14 @@ MatrixStack WeightStore::view(Place& p, bool in_memory) {
     used_ += align(static_cast<uint64_t>(p.stack.count) * p.stack.step);
   }
   MatrixStack stack = p.stack;
-  if (p.offset != kNowhere) stack.first.data = memory_.data() + p.offset;
+  if (p.offset != kNowhere) stack.prototype.data = memory_.data() + p.offset;
   return stack;
 }
 
 Matrix WeightStore::matrix(std::string_view name, int64_t rows, int64_t cols) {
   return view(place(name, {static_cast<uint64_t>(cols), static_cast<uint64_t>(rows)}, 0, 1, rows,
                     cols))
-      .first;
+      .prototype;
 }
 
 Matrix WeightStore::part(std::string_view name, int64_t n, int64_t first, int64_t rows,
@@ -131,7 +138,7 @@ Matrix WeightStore::part(std::string_view name, int64_t n, int64_t first, int64_
   const GgufTensor* tensor = info(name);
   const uint64_t byte =
       tensor == nullptr ? 0 : row_bytes(tensor->type, static_cast<uint64_t>(first));
-  return view(place(name, {static_cast<uint64_t>(n)}, byte, 1, rows, cols)).first;
+  return view(place(name, {static_cast<uint64_t>(n)}, byte, 1, rows, cols)).prototype;
 }
 
 MatrixStack WeightStore::stack(std::string_view name, int64_t count, int64_t rows, int64_t cols) {
@@ -153,14 +160,14 @@ MatrixStack WeightStore::neurons(std::string_view name, int64_t count, int64_t D
 MatrixStack WeightStore::stack(std::string name, const MatrixStack& wanted,
                                std::vector<uint64_t> checksums) {
   Place& p = place(std::move(name), wanted);
-  if (!checksums.empty()) p.stack.checksums = checksums_.emplace_back(std::move(checksums));
+  if (!checksums.empty()) p.stack.file.checksums = checksums_.emplace_back(std::move(checksums));
   return view(p, !stream_);
 }
 
 MatrixRows WeightStore::rows(std::string_view name, int64_t rows, int64_t cols) {
   Place& p =
       place(name, {static_cast<uint64_t>(cols), static_cast<uint64_t>(rows)}, 0, 1, rows, cols);
-  return {view(p, !stream_).first, p.name, p.stack.source, p.stack.file_offset};
+  return {view(p, !stream_).prototype, p.name, p.stack.file.source, p.stack.file.offset};
 }
 
 void WeightStore::check_files() const {
@@ -169,13 +176,14 @@ void WeightStore::check_files() const {
 }
 
 bool WeightStore::all_of(DType type) const {
-  return std::ranges::all_of(places_, [&](const Place& p) { return p.stack.first.type == type; });
+  return std::ranges::all_of(places_,
+                             [&](const Place& p) { return p.stack.prototype.type == type; });
 }
 
 uint64_t WeightStore::streamed_bytes() const {
   uint64_t bytes = 0;
   for (const Place& p : places_) {
-    if (p.offset == kNowhere) bytes += static_cast<uint64_t>(p.stack.count) * p.stack.file_bytes;
+    if (p.offset == kNowhere) bytes += static_cast<uint64_t>(p.stack.count) * p.stack.file.bytes;
   }
   return bytes;
 }
@@ -186,7 +194,7 @@ uint64_t WeightStore::memory_bytes() const {
 }
 
 const float* WeightStore::vector(std::string_view name, int64_t n) {
-  const Matrix m = view(place(name, {static_cast<uint64_t>(n)}, 0, 1, 1, n)).first;
+  const Matrix m = view(place(name, {static_cast<uint64_t>(n)}, 0, 1, 1, n)).prototype;
   if (m.type != DType::kF32) {
     fail(ErrorCode::kUnsupported, "tensor '{}': type {}, want F32", name, dtype_name(m.type));
   }
@@ -220,14 +228,14 @@ std::vector<WeightStore::Piece> WeightStore::pieces() const {
   for (const Place& p : places_) {
     if (p.offset == kNowhere) continue;
     const MatrixStack& s = p.stack;
-    // Matrices that are not rearranged may be read across their borders.
-    const bool whole = s.regrouped || s.arranged;
-    const bool plain = !whole && !is_split(s.first.type);
+    // Matrices of bytes that stay as they are may be read across their borders.
+    const bool plain = s.arrangement == Arrangement::kAsInFile && s.file.checksums.empty();
     const int64_t matrices = plain ? 1 : s.count;
-    const uint64_t size = plain ? s.file_bytes * static_cast<uint64_t>(s.count) : s.file_bytes;
-    const uint64_t chunk = whole   ? size
-                           : plain ? kPlain
-                                   : kSplitBlocks * dtype_info(s.first.type).block_bytes;
+    const uint64_t size = plain ? s.file.bytes * static_cast<uint64_t>(s.count) : s.file.bytes;
+    const uint64_t chunk = plain ? kPlain
+                           : s.arrangement == Arrangement::kSplit
+                               ? kSplitBlocks * dtype_info(s.prototype.type).block_bytes
+                               : size;
     for (int64_t m = 0; m < matrices; ++m) {
       for (uint64_t begin = 0; begin < size; begin += chunk) {
         pieces.push_back({&p, m, begin, std::min(chunk, size - begin)});
@@ -239,24 +247,24 @@ std::vector<WeightStore::Piece> WeightStore::pieces() const {
 
 void WeightStore::read(const Piece& piece, std::vector<std::byte>& scratch) const {
   const MatrixStack& s = piece.place->stack;
-  const DType type = s.first.type;
   const auto m = static_cast<uint64_t>(piece.matrix);
-  const uint64_t at = s.file_offset + m * s.file_step + piece.begin;
+  const uint64_t at = s.file.offset + m * s.file.step + piece.begin;
   std::byte* out = memory_.data() + piece.place->offset + m * s.step;
-  if (s.arranged || !is_split(type)) {
+  if (s.arrangement == Arrangement::kAsInFile) {
     const std::span<std::byte> bytes(out + piece.begin, piece.bytes);
-    s.source->read_at(at, bytes);
-    if (!s.arranged) return;
+    s.file.source->read_at(at, bytes);
+    if (s.file.checksums.empty()) return;
     const auto error = damage(s, piece.matrix, bytes);
     if (error) throw error->within(fmt::format("expert {}", m));
     return;
   }
   scratch.resize(std::max<size_t>(scratch.size(), piece.bytes));
-  s.source->read_at(at, {scratch.data(), piece.bytes});
-  if (s.regrouped) return arrange(s, scratch.data(), out);
-  const uint64_t block = dtype_info(type).block_bytes;
-  split_blocks(type, scratch.data(), static_cast<int64_t>(piece.begin / block),
-               static_cast<int64_t>(piece.bytes / block), s.first.rows, s.first.cols, out);
+  s.file.source->read_at(at, {scratch.data(), piece.bytes});
+  if (s.arrangement == Arrangement::kByNeuron) return arrange(s, scratch.data(), out);
+  const Matrix& shape = s.prototype;
+  const uint64_t block = dtype_info(shape.type).block_bytes;
+  split_blocks(shape.type, scratch.data(), static_cast<int64_t>(piece.begin / block),
+               static_cast<int64_t>(piece.bytes / block), shape.rows, shape.cols, out);
 }
 
 void WeightStore::read_all(ThreadPool& pool, const Progress& progress, const Stop& stop) {

@@ -25,32 +25,41 @@
 
 namespace st {
 
-// A stack of `count` matrices of the same shape, `step` bytes apart.
+// How the bytes of a file become the layout of memory.
+enum class Arrangement : uint8_t {
+  kAsInFile,  // they have it
+  kSplit,     // split_blocks()
+  kByNeuron,  // regroup_by_neuron(): down matrices (D, F) become (F, D) for neuron_rows()
+};
+
+// Where matrices of the same size are in a file.
+struct FilePlace {
+  const ByteSource* source = nullptr;
+  uint64_t offset = 0;                  // of the first
+  uint64_t step = 0;                    // bytes from one to the next
+  uint64_t bytes = 0;                   // of one
+  std::span<const uint64_t> checksums;  // (count) of the bytes of each; empty: none
+};
+
+// A stack of `count` matrices of the same type and shape, `step` bytes apart in memory.
 struct MatrixStack {
-  Matrix first;
+  Matrix prototype;  // the first one, without data where the file is their only place
   int64_t count = 0;
   uint64_t step = 0;
+  FilePlace file;
+  Arrangement arrangement = Arrangement::kAsInFile;
 
-  // Where the matrices are in a file, which may be the only place.
-  const ByteSource* source = nullptr;
-  uint64_t file_offset = 0;
-  uint64_t file_step = 0;               // bytes from one to the next
-  uint64_t file_bytes = 0;              // of one
-  bool regrouped = false;               // in memory, by neuron
-  bool arranged = false;                // the file has the layout of memory
-  std::span<const uint64_t> checksums;  // (count) of the bytes of each; empty: none
-
-  explicit operator bool() const { return static_cast<bool>(first); }
+  explicit operator bool() const { return static_cast<bool>(prototype); }
   Matrix operator[](int64_t i) const {
-    Matrix m = first;
+    Matrix m = prototype;
     m.data += static_cast<uint64_t>(i) * step;
     return m;
   }
 };
 
-// What is wrong with matrix i as it was read, `bytes` (file_bytes): its checksum, if it has one.
+// What is wrong with matrix i as it was read, `bytes` (file.bytes): its checksum, if it has one.
 std::optional<Error> damage(const MatrixStack& stack, int64_t i, std::span<const std::byte> bytes);
-// From there to the layout of memory. out: (step). REQUIRES: !arranged.
+// From there to the layout of memory. out: (step)
 void arrange(const MatrixStack& stack, const std::byte* bytes, std::byte* out);
 
 // A matrix of which only single rows are needed, in memory or in the file: see RowReader.
@@ -80,8 +89,8 @@ class WeightStore {
   // Part of a flat tensor of n values: the matrix that begins at value `first`. REQUIRES: it begins
   // and ends within the tensor, at block boundaries.
   Matrix part(std::string_view name, int64_t n, int64_t first, int64_t rows, int64_t cols);
-  // Down matrices (D, F) of Q4_0 or Q8_0, to be regrouped by neuron: matrices (F, D) for
-  // neuron_rows(). REQUIRES: can_regroup(D, F) and such a type.
+  // Down matrices (D, F) to be regrouped by neuron: matrices (F, D) for neuron_rows(). REQUIRES:
+  // can_regroup(type, D, F).
   MatrixStack neurons(std::string_view name, int64_t count, int64_t D, int64_t F);
 
   // Matrices that are no tensors of their own. `wanted` says what and where they are in a file that
@@ -122,7 +131,7 @@ class WeightStore {
   struct Piece;
   // `count` matrices (rows, cols) from `first_byte` of the tensor on.
   Place& place(std::string_view name, const std::vector<uint64_t>& ne, uint64_t first_byte,
-               int64_t count, int64_t rows, int64_t cols, bool regroup = false);
+               int64_t count, int64_t rows, int64_t cols, bool by_neuron = false);
   Place& place(std::string name, const MatrixStack& stack);
   MatrixStack view(Place& place, bool in_memory = true);
   std::vector<Piece> pieces() const;

@@ -4,8 +4,8 @@
 
 #include <algorithm>
 
-#include "weights/expert_layer.h"
 #include "support/gguf_builder.h"
+#include "weights/expert_layer.h"
 
 namespace st {
 namespace {
@@ -39,7 +39,7 @@ TEST(WeightStore, FillsWhatWasAskedFor) {
   EXPECT_EQ(last, 40u);
   EXPECT_EQ(reinterpret_cast<const float*>(m.row(1))[2], 5.0f);
   EXPECT_EQ(reinterpret_cast<const float*>(s[1].data)[1], 9.0f);
-  EXPECT_EQ(reinterpret_cast<uintptr_t>(s.first.data) % 64, 0u);
+  EXPECT_EQ(reinterpret_cast<uintptr_t>(s.prototype.data) % 64, 0u);
 }
 
 TEST(WeightStore, RefusesWhatDoesNotFit) {

@@ -85,20 +85,20 @@ TEST_F(BundleDamage, EveryFlippedBitIsSeen) {
   const auto L = static_cast<uint64_t>(config.layers), E = static_cast<uint64_t>(config.experts);
   std::mt19937_64 random(4);
   const auto good = [&](const MatrixStack& stack, uint64_t e) {
-    const uint64_t at = stack.file_offset + e * stack.file_step;
+    const uint64_t at = stack.file.offset + e * stack.file.step;
     return !damage(stack, static_cast<int64_t>(e),
-                   std::as_bytes(std::span(bytes).subspan(at, stack.file_bytes)));
+                   std::as_bytes(std::span(bytes).subspan(at, stack.file.bytes)));
   };
   int unseen = 0;
   for (int i = 0; i < kFlips; ++i) {
     const ExpertLayer& layer = weights.experts[random() % L];
     const uint64_t e = random() % E;
-    const uint64_t in_expert = random() % layer.gate.file_step;
-    const uint64_t at = layer.gate.file_offset + e * layer.gate.file_step + in_expert;
+    const uint64_t in_expert = random() % layer.gate.file.step;
+    const uint64_t at = layer.gate.file.offset + e * layer.gate.file.step + in_expert;
     const auto mask = static_cast<char>(1 << random() % 8);
     // The part that has this byte, by the documented order; there is no byte that none has.
-    const MatrixStack& part = in_expert < layer.gate.file_bytes ? layer.gate
-                              : in_expert < layer.gate.file_bytes + layer.up.file_bytes
+    const MatrixStack& part = in_expert < layer.gate.file.bytes ? layer.gate
+                              : in_expert < layer.gate.file.bytes + layer.up.file.bytes
                                   ? layer.up
                                   : layer.down;
     ASSERT_TRUE(good(part, e));

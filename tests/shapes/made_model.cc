@@ -7,7 +7,7 @@
 
 #include "arch/names.h"
 #include "format/gguf.h"
-#include "quant/quantize.h"
+#include "tensor/quantize.h"
 #include "text/byte_alphabet.h"
 #include "text/vocab.h"
 

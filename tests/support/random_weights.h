@@ -132,13 +132,8 @@ inline void multiply_tiles(const KernelTable& k, const Matrix& w, int64_t r0, in
   const UnpackedRows unpacked = {u.data(), wd.data()};
   for (int64_t r = 0; r < rows; r += kUnpackedRows) {
     const int64_t n = std::min(kUnpackedRows, rows - r);
-    if (w.type == DType::kQ8_0) {
-      k.unpack_q8_0(quant_rows(w, r0 + r), n, w.cols, unpacked);
-      k.gemm_q8_0(unpacked, n, tiles, tokens, w.cols, y + r, y_stride);
-    } else {
-      k.unpack_q4_0(quant_rows(w, r0 + r), n, w.cols, unpacked);
-      k.gemm_q4_0(unpacked, n, tiles, tokens, w.cols, y + r, y_stride);
-    }
+    k.format(w.type).unpack(quant_rows(w, r0 + r), n, w.cols, unpacked);
+    k.format(w.type).gemm(unpacked, n, tiles, tokens, w.cols, y + r, y_stride);
   }
 }
 
@@ -148,48 +143,32 @@ inline void multiply_blocks(const KernelTable& k, const Matrix& w, int64_t r0, i
   if (k.tile_tokens > 0 && tokens % 2 == 0) {
     return multiply_tiles(k, w, r0, rows, x, tokens, y, y_stride);
   }
-  const auto gemv = w.type == DType::kQ8_0 ? k.gemv_q8_0 : k.gemv_q4_0;
-  gemv(quant_rows(w, r0), nullptr, rows, x, tokens, w.cols, y, y_stride);
+  k.format(w.type).gemv(quant_rows(w, r0), nullptr, rows, x, tokens, w.cols, y, y_stride);
 }
 
 // Rows r0 .. r0 + rows of w against tokens t0 .. t0 + tokens of x.
 inline void gemm(const KernelTable& k, const Matrix& w, int64_t r0, int64_t rows,
                  const Activations& x, int64_t t0, int64_t tokens, float* y, int64_t y_stride) {
-  const std::byte* p = w.row(r0);
-  const float* xs = x.x.data() + t0 * w.cols;
+  const WeightFormat& format = k.format(w.type);
+  if (!format.wants_q8()) {
+    const float* xs = x.x.data() + t0 * w.cols;
+    return format.gemm_float(w.row(r0), rows, xs, tokens, w.cols, y, y_stride);
+  }
   const int64_t b = t0 * w.cols / kBlock;
   const Q8Rows q = {x.q.data() + b * kBlock, x.d.data() + b, x.sum.data() + b};
-  switch (w.type) {
-    case DType::kF32:
-      return k.gemm_f32(as<float>(p), rows, xs, tokens, w.cols, y, y_stride);
-    case DType::kF16:
-      return k.gemm_f16(as<uint16_t>(p), rows, xs, tokens, w.cols, y, y_stride);
-    case DType::kBF16:
-      return k.gemm_bf16(as<uint16_t>(p), rows, xs, tokens, w.cols, y, y_stride);
-    default:
-      return multiply_blocks(k, w, r0, rows, q, tokens, y, y_stride);
-  }
+  multiply_blocks(k, w, r0, rows, q, tokens, y, y_stride);
 }
 
 inline void axpy(const KernelTable& k, float a, const Matrix& w, int64_t first, int64_t n,
                  float* y) {
-  const std::byte* p = w.data + row_bytes(w.type, static_cast<uint64_t>(first));
-  switch (w.type) {
-    case DType::kF32:
-      return k.axpy_f32(a, as<float>(p), n, y);
-    case DType::kF16:
-      return k.axpy_f16(a, as<uint16_t>(p), n, y);
-    default:
-      return k.axpy_bf16(a, as<uint16_t>(p), n, y);
-  }
+  k.format(w.type).axpy(a, w.data + row_bytes(w.type, static_cast<uint64_t>(first)), n, y);
 }
 
 inline void sum_rows(const KernelTable& k, const Matrix& w, const std::vector<int32_t>& index,
                      const std::vector<float>& h, int64_t begin, int64_t end, float* y,
                      bool cached = false) {
-  const auto sum = w.type == DType::kQ8_0 ? k.sum_rows_q8_0 : k.sum_rows_q4_0;
-  sum(quant_rows(w), index.data(), h.data(), static_cast<int64_t>(index.size()), w.cols, begin, end,
-      cached, y);
+  k.format(w.type).sum_rows(quant_rows(w), index.data(), h.data(),
+                            static_cast<int64_t>(index.size()), w.cols, begin, end, cached, y);
 }
 
 }  // namespace st::testkit

@@ -15,12 +15,12 @@
 #include "arch/names.h"
 #include "engine/engine.h"
 #include "format/gguf_model.h"
-#include "quant/quantize.h"
 #include "study/synth.h"
 #include "study/synth_archs.h"
 #include "study/synth_router.h"
 #include "study/synth_stream.h"
 #include "support/feed_at.h"
+#include "tensor/quantize.h"
 
 namespace st {
 namespace {

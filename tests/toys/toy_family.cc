@@ -6,7 +6,7 @@
 #include "arch/names.h"
 #include "model/attention.h"
 #include "model/blocks.h"
-#include "model/moe.h"
+#include "model/expert_ffn.h"
 #include "model/router.h"
 
 namespace st {
@@ -31,7 +31,7 @@ struct Toy final : Decoder {
     norm(s, x, w.ffn_norm, h);
     route(s, l, w.router, h);
     const RoutedExperts experts(s, l);
-    moe_ffn(s, l);
+    expert_ffn(s, l, Activation::kRelu, h, x);
   }
 
   const std::vector<Layer> layers;  // (L)

@@ -79,9 +79,10 @@ struct FloatGemm {
 };
 
 template <typename W>
-void gemm_float(const typename W::Value* w, int64_t rows, const float* x, int64_t tokens,
-                int64_t cols, float* y, int64_t y_stride) {
-  gemm_all(FloatGemm<W>{w, x, cols, y, y_stride}, rows, tokens);
+void gemm_float(const std::byte* w, int64_t rows, const float* x, int64_t tokens, int64_t cols,
+                float* y, int64_t y_stride) {
+  const auto* values = reinterpret_cast<const typename W::Value*>(w);
+  gemm_all(FloatGemm<W>{values, x, cols, y, y_stride}, rows, tokens);
 }
 
 }  // namespace

@@ -1,5 +1,5 @@
-// Operations on a row of floats: quantising activations, normalisation, ReGLU; and what exp is made
-// of.
+// Operations on a row of floats: quantising activations, normalisation, ReGLU, SwiGLU; and what exp
+// is made of.
 
 #include <cfloat>
 #include <cmath>
@@ -97,6 +97,19 @@ VecF exp_nonpositive(VecF x) {
   p = fma(p, r, splat(1.0f));
   const VecF power = (VecF)(((VecI)shifted + 127) << 23);
   return x < splat(-0x1.5d58ap+6f) ? VecF{} : p * power;  // below -126 ln 2
+}
+
+// silu(x) = x / (1 + exp(-x)), by exp(-|x|): no power overflows.
+VecF silu(VecF x) {
+  const VecF power = exp_nonpositive((VecF)((VecI)x | INT32_MIN));
+  return (x > VecF{} ? x : x * power) / (splat(1.0f) + power);
+}
+
+void silu_multiply(float* gate, const float* up, int64_t n) {
+  const int64_t whole = n / kLanes * kLanes;
+  for (int64_t i = 0; i < whole; i += kLanes) store(gate + i, silu(load(gate + i)) * load(up + i));
+  const int64_t rest = n - whole;
+  store(gate + whole, silu(load(gate + whole, rest)) * load(up + whole, rest), rest);
 }
 
 }  // namespace

@@ -19,30 +19,38 @@ namespace {
 
 static_assert(kLanes <= kMaxTileTokens);
 
+template <typename W>
+constexpr WeightFormat float_format(DType type) {
+  return {.type = type, .gemm_float = gemm_float<W>, .axpy = axpy_float<W>};
+}
+
+template <typename W>
+constexpr WeightFormat block_format(DType type) {
+  return {.type = type,
+          .gemv = gemv_block<W>,
+          .unpack = unpack_block<W>,
+          .gemm = gemm_block<W>,
+          .sum_rows = sum_rows_block<W>,
+          .sum_columns = sum_columns_block<W>};
+}
+
+constexpr WeightFormat kFormats[] = {
+    block_format<Q4_0>(DType::kQ4_0), block_format<Q8_0>(DType::kQ8_0),
+    float_format<F32>(DType::kF32),   float_format<F16>(DType::kF16),
+    float_format<BF16>(DType::kBF16),
+};
+
 constexpr KernelTable make_table(std::string_view name, uint64_t needs) {
   return {.name = name,
           .needs = needs,
           .tile_tokens = kLanes,
-          .gemm_f32 = gemm_float<F32>,
-          .gemm_f16 = gemm_float<F16>,
-          .gemm_bf16 = gemm_float<BF16>,
-          .gemv_q8_0 = gemv_block<Q8_0>,
-          .gemv_q4_0 = gemv_block<Q4_0>,
+          .formats = kFormats,
           .pack_tiles = pack_tiles,
-          .unpack_q8_0 = unpack_block<Q8_0>,
-          .unpack_q4_0 = unpack_block<Q4_0>,
-          .gemm_q8_0 = gemm_block<Q8_0>,
-          .gemm_q4_0 = gemm_block<Q4_0>,
-          .sum_rows_q8_0 = sum_rows_block<Q8_0>,
-          .sum_rows_q4_0 = sum_rows_block<Q4_0>,
-          .sum_columns_q8_0 = sum_columns_block<Q8_0>,
-          .sum_columns_q4_0 = sum_columns_block<Q4_0>,
           .find_nonzero = find_nonzero,
           .relu = relu,
           .multiply_active = multiply_active,
-          .axpy_f32 = axpy_float<F32>,
-          .axpy_f16 = axpy_float<F16>,
-          .axpy_bf16 = axpy_float<BF16>,
+          .silu_multiply = silu_multiply,
+          .axpy = axpy,
           .quantize_q8 = quantize_q8,
           .rms_norm = rms_norm,
           .store_kv = store_kv,

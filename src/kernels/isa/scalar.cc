@@ -15,8 +15,9 @@ float from_f32(float w) { return w; }
 
 // decode(w[i]) is weight i as a float.
 template <auto decode, typename Value>
-void gemm_float(const Value* w, int64_t rows, const float* x, int64_t tokens, int64_t cols,
-                float* y, int64_t y_stride) {
+void gemm_float(const std::byte* weights, int64_t rows, const float* x, int64_t tokens,
+                int64_t cols, float* y, int64_t y_stride) {
+  const auto* w = reinterpret_cast<const Value*>(weights);
   for (int64_t r = 0; r < rows; ++r) {
     for (int64_t t = 0; t < tokens; ++t) {
       double sum = 0;
@@ -74,10 +75,11 @@ void sum_columns_block(const NeuronRows& w, const int32_t* index, int64_t count,
                        const float* d, int64_t cols, int64_t begin, int64_t end, bool /*cached*/,
                        float* y) {
   for (int64_t c = begin; c < end; ++c) {
+    const uint16_t* scales = w.d + column_place(type, c);
     double sum = 0;
     for (int64_t i = 0; i < count; ++i) {
       const int64_t j = index[i], b = j / kBlock;
-      const float scale = f16_to_f32(w.d[b * padded_columns(cols) + column_place(type, c)]);
+      const float scale = f16_to_f32(scales[b * padded_columns(cols)]);
       sum += double{scale} * d[b] * q[j] * quant({w.q, nullptr}, j, c, cols);
     }
     y[c] = static_cast<float>(sum);
@@ -85,9 +87,15 @@ void sum_columns_block(const NeuronRows& w, const int32_t* index, int64_t count,
 }
 
 template <auto decode, typename Value>
-void axpy_float(float a, const Value* w, int64_t n, float* y) {
+void axpy_float(float a, const std::byte* weights, int64_t n, float* y) {
+  const auto* w = reinterpret_cast<const Value*>(weights);
   for (int64_t i = 0; i < n; ++i) y[i] += a * decode(w[i]);
 }
+
+void axpy(float a, const float* x, int64_t n, float* y) {
+  for (int64_t i = 0; i < n; ++i) y[i] += a * x[i];
+}
+
 // The bits of |v|; as integers they order like the magnitudes, and a NaN is the largest.
 uint32_t magnitude(float v) { return __builtin_bit_cast(uint32_t, v) & 0x7FFFFFFF; }
 
@@ -126,6 +134,12 @@ void multiply_active(float* h, const float* up, int64_t n) {
   for (int64_t i = 0; i < n; ++i) h[i] = h[i] == 0 ? 0 : h[i] * up[i];
 }
 
+void silu_multiply(float* gate, const float* up, int64_t n) {
+  for (int64_t i = 0; i < n; ++i) {
+    gate[i] = static_cast<float>(gate[i] / (1 + std::exp(-double{gate[i]}))) * up[i];
+  }
+}
+
 // One block again and again; the empty statement keeps the compiler from doing it once.
 int64_t peak_int8(int64_t iterations) {
   const uint8_t quants[kBlock] = {};
@@ -153,31 +167,39 @@ void read_all(const void* p, int64_t bytes) {
   asm volatile("" : : "r"(all));
 }
 
+template <auto decode, typename Value>
+constexpr WeightFormat float_format(DType type) {
+  return {.type = type, .gemm_float = gemm_float<decode, Value>, .axpy = axpy_float<decode, Value>};
+}
+
+template <DType type, auto quant>
+constexpr WeightFormat block_format() {
+  return {.type = type,
+          .gemv = gemv_block<quant>,
+          .sum_rows = sum_rows_block<quant>,
+          .sum_columns = sum_columns_block<type, quant>};
+}
+
+constexpr WeightFormat kFormats[] = {
+    block_format<DType::kQ4_0, q4_0>(),
+    block_format<DType::kQ8_0, q8_0>(),
+    float_format<from_f32, float>(DType::kF32),
+    float_format<f16_to_f32, uint16_t>(DType::kF16),
+    float_format<bf16_to_f32, uint16_t>(DType::kBF16),
+};
+
 }  // namespace
 
 const KernelTable kScalar = {.name = "scalar",
                              .needs = 0,
                              .tile_tokens = 0,
-                             .gemm_f32 = gemm_float<from_f32, float>,
-                             .gemm_f16 = gemm_float<f16_to_f32, uint16_t>,
-                             .gemm_bf16 = gemm_float<bf16_to_f32, uint16_t>,
-                             .gemv_q8_0 = gemv_block<q8_0>,
-                             .gemv_q4_0 = gemv_block<q4_0>,
+                             .formats = kFormats,
                              .pack_tiles = nullptr,
-                             .unpack_q8_0 = nullptr,
-                             .unpack_q4_0 = nullptr,
-                             .gemm_q8_0 = nullptr,
-                             .gemm_q4_0 = nullptr,
-                             .sum_rows_q8_0 = sum_rows_block<q8_0>,
-                             .sum_rows_q4_0 = sum_rows_block<q4_0>,
-                             .sum_columns_q8_0 = sum_columns_block<DType::kQ8_0, q8_0>,
-                             .sum_columns_q4_0 = sum_columns_block<DType::kQ4_0, q4_0>,
                              .find_nonzero = find_nonzero,
                              .relu = relu,
                              .multiply_active = multiply_active,
-                             .axpy_f32 = axpy_float<from_f32, float>,
-                             .axpy_f16 = axpy_float<f16_to_f32, uint16_t>,
-                             .axpy_bf16 = axpy_float<bf16_to_f32, uint16_t>,
+                             .silu_multiply = silu_multiply,
+                             .axpy = axpy,
                              .quantize_q8 = quantize_q8,
                              .rms_norm = rms_norm,
                              .store_kv = store_kv,

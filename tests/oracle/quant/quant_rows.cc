@@ -5,7 +5,7 @@
 #include <string_view>
 #include <vector>
 
-#include "quant/quantize.h"
+#include "tensor/quantize.h"
 
 namespace {
 

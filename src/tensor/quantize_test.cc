@@ -1,3 +1,5 @@
+#include "tensor/quantize.h"
+
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -8,7 +10,6 @@
 #include <vector>
 
 #include "base/error.h"
-#include "quant/quantize.h"
 #include "tensor/blocks.h"
 #include "tensor/float16.h"
 

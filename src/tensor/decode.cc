@@ -1,9 +1,7 @@
 #include <cstring>
 
-#include "quant/quantize.h"
-#include "tensor/blocks.h"
+#include "tensor/coding.h"
 #include "tensor/float16.h"
-#include "tensor/layout.h"
 
 namespace st {
 namespace {
@@ -18,14 +16,8 @@ float times(float d, int q) { return d * static_cast<float>(q); }
 void decode(const float& value, float* y) { *y = value; }
 void decode(const int8_t& value, float* y) { *y = value; }
 
-struct Half {
-  uint16_t bits;
-};
 void decode(const Half& value, float* y) { *y = f16_to_f32(value.bits); }
 
-struct BFloat {
-  uint16_t bits;
-};
 void decode(const BFloat& value, float* y) { *y = bf16_to_f32(value.bits); }
 
 void decode(const BlockQ4_0& block, float* y) {
@@ -120,56 +112,28 @@ void decode(const BlockQ6_K& block, float* y) {
   }
 }
 
-template <typename Element>
-void decode_row(int64_t values, const std::byte* in, int64_t n, float* y) {
-  for (int64_t i = 0; i < n; i += values, in += sizeof(Element)) {
+}  // namespace
+
+template <int kValues, typename Element>
+void decode_row(const std::byte* in, int64_t n, float* y) {
+  for (int64_t i = 0; i < n; i += kValues, in += sizeof(Element)) {
     Element element;
     std::memcpy(&element, in, sizeof element);  // `in` has no alignment
     decode(element, y + i);
   }
 }
 
-}  // namespace
-
-void dequantize_row(DType type, const std::byte* in, int64_t n, float* y) {
-  const int64_t values = dtype_info(type).block_values;
-  switch (type) {
-    case DType::kF32:
-      return decode_row<float>(values, in, n, y);
-    case DType::kF16:
-      return decode_row<Half>(values, in, n, y);
-    case DType::kBF16:
-      return decode_row<BFloat>(values, in, n, y);
-    case DType::kI8:
-      return decode_row<int8_t>(values, in, n, y);
-    case DType::kQ4_0:
-      return decode_row<BlockQ4_0>(values, in, n, y);
-    case DType::kQ4_1:
-      return decode_row<BlockQ4_1>(values, in, n, y);
-    case DType::kQ5_0:
-      return decode_row<BlockQ5_0>(values, in, n, y);
-    case DType::kQ5_1:
-      return decode_row<BlockQ5_1>(values, in, n, y);
-    case DType::kQ8_0:
-      return decode_row<BlockQ8_0>(values, in, n, y);
-    case DType::kQ4_K:
-      return decode_row<BlockQ4_K>(values, in, n, y);
-    case DType::kQ5_K:
-      return decode_row<BlockQ5_K>(values, in, n, y);
-    case DType::kQ6_K:
-      return decode_row<BlockQ6_K>(values, in, n, y);
-  }
-}
-
-void dequantize_row(const Matrix& matrix, int64_t r, float* y) {
-  if (!is_split(matrix.type)) {
-    return dequantize_row(matrix.type, matrix.row(r), matrix.cols, y);
-  }
-  for (int64_t b = 0; b < matrix.cols / kBlock; ++b) {
-    std::byte block[sizeof(BlockQ8_0)];
-    join_block(matrix, r, b, block);
-    dequantize_row(matrix.type, block, kBlock, y + b * kBlock);
-  }
-}
+template void decode_row<1, float>(const std::byte*, int64_t, float*);
+template void decode_row<1, Half>(const std::byte*, int64_t, float*);
+template void decode_row<1, BFloat>(const std::byte*, int64_t, float*);
+template void decode_row<1, int8_t>(const std::byte*, int64_t, float*);
+template void decode_row<kBlock, BlockQ4_0>(const std::byte*, int64_t, float*);
+template void decode_row<kBlock, BlockQ4_1>(const std::byte*, int64_t, float*);
+template void decode_row<kBlock, BlockQ5_0>(const std::byte*, int64_t, float*);
+template void decode_row<kBlock, BlockQ5_1>(const std::byte*, int64_t, float*);
+template void decode_row<kBlock, BlockQ8_0>(const std::byte*, int64_t, float*);
+template void decode_row<kSuperBlock, BlockQ4_K>(const std::byte*, int64_t, float*);
+template void decode_row<kSuperBlock, BlockQ5_K>(const std::byte*, int64_t, float*);
+template void decode_row<kSuperBlock, BlockQ6_K>(const std::byte*, int64_t, float*);
 
 }  // namespace st

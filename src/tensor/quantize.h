@@ -17,13 +17,16 @@ namespace st {
 // Types quantize_row can write: F32, F16, BF16, Q8_0, Q4_0.
 bool can_quantize(DType type);
 
-// Encodes n values of a row. REQUIRES: can_quantize(type), n is a multiple of the block size.
+// Encodes n values of a row. REQUIRES: n is a multiple of the block size. Throws
+// Error(kUnsupported) unless can_quantize(type).
 void quantize_row(DType type, const float* x, int64_t n, std::byte* out);
 
 // Decodes n values of a row; every DType. REQUIRES: n is a multiple of the block size.
 void dequantize_row(DType type, const std::byte* in, int64_t n, float* y);
 
-// Decodes row r of a matrix in memory. y: (cols)
+// Decodes row r of a matrix in memory, or its columns [begin, begin + n), whole blocks. y: (cols)
+// or (n).
 void dequantize_row(const Matrix& matrix, int64_t r, float* y);
+void dequantize_row(const Matrix& matrix, int64_t r, int64_t begin, int64_t n, float* y);
 
 }  // namespace st
