@@ -1,5 +1,5 @@
-// A family of models that is none of ours: the router behind attention, a norm of what
-// attention adds, another RoPE base in every other layer. All it needs is this file.
+// A family that is none of ours: SiLU, the router behind attention, a norm of what attention adds,
+// another RoPE base in every other layer. All it needs is this file.
 #include "toys/toy_family.h"
 
 #include "arch/common.h"
@@ -11,7 +11,6 @@
 
 namespace st {
 namespace {
-
 struct Layer {
   const float *attn_norm, *post_norm, *ffn_norm;  // (D)
   AttentionWeights attention;
@@ -31,7 +30,7 @@ struct Toy final : Decoder {
     norm(s, x, w.ffn_norm, h);
     route(s, l, w.router, h);
     const RoutedExperts experts(s, l);
-    expert_ffn(s, l, Activation::kRelu, h, x);
+    expert_ffn(s, l, Activation::kSilu, h, x);
   }
 
   const std::vector<Layer> layers;  // (L)
@@ -55,9 +54,7 @@ std::unique_ptr<Decoder> load(WeightStore& store, const ModelConfig& c) {
   }
   return std::make_unique<Toy>(load_weights(store, c, false), std::move(all));
 }
-
 }  // namespace
 
 const Architecture kToy = {"toy", read_config, load};
-
 }  // namespace st

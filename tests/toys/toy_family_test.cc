@@ -145,7 +145,7 @@ class Reference {
       Vector neurons = times("ffn_gate_exps", h, e * c_.ffn, c_.ffn);
       const Vector up = times("ffn_up_exps", h, e * c_.ffn, c_.ffn);
       for (size_t j = 0; j < neurons.size(); ++j) {
-        neurons[j] = std::max(0.0, neurons[j]) * up[j];
+        neurons[j] *= up[j] / (1 + std::exp(-neurons[j]));
       }
       Vector down = times("ffn_down_exps", neurons, e * c_.hidden, c_.hidden);
       for (double& value : down) value *= std::exp(scores[expert]) / sum;
