@@ -10,8 +10,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   fuzz::allow_errors([&] {
     const HfConfig hf = parse_hf_config(fuzz::text_of(data, size));
     check_config(hf.model, "");
-    fuzz::require(hf.model.rope.size() == static_cast<size_t>(hf.model.layers));
-    fuzz::require(hf.model.rope_factor >= 1);
+    fuzz::require(hf.model.layer.size() == static_cast<size_t>(hf.model.layers));
+    for (const LayerConfig& layer : hf.model.layer) fuzz::require(layer.rope.factor >= 1);
   });
   return 0;
 }
