@@ -63,10 +63,11 @@ struct Engine::Impl {
     } catch (const Error& e) {
       feeding->fail_rest(e);
     }
-    for (Outcome& outcome : feeding->outcomes()) {
+    const std::span<Outcome> outcomes = feeding->outcomes();
+    for (Outcome& outcome : outcomes) {
       if (outcome.error) outcome.error = named(*outcome.error);
     }
-    return feeding->outcomes();
+    return outcomes;
   }
 
   void run_pass(const LogitsSink* sink, const Stop& stop) {
@@ -165,7 +166,6 @@ const Model& Engine::model() const { return *impl_->model; }
 std::string_view Engine::kernels() const { return impl_->kernels.name; }
 int Engine::threads() const { return impl_->pool.threads(); }
 int64_t Engine::context() const { return impl_->memory.context(); }
-int64_t Engine::micro_batch() const { return impl_->memory.micro_batch(); }
 KvType Engine::cache_type() const { return impl_->memory.cache_type(); }
 uint64_t Engine::full_cache_bytes() const { return impl_->memory.full_cache_bytes(); }
 KvPool& Engine::cache() { return impl_->memory.cache(); }

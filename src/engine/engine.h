@@ -50,8 +50,7 @@ class Engine {
   std::vector<std::string> notices() const;  // of the model, too
   std::string_view kernels() const;
   int threads() const;
-  int64_t context() const;      // positions of a sequence
-  int64_t micro_batch() const;  // tokens of a pass at most
+  int64_t context() const;  // positions of a sequence
   KvType cache_type() const;
   uint64_t full_cache_bytes() const;  // with a full context of each sequence
   EngineSnapshot snapshot() const;

@@ -62,8 +62,7 @@ class MemoryKeeper {
   void check_files() const;
   CachedExpertsStats read_so_far() const;  // experts and rows of the embedding
 
-  int64_t context() const { return context_; }          // positions of a sequence
-  int64_t micro_batch() const { return micro_batch_; }  // tokens of a pass at most
+  int64_t context() const { return context_; }  // positions of a sequence
   KvType cache_type() const;
   uint64_t full_cache_bytes() const { return full_bytes(cache_); }
   KvPool& cache() { return cache_; }

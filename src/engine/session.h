@@ -48,7 +48,6 @@ class Session {
   std::string take_text() { return std::exchange(text_, {}); }
   std::string finish_text();
 
-  SequenceId sequence() const { return sequence_; }
   int64_t generated() const { return generated_; }  // tokens of the answer, the end's not counted
   uint32_t seed() const { return sampler_.seed(); }
 

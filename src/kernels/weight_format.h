@@ -17,6 +17,11 @@ struct Q8Rows {
   const int8_t* q;     // (tokens, cols)
   const float* d;      // (tokens, cols / 32)
   const int32_t* sum;  // (tokens, cols / 32): sum of q over the block, for weights with an offset
+
+  // Those of tokens from `token` on.
+  Q8Rows rows_from(int64_t token, int64_t cols) const {
+    return {q + token * cols, d + token * (cols / kBlock), sum + token * (cols / kBlock)};
+  }
 };
 
 // Quantised activations in the order a table's GEMM wants, tiles of `tile_tokens` tokens. Unused

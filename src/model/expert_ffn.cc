@@ -135,7 +135,6 @@ void for_each(Call& c, const Pieces& pieces,
 // needs.
 int64_t up_of_few(Call& c, const Piece& piece, const Matrix& w, NeuronScratch& scratch) {
   const auto [g, begin, end] = piece;
-  const int64_t blocks = c.D / kBlock;
   std::fill_n(scratch.needed.data(), end - begin, uint8_t{0});
   for (int64_t p = g.begin; p < g.end; ++p) {
     float* h = c.neurons(p);
@@ -143,9 +142,7 @@ int64_t up_of_few(Call& c, const Piece& piece, const Matrix& w, NeuronScratch& s
                                                scratch.index.data(), scratch.values.data());
     const int64_t t = c.token(p);
     Activations in{.tokens = 1, .cols = c.D, .x = c.in + t * c.D};
-    if (c.in_q8.q != nullptr) {
-      in.rows = {c.in_q8.q + t * c.D, c.in_q8.d + t * blocks, c.in_q8.sum + t * blocks};
-    }
+    if (c.in_q8.q != nullptr) in.rows = c.in_q8.rows_from(t, c.D);
     linear_indexed(c.s.kernels, w, scratch.index.data(), n, in, scratch.up.data(), n);
     for (int64_t i = 0; i < n; ++i) {
       const int32_t j = scratch.index.data()[i];

@@ -123,15 +123,6 @@ int64_t KvPool::first_kept(SequenceId id) const {
   return kept;
 }
 
-int64_t KvPool::first_kept_after(int64_t positions) const {
-  int64_t kept = 0;
-  for (const Group& group : groups_) {
-    const int64_t first = first_tile(group, positions);
-    if (first > 0) kept = std::max(kept, first * kTileKeys + group.window - 1);
-  }
-  return kept;
-}
-
 void KvPool::check_position(SequenceId id, int64_t position) const {
   const int64_t end = length(id), kept = first_kept(id);
   if (position == 0 || (position >= kept && position <= end)) return;

@@ -49,8 +49,6 @@ class KvPool {
 
   // The first position but 0 that a sequence can go back to: the windows before it are there.
   int64_t first_kept(SequenceId id) const;
-  // The same of any sequence that has just come to have so many positions, or an earlier one.
-  int64_t first_kept_after(int64_t positions) const;
   // Throws Error(kInvalidUsage) unless `position` is 0 or first_kept() .. length().
   void check_position(SequenceId id, int64_t position) const;
 

@@ -143,8 +143,7 @@ Activations Q8Buffer::pack(const KernelTable& kernels, const Q8Rows& from, const
     const int64_t tile = first / kernels.tile_tokens + group;
     check_tiles(tile * kernels.tile_tokens + round_up(in.tiled, kernels.tile_tokens), cols);
     in.tiles = tiles(kernels, tile, cols);
-    const int64_t at = index == nullptr ? first : 0;
-    const Q8Rows rows{from.q + at * cols, from.d + at * blocks, from.sum + at * blocks};
+    const Q8Rows rows = from.rows_from(index == nullptr ? first : 0, cols);
     kernels.pack_tiles(rows, index, in.tiled, cols, in.tiles);
   }
   for (int64_t t = in.tiled; index != nullptr && t < tokens; ++t) {
@@ -153,30 +152,25 @@ Activations Q8Buffer::pack(const KernelTable& kernels, const Q8Rows& from, const
     std::copy_n(from.d + index[t] * blocks, blocks, d_.data() + to * blocks);
     std::copy_n(from.sum + index[t] * blocks, blocks, sum_.data() + to * blocks);
   }
-  const int64_t rest = first + in.tiled;
-  in.rows = {q_.data() + rest * cols, d_.data() + rest * blocks, sum_.data() + rest * blocks};
+  in.rows = Q8Rows{q_.data(), d_.data(), sum_.data()}.rows_from(first + in.tiled, cols);
   return in;
 }
 
 Activations Q8Buffer::pack(const KernelTable& kernels, ThreadPool& pool, const Q8Rows& from,
                            int64_t tokens, int64_t cols) {
-  const int64_t blocks = cols / kBlock;
   Activations in{.tokens = tokens, .cols = cols, .tiled = tiled_tokens(kernels, tokens)};
-  const auto row = [&](int64_t t) {
-    return Q8Rows{from.q + t * cols, from.d + t * blocks, from.sum + t * blocks};
-  };
   if (in.tiled > 0) {
     check_tiles(round_up(in.tiled, kernels.tile_tokens), cols);
     in.tiles = tiles(kernels, 0, cols);
     pool.parallel_for(
         in.tiled, kernels.tile_tokens,
         [&](int64_t begin, int64_t end) {
-          kernels.pack_tiles(row(begin), nullptr, end - begin, cols,
+          kernels.pack_tiles(from.rows_from(begin, cols), nullptr, end - begin, cols,
                              tiles(kernels, begin / kernels.tile_tokens, cols));
         },
         in.tiled * cols);
   }
-  in.rows = row(in.tiled);
+  in.rows = from.rows_from(in.tiled, cols);
   return in;
 }
 

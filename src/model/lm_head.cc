@@ -7,7 +7,6 @@
 #include <limits>
 #include <numeric>
 #include <optional>
-#include <utility>
 #include <vector>
 
 #include "base/error.h"
@@ -40,53 +39,52 @@ void dense(Step& s, const Rows& in, std::span<float> logits) {
   s.state.stats.head_rows += static_cast<uint64_t>(rows * s.config.vocab);
 }
 
-// A score that is not finite says nothing about its row of the vocabulary.
-std::optional<Error> wrong_score(std::span<const float> scores) {
-  bool good = true;
-  for (const float score : scores) good &= std::abs(score) <= std::numeric_limits<float>::max();
-  if (good) return std::nullopt;
-  const auto bad = std::ranges::find_if_not(scores, [](float x) { return std::isfinite(x); });
-  return Error(ErrorCode::kInvalidData,
-               fmt::format("lm-head predictor: score of token {} is not a finite number",
-                           bad - scores.begin()));
-}
-
-// score[v] = Up (Down h) for all rows of the vocabulary; +infinity for those that are always
-// computed. A token with a score that is not finite fails, and goes on with zeros. scores: (n, V)
-void predict(Step& s, const Rows& in, std::span<float> scores) {
-  const int64_t n = in.count();
-  std::vector<float> low(static_cast<size_t>(n * s.weights.predictor_down.rows));
-  project(s, in.h, n, {{s.weights.predictor_down, low}});
-  project(s, low, n, {{s.weights.predictor_up, scores}});
-  for (int64_t i = 0; i < n; ++i) {
-    const std::span<float> row = row_of(s, scores, i);
-    if (auto error = wrong_score(row)) {
-      auto& failure = s.state.failures[static_cast<size_t>(in.tokens[static_cast<size_t>(i)])];
-      if (!failure) failure = std::move(error);
-      std::ranges::fill(row, 0.0f);
-    }
-    for (const int32_t v : s.head.always) {
-      row[static_cast<size_t>(v)] = std::numeric_limits<float>::infinity();
-    }
+// The score that a row of the vocabulary must exceed to be computed: the options' threshold, or the
+// one that lets `floor` rows through if that lets fewer; +infinity for those that are always
+// computed. A score that is not finite says nothing about its row: the token fails, and goes on
+// with zeros. scores: (V)
+float threshold_of(const Step& s, std::span<float> scores, std::optional<Error>& failure) {
+  const float threshold = s.head.threshold;
+  int32_t finite = 0, above = 0;
+  for (const float score : scores) {
+    finite += std::abs(score) <= std::numeric_limits<float>::max();
+    above += score > threshold;
   }
-}
-
-// The options' threshold, or the one that lets `floor` rows through if that lets fewer.
-float effective_threshold(Step& s, std::span<const float> scores) {
-  const int64_t floor = std::min(s.head.floor, s.config.vocab);
-  std::atomic<int64_t> above = 0;
-  s.pool.parallel_for(s.config.vocab, kRows, [&](int64_t begin, int64_t end) {
-    int64_t count = 0;
-    for (int64_t v = begin; v < end; ++v) {
-      count += scores[static_cast<size_t>(v)] > s.head.threshold;
+  if (finite < std::ssize(scores)) {
+    const auto bad = std::ranges::find_if_not(scores, [](float x) { return std::isfinite(x); });
+    if (!failure) {
+      failure = Error(ErrorCode::kInvalidData,
+                      fmt::format("lm-head predictor: score of token {} is not a finite number",
+                                  bad - scores.begin()));
     }
-    above += count;
-  });
-  if (above >= floor) return s.head.threshold;
+    std::ranges::fill(scores, 0.0f);
+    above = 0 > threshold ? static_cast<int32_t>(scores.size()) : 0;
+  }
+  for (const int32_t v : s.head.always) {
+    float& score = scores[static_cast<size_t>(v)];
+    above += !(score > threshold);
+    score = std::numeric_limits<float>::infinity();
+  }
+  const int64_t floor = std::min(s.head.floor, s.config.vocab);
+  if (above >= floor) return threshold;
   std::vector<float> sorted(scores.begin(), scores.end());
   std::nth_element(sorted.begin(), sorted.begin() + (floor - 1), sorted.end(), std::greater<>());
   // Just below the last one that must pass; equal scores pass together.
   return std::nextafter(sorted[static_cast<size_t>(floor - 1)], kSkipped);
+}
+
+// score[v] = Up (Down h) for all rows of the vocabulary. scores: (n, V). Returns thresholds: (n)
+std::vector<float> predict(Step& s, const Rows& in, std::span<float> scores) {
+  const int64_t n = in.count();
+  std::vector<float> low(static_cast<size_t>(n * s.weights.predictor_down.rows));
+  project(s, in.h, n, {{s.weights.predictor_down, low}});
+  project(s, low, n, {{s.weights.predictor_up, scores}});
+  std::vector<float> thresholds;
+  for (int64_t i = 0; i < n; ++i) {
+    const auto token = static_cast<size_t>(in.tokens[static_cast<size_t>(i)]);
+    thresholds.push_back(threshold_of(s, row_of(s, scores, i), s.state.failures[token]));
+  }
+  return thresholds;
 }
 
 // Logits of the rows [begin, end) of the vocabulary whose scores pass, -infinity for the others, in
@@ -111,12 +109,8 @@ int64_t compute_rows(Step& s, const Activations& in, float threshold, int64_t be
 
 // logits: (n, V), which has the scores until then
 void sparse(Step& s, const Rows& rows, std::span<float> logits) {
-  predict(s, rows, logits);
+  const std::vector<float> thresholds = predict(s, rows, logits);
   const int64_t n = rows.count(), D = s.config.hidden;
-  std::vector<float> thresholds;
-  for (int64_t i = 0; i < n; ++i) {
-    thresholds.push_back(effective_threshold(s, row_of(s, logits, i)));
-  }
   Q8Rows q8{};
   if (s.kernels.format(s.weights.output.type).wants_q8()) {
     q8 = s.state.q8.quantize(s.kernels, s.pool, rows.h.data(), n, D);
@@ -125,10 +119,7 @@ void sparse(Step& s, const Rows& rows, std::span<float> logits) {
   s.pool.parallel_for(s.config.vocab, kRows, [&](int64_t begin, int64_t end) {
     for (int64_t i = 0; i < n; ++i) {
       Activations in{.tokens = 1, .cols = D, .x = rows.h.data() + i * D};
-      if (q8.q != nullptr) {
-        const int64_t blocks = D / kBlock;
-        in.rows = {q8.q + i * D, q8.d + i * blocks, q8.sum + i * blocks};
-      }
+      if (q8.q != nullptr) in.rows = q8.rows_from(i, D);
       computed += compute_rows(s, in, thresholds[static_cast<size_t>(i)], begin, end,
                                row_of(s, logits, i).data());
     }
@@ -143,8 +134,7 @@ void check(Step& s, const Rows& row, std::span<const float> logits) {
   constexpr int64_t kTop = 20;
   const int64_t V = s.config.vocab;
   std::vector<float> scores(static_cast<size_t>(V));
-  predict(s, row, scores);
-  const float threshold = effective_threshold(s, scores);
+  const float threshold = predict(s, row, scores).front();
   std::vector<int32_t> order(static_cast<size_t>(V));
   std::iota(order.begin(), order.end(), 0);
   const int64_t top = std::min(kTop, V);
