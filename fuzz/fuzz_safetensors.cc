@@ -1,6 +1,6 @@
 // Bytes as a safetensors file, and as the header of one: mutations of the text then need not keep
 // the length in front of it right.
-#include "format/safetensors.h"
+#include "format/checkpoint.h"
 #include "fuzz.h"
 #include "support/bytes.h"
 

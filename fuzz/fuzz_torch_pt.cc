@@ -1,6 +1,6 @@
 // Bytes as a torch file, and as the pickle in one: mutations of the pickle then need not keep the
 // zip headers around it right.
-#include "format/torch_pt.h"
+#include "format/checkpoint.h"
 #include "fuzz.h"
 #include "support/bytes.h"
 

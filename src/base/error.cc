@@ -48,4 +48,9 @@ std::string printable(std::string_view text, size_t max_bytes) {
   return out;
 }
 
+std::string printable_path(std::string_view path) {
+  constexpr size_t kLongest = 4096;  // PATH_MAX of Linux: no file has a longer one
+  return printable(path, kLongest);
+}
+
 }  // namespace st

@@ -59,4 +59,7 @@ decltype(auto) with_context(std::string_view object, Body&& body) {
   }
 }
 
+// As printable(), but whole: a path that is cut names no file.
+std::string printable_path(std::string_view path);
+
 }  // namespace st

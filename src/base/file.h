@@ -118,4 +118,9 @@ std::span<const std::byte> bytes_of(const T& value) {
   return std::as_bytes(std::span<const T, 1>(&value, 1));
 }
 
+// No output may replace what is read: throws Error(kInvalidUsage) if one is the same file as an
+// input or as another output: by device and number, so under any name, through any link. Empty
+// paths mean no file. To be called before anything is read or written.
+void refuse_overwriting(std::span<const std::string> outputs, std::span<const std::string> inputs);
+
 }  // namespace st

@@ -1,4 +1,4 @@
-// How work that takes long is asked to stop.
+// How work that takes long is asked to stop, and tells how far it is.
 //
 //   Stop stop;                            // of one request; others have their own
 //   engine.evaluate(batch, stop);         // one thread; throws Error(kCancelled) soon after ...
@@ -10,6 +10,9 @@
 
 #include <atomic>
 #include <chrono>
+#include <cstdint>
+#include <functional>
+#include <string_view>
 
 #include "base/error.h"
 
@@ -41,5 +44,10 @@ class Stop {
   std::atomic<bool> requested_{false};
   static_assert(std::atomic<bool>::is_always_lock_free);  // a signal handler may use it
 };
+
+// How far work is; drawing that is the command line's business. Called with the name of the stage
+// and the bytes done of the bytes expected; from one thread only. May be empty. May throw
+// Error(kCancelled) to stop the work.
+using Progress = std::function<void(std::string_view stage, uint64_t done, uint64_t total)>;
 
 }  // namespace st

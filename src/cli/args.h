@@ -16,7 +16,7 @@
 #include "engine/generate.h"
 #include "study/bench.h"
 #include "study/cache_sim.h"
-#include "study/made_up_routing.h"
+#include "study/routing_trace.h"
 #include "study/synth.h"
 
 namespace st {

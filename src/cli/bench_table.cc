@@ -8,7 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
-#include "convert/gguf_copy.h"
+#include "convert/gguf_out.h"
 
 namespace st {
 namespace {

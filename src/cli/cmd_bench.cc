@@ -5,6 +5,7 @@
 #include <chrono>
 #include <utility>
 
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/topology.h"
 #include "cli/args.h"
@@ -112,9 +113,9 @@ class Bench {
     model.context = longest_;
     model.micro_batch = *std::ranges::max_element(args_.micro_batch);
     model.progress = args_.model.progress && ::isatty(STDERR_FILENO) != 0;
-    const double start = seconds_since_start();
+    const auto start = Clock::now();
     Engine engine = load_engine(model, std::exchange(first_load_, false));
-    row_.load_seconds = seconds_since_start() - start;
+    row_.load_seconds = seconds_since(start);
     recording_.attach(engine);
     row_.model = describe_model(engine, args_.model.model);
     row_.kernels = engine.kernels();

@@ -4,7 +4,6 @@
 
 #include "base/error.h"
 #include "base/file.h"
-#include "base/path.h"
 #include "cli/args.h"
 #include "cli/model_args.h"
 #include "cli/report.h"

@@ -5,7 +5,6 @@
 #include <map>
 
 #include "base/error.h"
-#include "base/path.h"
 #include "cli/args.h"
 #include "cli/model_args.h"
 #include "cli/report.h"

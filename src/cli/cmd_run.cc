@@ -2,6 +2,7 @@
 #include <atomic>
 #include <optional>
 
+#include "base/clock.h"
 #include "base/error.h"
 #include "cli/args.h"
 #include "cli/interrupt.h"
@@ -73,23 +74,21 @@ void print_timings(const Engine& engine, const GenerateResult& result, double lo
 
 int execute(const RunArgs& args) {
   check_model_outputs(args.model, {text_file(args.text)});
-  const double start = seconds_since_start();
+  const auto start = Clock::now();
   ModelArgs model = args.model;
   model.micro_batch = std::min(model.micro_batch, model.batch);
   TextTokens prompt = TextTokens::prompt(args.text);  // refused before anything is printed
   Engine engine = load_engine(model, true, &prompt);
-  const double load_seconds = seconds_since_start() - start;
+  const double load_seconds = seconds_since(start);
   RoutingRecording recording(args.model.record_routing);
   recording.attach(engine);
   std::atomic<int64_t> seen = 0;  // tokens
-  const double loaded = seconds_since_start();
+  const auto loaded = Clock::now();
   const std::vector<Token>& tokens = prompt.tokens();
   check_changes(engine, args.memory_changes);
   std::function<void()> last_words;
   if (engine.memory()) {
-    last_words = [&] {
-      print_receipt(*engine.snapshot().memory, seen, seconds_since_start() - loaded);
-    };
+    last_words = [&] { print_receipt(*engine.snapshot().memory, seen, seconds_since(loaded)); };
   }
   const GracefulStop graceful(last_words);
   if (args.display_prompt) print_tokens(engine.tokenizer(), tokens, args.raw);

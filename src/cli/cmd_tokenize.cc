@@ -2,7 +2,6 @@
 #include <sys/stat.h>
 
 #include "base/error.h"
-#include "base/path.h"
 #include "cli/args.h"
 #include "cli/streams.h"
 #include "cli/text_args.h"

@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "base/error.h"
-#include "base/path.h"
 #include "cli/args.h"
 #include "cli/interrupt.h"
 #include "cli/model_args.h"

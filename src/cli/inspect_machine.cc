@@ -9,7 +9,6 @@
 #include "base/cgroup.h"
 #include "base/cpu.h"
 #include "base/error.h"
-#include "base/path.h"
 #include "base/system_file.h"
 #include "base/thread_choice.h"
 #include "cli/args.h"

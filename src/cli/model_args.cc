@@ -6,8 +6,7 @@
 #include <filesystem>
 
 #include "base/error.h"
-#include "base/overwrite.h"
-#include "base/path.h"
+#include "base/file.h"
 #include "cli/reference_env.h"
 #include "cli/report.h"
 #include "cli/streams.h"

@@ -5,7 +5,6 @@
 #include <variant>
 
 #include "base/error.h"
-#include "base/path.h"
 #include "cli/streams.h"
 #include "weights/bundle.h"
 

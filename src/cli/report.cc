@@ -12,6 +12,7 @@
 #include <string>
 
 #include "base/cgroup.h"
+#include "base/clock.h"
 #include "cli/streams.h"
 
 namespace st {
@@ -44,11 +45,6 @@ bool reset_peak_memory() {
   return file.good();
 }
 
-double seconds_since_start() {
-  static const auto start = std::chrono::steady_clock::now();
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-}
-
 namespace {
 
 // Exact to less than a per cent, which GiB with one digit would not be.
@@ -79,8 +75,6 @@ void print_receipt(const MemoryReport& report, int64_t tokens, double seconds) {
 
 namespace {
 
-using Clock = std::chrono::steady_clock;
-
 constexpr auto kQuiet = std::chrono::milliseconds(500);  // shorter work is not worth a bar
 constexpr auto kRedraw = std::chrono::milliseconds(100);
 constexpr int kWidth = 30;
@@ -94,7 +88,7 @@ class Bar {
     if (terminal_ ? (!finished && now - drawn_ < kRedraw) : done * 10 / total <= tenth_) return;
     drawn_ = now;
     tenth_ = done * 10 / total;
-    const double seconds = std::chrono::duration<double>(now - start_).count();
+    const double seconds = seconds_since(start_);
     const double rate = static_cast<double>(done) / seconds;
     const auto left = static_cast<int>(rate > 0 ? static_cast<double>(total - done) / rate : 0);
     const std::string numbers =

@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <string>
 
-#include "base/progress.h"
+#include "base/stop.h"
 #include "engine/engine.h"
 
 namespace st {
@@ -12,7 +12,6 @@ namespace st {
 std::string format_bytes(uint64_t bytes);  // "1.9 GiB"
 uint64_t peak_memory_bytes();              // the largest resident set so far
 bool reset_peak_memory();                  // counts it anew; false where the system cannot
-double seconds_since_start();              // of the process's clock, for intervals
 
 // What became of a memory budget, to standard error at the end of a run: for `tokens` tokens in
 // `seconds`.

@@ -12,7 +12,6 @@
 
 #include "base/error.h"
 #include "base/file.h"
-#include "base/path.h"
 #include "cli/streams.h"
 #include "engine/generate.h"
 

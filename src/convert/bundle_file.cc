@@ -13,8 +13,7 @@
 #include "arch/understood.h"
 #include "base/checksum.h"
 #include "base/error.h"
-#include "base/path.h"
-#include "convert/gguf_copy.h"
+#include "convert/gguf_out.h"
 #include "weights/bundle.h"
 
 namespace st {

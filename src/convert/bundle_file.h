@@ -4,7 +4,7 @@
 
 #include <string>
 
-#include "base/progress.h"
+#include "base/stop.h"
 
 namespace st {
 

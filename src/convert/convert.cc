@@ -4,14 +4,12 @@
 #include <filesystem>
 
 #include "base/error.h"
-#include "base/path.h"
 #include "base/thread_pool.h"
 #include "convert/encode.h"
-#include "convert/gguf_metadata.h"
+#include "convert/gguf_out.h"
 #include "convert/hf_config.h"
+#include "format/checkpoint.h"
 #include "format/gguf.h"
-#include "format/safetensors.h"
-#include "format/torch_pt.h"
 #include "text/tokenizer.h"
 
 namespace st {

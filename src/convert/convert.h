@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "base/progress.h"
+#include "base/stop.h"
 #include "convert/tensor_plan.h"
 
 namespace st {

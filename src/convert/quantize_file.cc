@@ -5,8 +5,7 @@
 
 #include "arch/names.h"
 #include "base/error.h"
-#include "base/path.h"
-#include "convert/gguf_copy.h"
+#include "convert/gguf_out.h"
 #include "convert/tensor_plan.h"
 #include "tensor/blocks.h"
 #include "weights/bundle.h"

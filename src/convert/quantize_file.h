@@ -4,7 +4,7 @@
 #include <functional>
 #include <string>
 
-#include "base/progress.h"
+#include "base/stop.h"
 #include "convert/encode.h"
 #include "format/gguf_model.h"
 

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "format/tensor_reader.h"
+#include "format/checkpoint.h"
 #include "model/config.h"
 #include "tensor/dtype.h"
 

@@ -8,7 +8,6 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/memory.h"
-#include "base/path.h"
 #include "experts/hot_set.h"
 #include "model/attention.h"
 

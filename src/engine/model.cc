@@ -4,7 +4,6 @@
 
 #include "arch/understood.h"
 #include "base/error.h"
-#include "base/path.h"
 
 namespace st {
 

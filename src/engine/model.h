@@ -8,7 +8,6 @@
 #include <vector>
 
 #include "arch/architecture.h"
-#include "base/progress.h"
 #include "base/stop.h"
 #include "base/thread_pool.h"
 #include "format/gguf_model.h"

@@ -9,7 +9,7 @@
 
 #include "base/cgroup.h"
 #include "base/memory.h"
-#include "base/progress.h"
+#include "base/stop.h"
 #include "base/system_file.h"
 #include "model/lm_head.h"
 #include "tensor/kv_tile.h"

@@ -12,7 +12,6 @@
 #include "engine/feed.h"
 #include "engine/sampler.h"
 #include "text/stop_texts.h"
-#include "text/stream_decoder.h"
 #include "text/tokenizer.h"
 
 namespace st {

@@ -5,7 +5,6 @@
 #include <unordered_set>
 
 #include "base/error.h"
-#include "base/path.h"
 
 namespace st {
 namespace {

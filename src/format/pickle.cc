@@ -1,15 +1,183 @@
 #include "format/pickle.h"
 
 #include <algorithm>
+#include <cstdint>
 #include <string>
+#include <string_view>
 #include <utility>
+#include <vector>
 
 #include "base/error.h"
-#include "format/pickle_input.h"
-#include "format/pickle_stack.h"
 
 namespace st {
 namespace {
+
+// ---- Its bytes: opcodes and their arguments ----
+
+// Named as in Python's pickletools.
+enum class PickleOpcode : uint8_t {
+  kMark = '(',
+  kEmptyTuple = ')',
+  kStop = '.',
+  kBinFloat = 'G',
+  kBinInt = 'J',
+  kBinInt1 = 'K',
+  kBinInt2 = 'M',
+  kNone = 'N',
+  kBinPersId = 'Q',
+  kReduce = 'R',
+  kBinUnicode = 'X',
+  kEmptyList = ']',
+  kAppend = 'a',
+  kBuild = 'b',
+  kGlobal = 'c',
+  kAppends = 'e',
+  kBinGet = 'h',
+  kLongBinGet = 'j',
+  kBinPut = 'q',
+  kLongBinPut = 'r',
+  kSetItem = 's',
+  kTuple = 't',
+  kSetItems = 'u',
+  kEmptyDict = '}',
+  kProto = 0x80,
+  kTuple1 = 0x85,
+  kTuple2 = 0x86,
+  kTuple3 = 0x87,
+  kNewTrue = 0x88,
+  kNewFalse = 0x89,
+  kLong1 = 0x8a,
+  kShortBinUnicode = 0x8c,
+  kStackGlobal = 0x93,
+  kMemoize = 0x94,
+  kFrame = 0x95,
+};
+
+// A cursor over the pickle. Every failure is an Error(kInvalidData) without a place; the machine
+// adds it.
+class PickleInput {
+ public:
+  explicit PickleInput(std::string_view bytes) : bytes_(bytes) {}
+
+  size_t position() const { return position_; }
+  size_t remaining() const { return bytes_.size() - position_; }
+
+  std::string_view take(uint64_t count) {
+    if (count > remaining()) fail(ErrorCode::kInvalidData, "truncated");
+    const std::string_view result = bytes_.substr(position_, count);
+    position_ += count;
+    return result;
+  }
+
+  // A little-endian number.
+  template <typename T>
+  T get() {
+    T value;
+    take(sizeof(T)).copy(reinterpret_cast<char*>(&value), sizeof(T));
+    return value;
+  }
+
+  // Up to a newline, which is taken too.
+  std::string_view line() {
+    const size_t end = bytes_.find('\n', position_);
+    if (end == bytes_.npos) fail(ErrorCode::kInvalidData, "truncated");
+    const std::string_view result = take(end - position_);
+    take(1);
+    return result;
+  }
+
+  // Two's complement of as many bytes as the first byte says.
+  int64_t long_integer() {
+    const std::string_view bytes = take(get<uint8_t>());
+    if (bytes.size() > sizeof(int64_t)) {
+      fail(ErrorCode::kInvalidData, "integer of {} bytes > 8", bytes.size());
+    }
+    int64_t value = !bytes.empty() && (bytes.back() & 0x80) != 0 ? -1 : 0;
+    bytes.copy(reinterpret_cast<char*>(&value), bytes.size());
+    return value;
+  }
+
+ private:
+  std::string_view bytes_;
+  size_t position_ = 0;
+};
+
+class PickleStack {
+ public:
+  using Items = std::vector<PickleRef>;
+
+  PickleValue& operator[](PickleRef ref) { return values_[ref]; }
+  std::vector<PickleValue> take_values() { return std::move(values_); }
+  bool empty() const { return stack_.empty() && marks_.empty(); }
+
+  // Makes a value and pushes it.
+  void push(PickleKind kind, int64_t integer = 0, std::string_view text = {}, Items items = {}) {
+    if (values_.size() == PickleLimits::kValues) {
+      fail(ErrorCode::kInvalidData, "more than {} values", PickleLimits::kValues);
+    }
+    stack_.push_back(static_cast<PickleRef>(values_.size()));
+    values_.push_back({kind, integer, text, std::move(items)});
+  }
+
+  void mark() { marks_.push_back(stack_.size()); }
+
+  PickleRef top() const {
+    need(1);
+    return stack_.back();
+  }
+  PickleRef pop() {
+    const PickleRef ref = top();
+    stack_.pop_back();
+    return ref;
+  }
+  Items pop_items(size_t count) {
+    need(count);
+    Items items(stack_.end() - static_cast<ptrdiff_t>(count), stack_.end());
+    stack_.resize(stack_.size() - count);
+    return items;
+  }
+  Items pop_to_mark() {
+    if (marks_.empty()) fail(ErrorCode::kInvalidData, "stack underflow (no mark)");
+    Items items = pop_items(stack_.size() - marks_.back());
+    marks_.pop_back();
+    return items;
+  }
+
+  // Memo entry `index` becomes the top of the stack, which stays.
+  void memo_put(uint32_t index) {
+    if (index >= PickleLimits::kValues) {
+      fail(ErrorCode::kInvalidData, "memo index {} >= {}", index, PickleLimits::kValues);
+    }
+    if (index >= memo_.size()) memo_.resize(index + 1, kUnset);
+    if (memo_[index] == kUnset) ++memo_used_;
+    memo_[index] = top();
+  }
+  void memo_append() { memo_put(memo_used_); }
+  void memo_get(uint32_t index) {
+    if (index >= memo_.size() || memo_[index] == kUnset) {
+      fail(ErrorCode::kInvalidData, "memo index {} is not set", index);
+    }
+    stack_.push_back(memo_[index]);
+  }
+
+ private:
+  static constexpr PickleRef kUnset = UINT32_MAX;
+
+  // What lies below the newest mark is out of reach.
+  void need(size_t count) const {
+    if (stack_.size() - (marks_.empty() ? 0 : marks_.back()) < count) {
+      fail(ErrorCode::kInvalidData, "stack underflow");
+    }
+  }
+
+  std::vector<PickleValue> values_;
+  Items stack_;
+  std::vector<size_t> marks_;  // sizes of stack_
+  Items memo_;                 // values or kUnset
+  uint32_t memo_used_ = 0;
+};
+
+// ---- The machine ----
 
 constexpr std::string_view kOrderedDictName = "collections.OrderedDict";
 constexpr std::string_view kRebuildTensorName = "torch._utils._rebuild_tensor_v2";

@@ -1,11 +1,10 @@
-#include "format/safetensors.h"
-
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <filesystem>
 #include <fstream>
 
+#include "format/checkpoint.h"
 #include "support/bytes.h"
 #include "support/shipped.h"
 

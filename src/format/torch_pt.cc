@@ -1,5 +1,3 @@
-#include "format/torch_pt.h"
-
 #include <charconv>
 #include <set>
 #include <string>
@@ -7,6 +5,7 @@
 
 #include "base/error.h"
 #include "base/reader.h"
+#include "format/checkpoint.h"
 #include "format/file_kind.h"
 #include "format/pickle.h"
 #include "format/zip.h"

@@ -1,10 +1,9 @@
-#include "format/torch_pt.h"
-
 #include <gtest/gtest.h>
 
 #include <cstring>
 #include <numeric>
 
+#include "format/checkpoint.h"
 #include "support/bytes.h"
 #include "support/shipped.h"
 

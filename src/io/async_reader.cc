@@ -5,14 +5,13 @@
 #include <cstring>
 #include <utility>
 
-#include "base/path.h"
+#include "base/error.h"
 #include "base/round.h"
 
 namespace st {
 namespace {
 
 using std::chrono::milliseconds;
-using Clock = std::chrono::steady_clock;
 
 // How long await() stays for the pieces of a cancelled or failed request, so that its buffer is
 // usually free again when it returns.
@@ -29,10 +28,6 @@ constexpr milliseconds kStopped{1000};
 constexpr milliseconds kPauses[] = {milliseconds(10), milliseconds(50), milliseconds(250)};
 
 constexpr SteadyTime kNow{};  // a time that has passed: look, do not sleep
-
-double seconds_since(SteadyTime start) {
-  return std::chrono::duration<double>(Clock::now() - start).count();
-}
 
 std::unique_ptr<ReadBackend> choose_backend(const AsyncReader::Options& options) {
   const auto with_threads = [&] {

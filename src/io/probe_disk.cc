@@ -4,13 +4,13 @@
 #include <ctime>
 #include <random>
 
+#include "base/clock.h"
+#include "base/error.h"
 #include "base/memory.h"
-#include "base/path.h"
 
 namespace st {
 
 DiskSpeed probe_disk(const std::string& path, const DiskProbe& probe) {
-  using Clock = std::chrono::steady_clock;
   AsyncReader reader({.backend = probe.backend,
                       .direct = probe.direct,
                       .depth = probe.depth,
@@ -47,7 +47,7 @@ DiskSpeed probe_disk(const std::string& path, const DiskProbe& probe) {
       submitted += probe.piece_bytes;
     }
   }
-  speed.seconds = std::chrono::duration<double>(Clock::now() - start).count();
+  speed.seconds = seconds_since(start);
   speed.cpu_seconds = static_cast<double>(std::clock() - cpu) / CLOCKS_PER_SEC;
   return speed;
 }

@@ -13,9 +13,11 @@
 #include <string_view>
 #include <vector>
 
+#include "base/clock.h"
+
 namespace st {
 
-using SteadyTime = std::chrono::steady_clock::time_point;
+using SteadyTime = Clock::time_point;
 
 // One read. Everything is aligned as the file descriptor wants it.
 struct ReadPiece {

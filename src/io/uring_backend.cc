@@ -22,8 +22,6 @@ std::unique_ptr<ReadBackend> make_uring_backend(int, std::string& reason) {
 namespace st {
 namespace {
 
-using Clock = std::chrono::steady_clock;
-
 constexpr uint64_t kWake = UINT64_MAX;  // user data of what only interrupts a wait()
 constexpr unsigned kFileSlots = 64;     // more files are read unregistered
 constexpr unsigned kMemorySlots = 64;

@@ -6,17 +6,12 @@
 #include <numeric>
 #include <random>
 
+#include "base/clock.h"
 #include "base/error.h"
 #include "engine/scoped_sequence.h"
 
 namespace st {
 namespace {
-
-using Clock = std::chrono::steady_clock;
-
-double seconds_since(Clock::time_point start) {
-  return std::chrono::duration<double>(Clock::now() - start).count();
-}
 
 class Runner {
  public:

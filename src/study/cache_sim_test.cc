@@ -7,7 +7,7 @@
 #include <functional>
 #include <random>
 
-#include "study/made_up_routing.h"
+#include "study/routing_trace.h"
 
 namespace st {
 namespace {

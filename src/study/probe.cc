@@ -5,16 +5,11 @@
 #include <cstring>
 
 #include "base/cgroup.h"
+#include "base/clock.h"
 #include "base/memory.h"
 
 namespace st {
 namespace {
-
-using Clock = std::chrono::steady_clock;
-
-double seconds_between(Clock::time_point begin, Clock::time_point end) {
-  return std::chrono::duration<double>(end - begin).count();
-}
 
 constexpr uint64_t kAtMost = uint64_t{1} << 30;
 
@@ -29,10 +24,10 @@ template <typename Pass>
 double fastest(double seconds, Pass&& pass) {
   double best = 0;
   const auto start = Clock::now();
-  for (int passes = 0; passes < 3 || seconds_between(start, Clock::now()) < seconds; ++passes) {
+  for (int passes = 0; passes < 3 || seconds_since(start) < seconds; ++passes) {
     const auto begin = Clock::now();
     pass();
-    const double taken = seconds_between(begin, Clock::now());
+    const double taken = seconds_since(begin);
     best = passes == 0 ? taken : std::min(best, taken);
   }
   return best;
@@ -44,7 +39,7 @@ double int8_peak(const KernelTable& kernels, ThreadPool& pool, double seconds) {
   for (;;) {
     const auto begin = Clock::now();
     kernels.peak_int8(iterations);
-    if (seconds_between(begin, Clock::now()) > seconds / 500) break;
+    if (seconds_since(begin) > seconds / 500) break;
     iterations *= 2;
   }
   std::atomic<int64_t> done = 0;

@@ -8,7 +8,6 @@
 #include <numeric>
 
 #include "experts/hot_set.h"
-#include "study/made_up_routing.h"
 #include "support/bytes.h"
 
 namespace st {

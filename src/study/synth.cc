@@ -5,8 +5,8 @@
 
 #include "base/error.h"
 #include "base/thread_pool.h"
-#include "convert/gguf_metadata.h"
-#include "study/synth_vocab.h"
+#include "convert/gguf_out.h"
+#include "study/synth_archs.h"
 #include "study/synth_weights.h"
 
 namespace st {

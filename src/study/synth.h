@@ -10,7 +10,7 @@
 #include <string>
 #include <vector>
 
-#include "base/progress.h"
+#include "base/stop.h"
 #include "tensor/dtype.h"
 
 namespace st {

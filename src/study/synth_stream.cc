@@ -1,6 +1,7 @@
 #include "study/synth_stream.h"
 
 #include <cmath>
+#include <numeric>
 
 #include "tensor/blocks.h"
 
@@ -66,6 +67,53 @@ void SynthStream::token_row(int64_t token, double constant, double input, Row& r
 void SynthStream::reader_row(double bias, double deviation, Row& row) const {
   row.push_back(Stretch::constant(1, bias));
   row.push_back(Stretch::random(blocks_ - kTopic, deviation, kTopic));
+}
+
+namespace {
+
+// The experts in random order.
+std::vector<size_t> shuffled(size_t experts, uint64_t key) {
+  std::vector<size_t> order(experts);
+  std::iota(order.begin(), order.end(), size_t{0});
+  for (size_t i = experts - 1; i > 0; --i) std::swap(order[i], order[mix_bits(key, i) % (i + 1)]);
+  return order;
+}
+
+}  // namespace
+
+std::vector<float> make_synth_router(const SynthArch& arch, const SynthStream& stream, int64_t l,
+                                     double skew, uint64_t key) {
+  const auto D = static_cast<size_t>(arch.config.hidden);
+  const auto E = static_cast<size_t>(arch.config.experts);
+  std::vector<float> rows(E * D);
+  const double deviation = 1 / std::sqrt(stream.varying(l));
+  for (size_t e = 0; e < E; ++e) {
+    const uint64_t row_key = mix_bits(key, e);
+    for (size_t i = SynthStream::kInput * kBlock; i < D; ++i)
+      rows[e * D + i] = static_cast<float>(deviation * normal_deviate(mix_bits(row_key, i)));
+  }
+
+  // Adds `score` where all of these channels are 1.
+  const auto add = [&](size_t expert, size_t channel, size_t channels, double score) {
+    for (size_t i = channel; i < channel + channels; ++i)
+      rows[expert * D + i] += static_cast<float>(score / static_cast<double>(channels));
+  };
+  const double score = arch.hot_score * skew;
+  const std::vector<size_t> order = shuffled(E, mix_bits(key, E));  // hot ones first
+  const auto hot = static_cast<size_t>(arch.hot_experts);
+  for (size_t i = 0; i < E; ++i)
+    add(order[i], SynthStream::kConstant * kBlock, kBlock, i < hot ? score / 2 : -score / 2);
+  // Each topic trades three in seven of the hot experts for some of the others.
+  const size_t traded = hot * 3 / 7;
+  for (size_t topic = 1; topic < SynthStream::kTopics; ++topic) {
+    constexpr size_t kChannels = SynthStream::kTopicChannels;
+    const size_t channel = SynthStream::kTopic * kBlock + topic * kChannels;
+    for (size_t i = topic * traded; i < (topic + 1) * traded; ++i) {
+      add(order[i % hot], channel, kChannels, -score);
+      add(order[hot + i % (E - hot)], channel, kChannels, score);
+    }
+  }
+  return rows;
 }
 
 }  // namespace st

@@ -15,9 +15,11 @@
 #pragma once
 
 #include <cstdint>
+#include <vector>
 
 #include "model/config.h"
-#include "study/synth_blocks.h"
+#include "study/synth_archs.h"
+#include "study/synth_rows.h"
 
 namespace st {
 
@@ -61,5 +63,11 @@ class SynthStream {
   int64_t layers_, hidden_, vocab_;
   int64_t blocks_, inputs_, outputs_;
 };
+
+// The router (E, D) of layer l. Scores are random, of deviation 1; those of the hot experts of the
+// token's topic are higher by `skew` times what the architecture says. Which experts are hot
+// depends on the layer, through `key`, and differs from topic to topic.
+std::vector<float> make_synth_router(const SynthArch& arch, const SynthStream& stream, int64_t l,
+                                     double skew, uint64_t key);
 
 }  // namespace st

@@ -4,8 +4,7 @@
 #include <cmath>
 
 #include "arch/names.h"
-#include "study/normal.h"
-#include "study/synth_router.h"
+#include "study/synth_rows.h"
 #include "study/synth_stream.h"
 #include "tensor/blocks.h"
 

@@ -7,7 +7,7 @@
 
 #include "study/synth.h"
 #include "study/synth_archs.h"
-#include "study/synth_blocks.h"
+#include "study/synth_rows.h"
 
 namespace st {
 

@@ -1,14 +1,24 @@
-// Byte-pair encoding of one piece of text.
+// Byte-pair encoding of one piece of text, and the alphabet its vocabularies are written in.
 #pragma once
 
 #include <array>
 #include <cstdint>
+#include <optional>
+#include <string>
 #include <string_view>
 #include <vector>
 
 #include "text/vocab.h"
 
 namespace st {
+
+// GPT-2's alphabet: every byte written as one printable character, so that vocabularies of bytes
+// can be stored as text. Printable Latin-1 stands for itself, the other 68 bytes are U+0100
+// onwards.
+std::string byte_to_char(uint8_t byte);
+
+// The bytes that `text` stands for; none if some character is not of the alphabet.
+std::optional<std::string> alphabet_to_bytes(std::string_view text);
 
 // The merges of a vocabulary, by token id. Immutable; encode() may be called from several threads.
 class Bpe {

@@ -6,10 +6,8 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/json.h"
-#include "base/path.h"
 #include "format/json_object.h"
 #include "text/hf_tokenizer.h"
-#include "text/token_table.h"
 #include "text/vocab.h"
 
 namespace st {

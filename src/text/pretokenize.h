@@ -1,8 +1,10 @@
-// Cuts text into the pieces that byte-pair merges never cross.
+// What happens to a text before byte-pair merges: it is normalised, and cut into the pieces that
+// merges never cross.
 #pragma once
 
 #include <cstddef>
 #include <memory>
+#include <string>
 #include <string_view>
 
 struct pcre2_real_code_8;
@@ -10,6 +12,11 @@ struct pcre2_real_match_data_8;
 struct pcre2_real_match_context_8;
 
 namespace st {
+
+// `text` in Unicode's normalisation form C, as Qwen2's tokenizer applies it: a view of `text`
+// itself if nothing can change, else of `buffer`. O(n log n) for any input, also for megabytes of
+// combining marks in the worst order. REQUIRES: text is well-formed UTF-8.
+std::string_view nfc(std::string_view text, std::string& buffer);
 
 // Qwen2's pattern, word for word as in tokenizer.json.
 inline constexpr std::string_view kQwen2Pattern =
@@ -48,5 +55,12 @@ class Pretokenizer {
   };
   std::unique_ptr<pcre2_real_code_8, Free> code_;
 };
+
+// Where a text may be cut so that what stands on both sides has the tokens of the whole: the last
+// place at or before `most` where a piece of the pre-tokenizer's ends whatever comes
+// before and after, and where nothing composes across in NFC; 0 if there is none. Behind a word,
+// a number or a line, that is, as far as it can be told from two characters. It need not be the
+// border of a special token. REQUIRES: most <= text.size().
+size_t last_border(std::string_view text, size_t most);
 
 }  // namespace st

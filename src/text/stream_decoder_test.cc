@@ -1,8 +1,8 @@
-#include "text/stream_decoder.h"
-
 #include <gtest/gtest.h>
 
 #include <vector>
+
+#include "text/tokenizer.h"
 
 namespace st {
 namespace {

@@ -1,5 +1,3 @@
-#include "text/text_border.h"
-
 #include <gtest/gtest.h>
 
 #include <random>
@@ -7,6 +5,7 @@
 #include <vector>
 
 #include "support/vocabularies.h"
+#include "text/pretokenize.h"
 
 namespace st {
 namespace {

@@ -4,12 +4,10 @@
 #include <cstdint>
 
 #include "base/error.h"
+#include "text/utf8.h"
 #include "text/bpe.h"
-#include "text/byte_alphabet.h"
-#include "text/nfc.h"
 #include "text/pretokenize.h"
 #include "text/special_tokens.h"
-#include "text/text_border.h"
 #include "text/utf8.h"
 
 namespace st {
@@ -215,6 +213,36 @@ std::string Tokenizer::decode(std::span<const Token> tokens, bool special) const
   std::string out;
   for (const Token token : tokens) out += piece(token, special);
   return out;
+}
+
+namespace {
+
+constexpr std::string_view kReplacement = "\xEF\xBF\xBD";  // U+FFFD
+
+}  // namespace
+
+std::string StreamDecoder::push(std::string_view bytes) {
+  pending_ += bytes;
+  std::string out;
+  std::string_view rest = pending_;
+  while (!rest.empty()) {
+    const size_t valid = valid_utf8_prefix(rest);
+    out += rest.substr(0, valid);
+    rest.remove_prefix(valid);
+    if (rest.empty()) break;
+    const Utf8Step step = utf8_step(rest);
+    if (step.kind == Utf8Step::kIncomplete) break;
+    out += kReplacement;
+    rest.remove_prefix(step.length);
+  }
+  pending_ = std::string(rest);
+  return out;
+}
+
+std::string StreamDecoder::finish() {
+  const bool unfinished = !pending_.empty();
+  pending_.clear();
+  return std::string(unfinished ? kReplacement : "");
 }
 
 }  // namespace st

@@ -10,7 +10,7 @@
 #include "base/json.h"
 #include "base/memory.h"
 #include "support/vocabularies.h"
-#include "text/nfc.h"
+#include "text/pretokenize.h"
 #include "text/utf8.h"
 
 namespace st {

@@ -5,8 +5,8 @@
 
 #include <random>
 
-#include "text/byte_alphabet.h"
-#include "text/nfc.h"
+#include "text/bpe.h"
+#include "text/pretokenize.h"
 
 namespace st {
 namespace {

@@ -5,7 +5,6 @@
 #include <bit>
 
 #include "base/error.h"
-#include "base/path.h"
 #include "tensor/layout.h"
 
 namespace st {

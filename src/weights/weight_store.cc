@@ -10,7 +10,6 @@
 #include "base/aligned.h"
 #include "base/checksum.h"
 #include "base/error.h"
-#include "base/path.h"
 #include "tensor/layout.h"
 
 namespace st {

@@ -17,7 +17,6 @@
 
 #include "base/error.h"
 #include "base/memory.h"
-#include "base/progress.h"
 #include "base/stop.h"
 #include "base/thread_pool.h"
 #include "format/gguf_model.h"

@@ -8,7 +8,7 @@
 #include "arch/names.h"
 #include "format/gguf.h"
 #include "tensor/quantize.h"
-#include "text/byte_alphabet.h"
+#include "text/bpe.h"
 #include "text/vocab.h"
 
 namespace st::shapes {

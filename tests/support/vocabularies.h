@@ -13,7 +13,7 @@
 #include "format/gguf.h"
 #include "support/bytes.h"
 #include "support/shipped.h"
-#include "text/byte_alphabet.h"
+#include "text/bpe.h"
 #include "text/tokenizer.h"
 #include "text/vocab.h"
 

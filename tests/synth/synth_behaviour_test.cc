@@ -17,7 +17,6 @@
 #include "format/gguf_model.h"
 #include "study/synth.h"
 #include "study/synth_archs.h"
-#include "study/synth_router.h"
 #include "study/synth_stream.h"
 #include "support/feed_at.h"
 #include "tensor/quantize.h"

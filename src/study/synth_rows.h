@@ -14,6 +14,14 @@
 
 namespace st {
 
+// The normal distribution in plain arithmetic: unlike the functions of a C library, the same bits
+// on every machine.
+double normal_density(double x);
+double normal_cdf(double x);       // share below x
+double normal_quantile(double p);  // inverse of normal_cdf. REQUIRES: 1e-6 <= p <= 1 - 1e-6
+// E[max(0, g)^2] for g normal with mean -t and deviation 1.
+double rectified_square(double t);
+
 // A well mixed 64-bit value for each pair.
 uint64_t mix_bits(uint64_t key, uint64_t counter);
 // In [0, 1), from the high bits.

@@ -1,10 +1,12 @@
-#include "convert/gguf_metadata.h"
+#include "convert/gguf_out.h"
 
 #include <fmt/format.h>
 
 #include <algorithm>
 
+#include "base/error.h"
 #include "convert/tensor_plan.h"
+#include "weights/bundle.h"
 
 namespace st {
 namespace {
@@ -64,6 +66,30 @@ void set_gguf_metadata(const ModelConfig& c, DType type, bool down_transposed, G
   out.set("smallthinker.rope_layout", layout(c, rotates));
   out.set("smallthinker.sliding_window_layout", layout(c, slides));
   out.set("smallthinker.ffn_down_transposed", GgufValue::boolean(down_transposed));
+}
+
+void copy_entries(const GgufFile& in, GgufWriter& out) {
+  for (const GgufEntry& entry : in.entries()) {
+    const bool of_input = entry.key.starts_with("split.") || entry.key == "general.alignment" ||
+                          entry.key.starts_with(bundle::kPrefix);
+    if (!of_input) out.set(entry.key, entry.value);
+  }
+}
+
+void copy_bytes(const GgufModel::Tensor& tensor, std::string_view file,
+                const std::function<void(std::span<const std::byte>)>& sink) {
+  constexpr uint64_t kPiece = uint64_t{4} << 20;
+  std::vector<std::byte> piece;
+  for (uint64_t at = 0; at < tensor.info->bytes; at += piece.size()) {
+    piece.resize(std::min(kPiece, tensor.info->bytes - at));
+    with_context(fmt::format("{}: tensor '{}'", printable_path(file), printable(tensor.info->name)),
+                 [&] { tensor.source->read_at(tensor.info->offset + at, piece); });
+    sink(piece);
+  }
+}
+
+bool is_expert_tensor(const GgufTensor& tensor) {
+  return tensor.name.find("exps") != std::string::npos;
 }
 
 }  // namespace st
