@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include "base/recorded_cpus.h"
+#include "support/recorded_cpus.h"
 
 namespace st {
 namespace {

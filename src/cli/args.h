@@ -67,28 +67,19 @@ struct RunArgs {
   bool raw = false;  // control bytes also to a terminal
 };
 
-struct ConvertArgs {
-  ConvertOptions options;
+// Of a command that writes a model: what the library wants, and whether progress is shown.
+template <typename Options>
+struct FileArgs {
+  Options options;
   bool progress = true;
 };
-
-struct QuantizeArgs {
-  QuantizeOptions options;
-  bool progress = true;
-};
-
-struct BundleArgs {
-  BundleOptions options;
-  bool progress = true;
-};
+using ConvertArgs = FileArgs<ConvertOptions>;
+using QuantizeArgs = FileArgs<QuantizeOptions>;
+using BundleArgs = FileArgs<BundleOptions>;
+using SynthArgs = FileArgs<SynthOptions>;
 
 struct StripArgs {
   std::string input, output;
-  bool progress = true;
-};
-
-struct SynthArgs {
-  SynthOptions options;
   bool progress = true;
 };
 

@@ -11,7 +11,14 @@
 namespace st {
 namespace {
 
-using Limits = GgufLimits;
+constexpr uint64_t kMaxKeys = 65'536;
+constexpr uint64_t kMaxTensors = 65'536;
+constexpr uint64_t kMaxKeyBytes = 65'536;
+constexpr uint64_t kMaxNameBytes = 63;
+constexpr uint64_t kMaxStringBytes = uint64_t{16} << 20;
+constexpr uint64_t kMaxArrayItems = uint64_t{16} << 20;
+constexpr uint64_t kMaxMetadataBytes = uint64_t{256} << 20;
+constexpr uint32_t kMaxDims = 4;
 
 // Bytes of one number of this type; 0 for strings, arrays and unknown types.
 uint64_t number_bytes(GgufType type) {
@@ -101,18 +108,18 @@ class Parser {
     }
     n_tensors = in_.get<uint64_t>("tensor count");
     n_kv = in_.get<uint64_t>("key count");
-    if (n_tensors > Limits::kTensors) {
-      fail(ErrorCode::kInvalidData, "header: n_tensors {} > {}", n_tensors, Limits::kTensors);
+    if (n_tensors > kMaxTensors) {
+      fail(ErrorCode::kInvalidData, "header: n_tensors {} > {}", n_tensors, kMaxTensors);
     }
-    if (n_kv > Limits::kKeys) {
-      fail(ErrorCode::kInvalidData, "header: n_kv {} > {}", n_kv, Limits::kKeys);
+    if (n_kv > kMaxKeys) {
+      fail(ErrorCode::kInvalidData, "header: n_kv {} > {}", n_kv, kMaxKeys);
     }
     return version;
   }
 
   GgufEntry read_entry(uint64_t index) {
     GgufEntry entry;
-    entry.key = read_string(fmt::format("kv[{}] key", index), Limits::kKeyBytes);
+    entry.key = read_string(fmt::format("kv[{}] key", index), kMaxKeyBytes);
     if (entry.key.empty()) fail(ErrorCode::kInvalidData, "kv[{}]: empty key", index);
     const std::string what = fmt::format("kv '{}'", printable(entry.key));
     entry.value.type = read_type(what);
@@ -122,12 +129,12 @@ class Parser {
 
   GgufTensor read_tensor(uint64_t index) {
     GgufTensor tensor;
-    tensor.name = read_string(fmt::format("tensor[{}] name", index), Limits::kNameBytes);
+    tensor.name = read_string(fmt::format("tensor[{}] name", index), kMaxNameBytes);
     if (tensor.name.empty()) fail(ErrorCode::kInvalidData, "tensor[{}]: empty name", index);
     with_context(fmt::format("tensor '{}'", printable(tensor.name)), [&] {
       const auto n_dims = in_.get<uint32_t>("dimension count");
-      if (n_dims < 1 || n_dims > Limits::kDims) {
-        fail(ErrorCode::kInvalidData, "{} dimensions, want 1..{}", n_dims, Limits::kDims);
+      if (n_dims < 1 || n_dims > kMaxDims) {
+        fail(ErrorCode::kInvalidData, "{} dimensions, want 1..{}", n_dims, kMaxDims);
       }
       for (uint32_t i = 0; i < n_dims; ++i) {
         const auto ne = in_.get<uint64_t>("dimensions");
@@ -232,7 +239,7 @@ class Parser {
   }
 
   decltype(GgufValue::value) read_value(GgufType type, std::string_view what) {
-    if (type == GgufType::kString) return read_string(what, Limits::kStringBytes);
+    if (type == GgufType::kString) return read_string(what, kMaxStringBytes);
     if (type == GgufType::kArray) return read_array(what);
     std::byte bytes[8] = {};
     in_.read(bytes, number_bytes(type), what);
@@ -258,14 +265,13 @@ class Parser {
       fail(ErrorCode::kInvalidData, "{}: {} array items exceed remaining {} bytes", what,
            array.count, in_.remaining());
     }
-    if (array.count > Limits::kArrayItems) {
-      fail(ErrorCode::kInvalidData, "{}: {} array items > {}", what, array.count,
-           Limits::kArrayItems);
+    if (array.count > kMaxArrayItems) {
+      fail(ErrorCode::kInvalidData, "{}: {} array items > {}", what, array.count, kMaxArrayItems);
     }
     if (strings) {
       array.strings.reserve(array.count);
       for (uint64_t i = 0; i < array.count; ++i) {
-        array.strings.push_back(read_string(what, Limits::kStringBytes));
+        array.strings.push_back(read_string(what, kMaxStringBytes));
       }
     } else {
       account(array.count * item);
@@ -278,8 +284,8 @@ class Parser {
   void account(uint64_t bytes) {
     constexpr uint64_t kOverhead = sizeof(std::string);
     metadata_bytes_ += bytes + kOverhead;
-    if (metadata_bytes_ > Limits::kMetadataBytes) {
-      fail(ErrorCode::kInvalidData, "metadata exceeds {} bytes", Limits::kMetadataBytes);
+    if (metadata_bytes_ > kMaxMetadataBytes) {
+      fail(ErrorCode::kInvalidData, "metadata exceeds {} bytes", kMaxMetadataBytes);
     }
   }
 

@@ -37,17 +37,6 @@ enum class GgufType : uint32_t {
 };
 std::string_view gguf_type_name(GgufType type);
 
-struct GgufLimits {
-  static constexpr uint64_t kKeys = 65'536;
-  static constexpr uint64_t kTensors = 65'536;
-  static constexpr uint64_t kKeyBytes = 65'536;
-  static constexpr uint64_t kNameBytes = 63;
-  static constexpr uint64_t kStringBytes = uint64_t{16} << 20;
-  static constexpr uint64_t kArrayItems = uint64_t{16} << 20;
-  static constexpr uint64_t kMetadataBytes = uint64_t{256} << 20;
-  static constexpr uint32_t kDims = 4;
-};
-
 // An array of one element type: strings, or fixed-size numbers kept packed as in the file.
 struct GgufArray {
   GgufType type = GgufType::kU32;

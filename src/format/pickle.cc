@@ -12,6 +12,9 @@
 namespace st {
 namespace {
 
+constexpr uint32_t kMaxOpcodes = 1 << 21;
+constexpr uint32_t kMaxValues = 1 << 19;  // also memo entries; a tensor takes about 17
+
 // ---- Its bytes: opcodes and their arguments ----
 
 // Named as in Python's pickletools.
@@ -112,8 +115,8 @@ class PickleStack {
 
   // Makes a value and pushes it.
   void push(PickleKind kind, int64_t integer = 0, std::string_view text = {}, Items items = {}) {
-    if (values_.size() == PickleLimits::kValues) {
-      fail(ErrorCode::kInvalidData, "more than {} values", PickleLimits::kValues);
+    if (values_.size() == kMaxValues) {
+      fail(ErrorCode::kInvalidData, "more than {} values", kMaxValues);
     }
     stack_.push_back(static_cast<PickleRef>(values_.size()));
     values_.push_back({kind, integer, text, std::move(items)});
@@ -145,8 +148,8 @@ class PickleStack {
 
   // Memo entry `index` becomes the top of the stack, which stays.
   void memo_put(uint32_t index) {
-    if (index >= PickleLimits::kValues) {
-      fail(ErrorCode::kInvalidData, "memo index {} >= {}", index, PickleLimits::kValues);
+    if (index >= kMaxValues) {
+      fail(ErrorCode::kInvalidData, "memo index {} >= {}", index, kMaxValues);
     }
     if (index >= memo_.size()) memo_.resize(index + 1, kUnset);
     if (memo_[index] == kUnset) ++memo_used_;
@@ -195,15 +198,15 @@ class Machine {
 
   // Runs to the end; the result is what remains on the stack.
   PickleRef run() {
-    check(input_.remaining() <= PickleLimits::kBytes, "too large");
+    check(input_.remaining() <= Pickle::kMaxBytes, "too large");
     start();
-    for (uint32_t steps = 0; steps < PickleLimits::kOpcodes; ++steps) {
+    for (uint32_t steps = 0; steps < kMaxOpcodes; ++steps) {
       opcode_at_ = input_.position();
       const auto opcode = input_.get<PickleOpcode>();
       if (opcode == PickleOpcode::kStop) return finish();
       step(opcode);
     }
-    fail(ErrorCode::kInvalidData, "more than {} opcodes", PickleLimits::kOpcodes);
+    fail(ErrorCode::kInvalidData, "more than {} opcodes", kMaxOpcodes);
   }
 
   size_t opcode_at() const { return opcode_at_; }

@@ -41,14 +41,10 @@ struct PickleValue {
                                  // kCall: the tuple of arguments; kPersistent: the id
 };
 
-struct PickleLimits {
-  static constexpr uint64_t kBytes = uint64_t{16} << 20;
-  static constexpr uint32_t kOpcodes = 1 << 21;
-  static constexpr uint32_t kValues = 1 << 19;  // also memo entries; a tensor takes about 17
-};
-
 class Pickle {
  public:
+  static constexpr uint64_t kMaxBytes = uint64_t{16} << 20;
+
   // Throws Error(kInvalidData), "pickle: ...". Values keep views into `bytes`.
   explicit Pickle(std::string_view bytes);
 

@@ -230,7 +230,7 @@ TEST(PickleHostile, TooMuch) {
   EXPECT_PRED2(contains, error(fmt::format("N{}.", repeat("q\1", 2'200'000))),
                "more than 2097152 opcodes");
   EXPECT_PRED2(contains, error(repeat("(", 2'200'000)), "more than 2097152 opcodes");
-  EXPECT_PRED2(contains, error(std::string(PickleLimits::kBytes, 'N')), "too large");
+  EXPECT_PRED2(contains, error(std::string(Pickle::kMaxBytes, 'N')), "too large");
 }
 
 // A long tuple as the arguments of many calls is shared, not copied.

@@ -31,7 +31,7 @@ class Archive {
     if (entries_.contains(root_ + "byteorder") && text_of("byteorder", 16) != "little") {
       fail(ErrorCode::kUnsupported, "byteorder: want little");
     }
-    pickle_ = text_of("data.pkl", PickleLimits::kBytes);
+    pickle_ = text_of("data.pkl", Pickle::kMaxBytes);
   }
 
   std::vector<CheckpointTensor> tensors() const {

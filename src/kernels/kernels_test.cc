@@ -13,7 +13,7 @@
 
 #include "base/cpu.h"
 #include "base/error.h"
-#include "base/recorded_cpus.h"
+#include "support/recorded_cpus.h"
 
 namespace st {
 namespace {
