@@ -14,6 +14,7 @@
 #include "base/reader.h"
 #include "format/checkpoint.h"
 #include "format/file_kind.h"
+#include "format/json_object.h"
 #include "format/json_table.h"
 
 namespace st {

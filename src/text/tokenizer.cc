@@ -4,7 +4,6 @@
 #include <cstdint>
 
 #include "base/error.h"
-#include "text/utf8.h"
 #include "text/bpe.h"
 #include "text/pretokenize.h"
 #include "text/special_tokens.h"
