@@ -2,8 +2,8 @@
 
 namespace st::testkit {
 
-std::string shipped(const std::string& path) {
-  return ST_SOURCE_DIR "/models/tiny-smallthinker/" + path;
-}
+std::string shipped(const std::string& path) { return shipped_model("tiny-smallthinker/" + path); }
+
+std::string shipped_model(const std::string& path) { return ST_SOURCE_DIR "/models/" + path; }
 
 }  // namespace st::testkit
