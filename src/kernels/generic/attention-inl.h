@@ -66,19 +66,21 @@ struct Product {
   // Tiles of nearly equal size: 7 rows are 4 and 3.
   template <int V, typename Emit>
   void all_rows(int64_t n, int64_t column, Ahead& ahead, const Emit& emit) const {
-    const int64_t tiles = (n + kAttendQueries - 1) / kAttendQueries;
+    constexpr int kMost = kTune.attend_queries;
+    const int64_t tiles = (n + kMost - 1) / kMost;
     for (int64_t i = 0; i < tiles; ++i) {
       const int64_t first = i * n / tiles, last = (i + 1) * n / tiles;
-      few_rows<kAttendQueries, V>(last - first, first, column, ahead, emit);
+      few_rows<kMost, V>(last - first, first, column, ahead, emit);
     }
   }
 
   // All of n rows. Columns are the outer loop: their cells stay in the first-level cache.
   template <typename Emit>
   void run(int64_t n, Ahead& ahead, const Emit& emit) const {
+    constexpr int kVecs = kTune.attend_vecs;
     int64_t column = 0;
-    for (; column + kAttendVecs * kLanes <= columns; column += kAttendVecs * kLanes) {
-      all_rows<kAttendVecs>(n, column, ahead, emit);
+    for (; column + kVecs * kLanes <= columns; column += kVecs * kLanes) {
+      all_rows<kVecs>(n, column, ahead, emit);
     }
     for (; column < columns; column += kLanes) all_rows<1>(n, column, ahead, emit);
   }
@@ -178,7 +180,7 @@ class Attention {
   }
 
   void score(const std::byte* tile, int64_t start, Ahead& ahead) {
-    constexpr int64_t kStep = kAttendVecs * kLanes;
+    constexpr int64_t kStep = kTune.attend_vecs * kLanes;
     const Product<T> product{.rows = operands(q_),
                              .stride = width_,
                              .cells = tile + shape_.keys(),

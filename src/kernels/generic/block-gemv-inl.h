@@ -3,9 +3,9 @@
 // One vector takes kChains blocks of four rows. A row's piece is one vector of quants (two for
 // Q8_0); the integer products of a block end up in the four lanes of one 128-bit part, sum_quads()
 // adds them up for four rows at once, and one multiply-add scales 4 * kChains block sums. A step is
-// kStepVecs vectors, whose scales are loaded together. So every row has kChains float accumulators,
-// block b going to number b % kChains; block-gemm-inl.h keeps the same ones, which makes the bits
-// equal whatever the number of tokens.
+// kTune.step_vecs vectors, whose scales are loaded together. So every row has kChains float
+// accumulators, block b going to number b % kChains; block-gemm-inl.h keeps the same ones, which
+// makes the bits equal whatever the number of tokens.
 
 #include "kernels/generic/blocks-inl.h"
 #include "kernels/generic/fetch-inl.h"
@@ -14,14 +14,15 @@ namespace st {
 namespace {
 
 constexpr int kGroup = 4;  // rows whose block sums share a vector
-constexpr int kStepBlocks = kStepVecs * kChains;
+constexpr int kStepBlocks = kTune.step_vecs * kChains;
 constexpr int kLinesAhead = 128;  // how far memory runs ahead of arithmetic
 constexpr int kScaleRowsAhead = 16;
 
 // The activations of one step, n <= kStepBlocks blocks from block i on.
 struct StepInput {
-  VecI start[kStepVecs];  // -kOffset * sum / 4 in each lane, for weights stored with an offset
-  VecF d[kStepVecs];
+  // -kOffset * sum / 4 in each lane, for weights stored with an offset
+  VecI start[kTune.step_vecs];
+  VecF d[kTune.step_vecs];
 
   template <typename W>
   ST_INLINE static StepInput load(const Q8Rows& x, int64_t i, int n) {
@@ -44,13 +45,14 @@ struct GemvRows {
     const int64_t clamped = i < count ? i : count - 1;
     return index == nullptr ? clamped : int64_t{index[clamped]};
   }
-  ST_INLINE const uint8_t* quants(int64_t i) const {
+  // Where the quants of row i are; the scales of a row on its own are asked for at once.
+  ST_INLINE const uint8_t* start_fetching(int64_t i) const {
     if (index != nullptr) fetch_scales(row(i), 1);
     return w.q + W::offset(row(i), 0, cols);
   }
   // Where all rows are one run of memory, their scales are another.
   ST_INLINE void fetch_scales_ahead(int64_t i, int64_t n) const {
-    if (kFetchOnward && index == nullptr) fetch_scales(i + kScaleRowsAhead, n);
+    if (kTune.fetch_onward && index == nullptr) fetch_scales(i + kScaleRowsAhead, n);
   }
   ST_INLINE void fetch_scales(int64_t r, int64_t n) const {
     const uint16_t* d = w.d + r * (cols / kBlock);
@@ -88,26 +90,26 @@ struct BlockTile {
   ST_INLINE void step(const int64_t* rows, const uint8_t* const* starts, Fetch<GemvRows<W>>& fetch,
                       int64_t t0, int64_t b, int n, VecF (&sums)[G][T]) const {
     const int64_t blocks = cols / kBlock;
-    if (!kFetchEvenly && t0 == 0) {
-      fetch.advance(G * W::kSumVecs * kGroup * kStepVecs * kBytes / 64);
+    if (!kTune.fetch_evenly && t0 == 0) {
+      fetch.advance(G * W::kSumVecs * kGroup * kTune.step_vecs * kBytes / 64);
     }
     StepInput in[T];
     for (int t = 0; t < T; ++t) {
       in[t] = StepInput::template load<W>(x, (t0 + t) * blocks + b, n);
     }
-    VecF scale[G][kStepVecs];
-    if (kStepVecs > 1) load_scales(rows, b, n, 0, G, scale);
+    VecF scale[G][kTune.step_vecs];
+    if (kTune.step_vecs > 1) load_scales(rows, b, n, 0, G, scale);
     const int vecs = (n + kChains - 1) / kChains;
     ST_UNROLL
     for (int s = 0; s < vecs; ++s) {
-      if (kFetchEvenly && t0 == 0) fetch.advance(G * W::kSumVecs * kGroup * kBytes / 64);
+      if (kTune.fetch_evenly && t0 == 0) fetch.advance(G * W::kSumVecs * kGroup * kBytes / 64);
       step_vector(rows, starts, t0, b, n, s, in, scale, sums);
     }
   }
 
   // Of groups [begin, end).
   ST_INLINE void load_scales(const int64_t* rows, int64_t b, int n, int begin, int end,
-                             VecF (&scale)[G][kStepVecs]) const {
+                             VecF (&scale)[G][kTune.step_vecs]) const {
     const int64_t blocks = cols / kBlock;
     const uint16_t* d = w.d + b;
     for (int g = begin; g < end; ++g) {
@@ -120,7 +122,7 @@ struct BlockTile {
   // Vector s of a step.
   ST_INLINE void step_vector(const int64_t* rows, const uint8_t* const* starts, int64_t t0,
                              int64_t b, int n, int s, const StepInput (&in)[T],
-                             VecF (&scale)[G][kStepVecs], VecF (&sums)[G][T]) const {
+                             VecF (&scale)[G][kTune.step_vecs], VecF (&sums)[G][T]) const {
     const int64_t at = b + s * kChains;
     const int left = n - s * kChains < kChains ? n - s * kChains : kChains;
     Bytes low[T], high[T];  // values 0..15 and 16..31 of each block
@@ -133,11 +135,11 @@ struct BlockTile {
       W ws[kGroup];
       for (int i = 0; i < kGroup; ++i) {
         // Either way the same address; which is faster depends on how many registers there are.
-        const uint8_t* q = kRowPointers ? starts[g * kGroup + i] + at * W::kBlockBytes
-                                        : w.q + W::offset(rows[g * kGroup + i], at, cols);
+        const uint8_t* q = kTune.row_pointers ? starts[g * kGroup + i] + at * W::kBlockBytes
+                                              : w.q + W::offset(rows[g * kGroup + i], at, cols);
         ws[i] = W::load(q, left);
       }
-      if (kStepVecs == 1) load_scales(rows, b, n, g, g + 1, scale);  // behind the quants
+      if (kTune.step_vecs == 1) load_scales(rows, b, n, g, g + 1, scale);  // behind the quants
       for (int t = 0; t < T; ++t) {
         const auto row_sum = [&](const W& row) {
           return W::dot_block(in[t].start[s], row.low, row.high, low[t], high[t]);
@@ -171,11 +173,11 @@ void gemv_tile(const GemvRows<W>& rows, Fetch<GemvRows<W>>& fetch, int64_t i, co
 template <typename W>
 void gemv_block(const QuantRows& w, const int32_t* index, int64_t count, const Q8Rows& x,
                 int64_t tokens, int64_t cols, float* y, int64_t y_stride) {
-  constexpr int kTile = kGemvGroups * kGroup;
+  constexpr int kTile = kTune.gemv_groups * kGroup;
   const GemvRows<W> rows{w, index, count, cols};
   const int64_t bytes = cols / kBlock * W::kBlockBytes;
   // Behind the last of a run of rows is what this thread will probably be given next.
-  const int64_t onward = kFetchOnward ? kLinesAhead * 64 : 0;
+  const int64_t onward = kTune.fetch_onward ? kLinesAhead * 64 : 0;
   Fetch<GemvRows<W>> fetch = index != nullptr
                                  ? Fetch<GemvRows<W>>{rows, 0, count, bytes}
                                  : Fetch<GemvRows<W>>{rows, 0, 1, count * bytes + onward, true};
@@ -183,7 +185,7 @@ void gemv_block(const QuantRows& w, const int32_t* index, int64_t count, const Q
   rows.fetch_scales_ahead(-kScaleRowsAhead, kScaleRowsAhead);
   int64_t i = 0;
   for (; count - i > kTile - kGroup; i += kTile) {
-    gemv_tile<W, kGemvGroups>(rows, fetch, i, x, tokens, y, y_stride);
+    gemv_tile<W, kTune.gemv_groups>(rows, fetch, i, x, tokens, y, y_stride);
   }
   for (; i < count; i += kGroup) gemv_tile<W, 1>(rows, fetch, i, x, tokens, y, y_stride);
 }

@@ -1,9 +1,7 @@
 // Software prefetch of rows, a share at every step of other work: one row after the other, because
 // hardware prefetchers see through an ascending order, not through rows side by side.
 //
-// What suits a CPU is up to the including file: kFetchEvenly (a few lines at every vector, or many
-// at once), kFetchBursts, kFetchNear (runs go to the first-level cache), kFetchOnward (scales too,
-// and on into what comes behind a run).
+// What suits a CPU is up to kTune.
 #pragma once
 
 #include <cstdint>
@@ -14,7 +12,7 @@ namespace {
 // Into the second-level cache: what waits in the small first level pushes out what is in use.
 ST_INLINE void fetch_line(const void* p) { __builtin_prefetch(p, 0, 2); }
 
-// Rows [i, end) of `rows`, `bytes` bytes each from rows.quants(i) on.
+// Rows [i, end) of `rows`, `bytes` bytes each from rows.start_fetching(i) on, which may fetch more.
 template <typename Rows>
 struct Fetch {
   const Rows& rows;
@@ -25,7 +23,7 @@ struct Fetch {
   int64_t left = 0;  // bytes of the current row
 
   ST_INLINE void advance(int lines) {
-    if (kFetchBursts) {  // fewest instructions; memory must not mind
+    if (kTune.fetch_bursts) {  // fewest instructions; memory must not mind
       if (left <= 0 && !next_row()) return;
       if (left >= lines * 64) {
         for (int k = 0; k < lines; ++k) ask(line + k * 64);
@@ -45,12 +43,12 @@ struct Fetch {
  private:
   ST_INLINE bool next_row() {
     if (i >= end) return false;
-    line = rows.quants(i++);
+    line = rows.start_fetching(i++);
     left = bytes;
     return true;
   }
   ST_INLINE void ask(const uint8_t* p) const {
-    if (kFetchNear && near) {
+    if (kTune.fetch_near && near) {
       __builtin_prefetch(p);
     } else {
       fetch_line(p);

@@ -40,8 +40,8 @@ ST_INLINE void prefetch(const char* p, int bytes) {
 // W: how a weight type loads: W::Value, W::load(p, n).
 template <typename W>
 struct FloatGemm {
-  static constexpr int kRows = kFloatTileRows;
-  static constexpr int kTokens = kFloatTileTokens;
+  static constexpr int kRows = kTune.float_tile_rows;
+  static constexpr int kTokens = kTune.float_tile_tokens;
 
   const typename W::Value* w;  // (rows, cols)
   const float* x;              // (tokens, cols)

@@ -1,7 +1,4 @@
-// How fast this instruction set can go, over the vector vocabulary of the including file:
-//   dot4(sum, u, s)     every lane of sum, plus four products of unsigned and signed bytes
-//   hide(v)             no instruction, but the compiler no longer knows what v holds
-//   kProbeSums          independent sums that fill the execution ports without spilling
+// How fast this instruction set can go, over the vector vocabulary of the including file.
 
 namespace st {
 namespace {
@@ -9,7 +6,7 @@ namespace {
 int64_t peak_int8(int64_t iterations) {
   VecI u = splat(0x01010101);
   VecI s = splat(0x01FF01FF);  // 1 and -1, so that sums stay 0
-  VecI sums[kProbeSums] = {};
+  VecI sums[kTune.probe_sums] = {};
   for (int64_t i = 0; i < iterations; ++i) {
     for (VecI& sum : sums) {
       hide(u);  // or the products would be computed once, before the loop
@@ -17,7 +14,7 @@ int64_t peak_int8(int64_t iterations) {
     }
   }
   for (VecI& sum : sums) hide(sum);
-  return iterations * kProbeSums * kLanes * 4;
+  return iterations * kTune.probe_sums * kLanes * 4;
 }
 
 void read_all(const void* p, int64_t bytes) {

@@ -29,6 +29,7 @@ struct NeuronSet {
   ST_INLINE const uint8_t* quants(int64_t i) const {
     return w.q + W::offset(index[i], begin / kBlock, cols);
   }
+  ST_INLINE const uint8_t* start_fetching(int64_t i) const { return quants(i); }
   // The first neuron from i on that is not in its block of 32.
   ST_INLINE int64_t block_end(int64_t i) const {
     int64_t end = i + 1;

@@ -20,7 +20,8 @@ namespace {
 
 constexpr int64_t kSumRows = 512;      // rows that share a scale; keeps integer sums below 2^31
 constexpr int64_t kSumColumns = 2048;  // columns at a time
-constexpr int kFetchPairs = kFetchEvenly ? 4 : kSumPairs;  // of a group, between fetches
+constexpr int kSumPairs = kTune.sum_pairs;
+constexpr int kFetchPairs = kTune.fetch_evenly ? 4 : kSumPairs;  // of a group, between fetches
 constexpr int kSumSlots = 8;  // vectors of sums in registers: a part of the columns
 constexpr int kSumParts = 4;  // parts that are kLanes blocks together, a span
 constexpr int kSumSpans = kSumColumns / kBlock / kLanes;
@@ -45,6 +46,7 @@ struct RowSet {
   ST_INLINE const uint8_t* quants(int64_t i) const {
     return w.q + W::offset(index[i < count ? i : count - 1], first / kBlock, cols);
   }
+  ST_INLINE const uint8_t* start_fetching(int64_t i) const { return quants(i); }
 };
 
 // What is known of them, as far as it has been computed.

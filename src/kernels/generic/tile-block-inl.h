@@ -1,5 +1,6 @@
 // A block of the activations of one tile of tokens, kTileVecs vectors as pack_tiles() lays them
-// out: loaded once, or where it is used, as suits the registers of the including file, kHoldTiles.
+// out: loaded once, or where it is used, as suits the registers of the including file,
+// kTune.hold_tiles.
 #pragma once
 
 #include <type_traits>
@@ -31,7 +32,7 @@ struct TileBlockInMemory {
   ST_INLINE Bytes operator[](int k) const { return load_bytes(p + k * kBytes, kBytes); }
 };
 
-using TileBlock = std::conditional_t<kHoldTiles, HeldTileBlock, TileBlockInMemory>;
+using TileBlock = std::conditional_t<kTune.hold_tiles, HeldTileBlock, TileBlockInMemory>;
 
 }  // namespace
 }  // namespace st

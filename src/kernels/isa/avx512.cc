@@ -15,21 +15,22 @@ using Bytes = __m512i;
 constexpr int kBytes = 64;
 
 // Larger tiles do not measure faster (Zen 5), although there are registers for them.
-constexpr int kFloatTileRows = 4;
-constexpr int kFloatTileTokens = 4;
+constexpr Tuning kTune{.float_tile_rows = 4,
+                       .float_tile_tokens = 4,
+                       .hold_tiles = true,
+                       .gemv_groups = 2,
+                       .step_vecs = 1,
+                       .row_pointers = false,
+                       .fetch_evenly = false,
+                       .fetch_bursts = false,
+                       .fetch_near = true,
+                       .fetch_onward = false,
+                       .sum_pairs = 16,
+                       .probe_sums = 16,
+                       .attend_queries = 6,
+                       .attend_vecs = 4};
+
 constexpr int kDotRows = 1;
-constexpr bool kHoldTiles = true;
-constexpr int kGemvGroups = 2;
-constexpr int kStepVecs = 1;
-constexpr bool kRowPointers = false;
-constexpr bool kFetchEvenly = false;
-constexpr bool kFetchBursts = false;
-constexpr bool kFetchNear = true;
-constexpr bool kFetchOnward = false;
-constexpr int kSumPairs = 16;
-constexpr int kProbeSums = 16;
-constexpr int kAttendQueries = 6;
-constexpr int kAttendVecs = 4;
 
 // The first n lanes, n <= kLanes.
 __mmask16 first(int64_t n) { return static_cast<__mmask16>((1u << n) - 1); }

@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "kernels/generic/find-nonzero-inl.h"
+#include "kernels/generic/vocabulary-inl.h"
 
 #define ST_INLINE __attribute__((always_inline)) inline
 #define ST_UNROLL
@@ -19,25 +20,23 @@ using Bytes = int8x16_t;
 constexpr int kBytes = 16;
 
 // Tiles as large as 32 registers allow.
-constexpr int kFloatTileRows = 4;
-constexpr int kFloatTileTokens = 4;
-constexpr bool kHoldTiles = true;
-constexpr int kGemvGroups = 2;
-constexpr int kStepVecs = 4;
-constexpr bool kRowPointers = true;
-constexpr bool kFetchEvenly = false;
-constexpr bool kFetchBursts = true;
-constexpr bool kFetchNear = true;
-constexpr bool kFetchOnward = false;
-constexpr int kSumPairs = 16;
-constexpr int kProbeSums = 16;
-constexpr int kAttendQueries = 6;
-constexpr int kAttendVecs = 2;
+constexpr Tuning kTune{.float_tile_rows = 4,
+                       .float_tile_tokens = 4,
+                       .hold_tiles = true,
+                       .gemv_groups = 2,
+                       .step_vecs = 4,
+                       .row_pointers = true,
+                       .fetch_evenly = false,
+                       .fetch_bursts = true,
+                       .fetch_near = true,
+                       .fetch_onward = false,
+                       .sum_pairs = 16,
+                       .probe_sums = 16,
+                       .attend_queries = 6,
+                       .attend_vecs = 2};
 
 ST_INLINE VecF splat(float v) { return vdupq_n_f32(v); }
 ST_INLINE VecI splat(int32_t v) { return vdupq_n_s32(v); }
-
-ST_INLINE float half(uint16_t h) { return static_cast<float>(__builtin_bit_cast(__fp16, h)); }
 
 // The first n values at p; zero (or `rest`) beyond.
 ST_INLINE VecF load(const float* p, int64_t n = kLanes, VecF rest = VecF{}) {
@@ -130,7 +129,8 @@ ST_INLINE void split_halves(Bytes a, Bytes b, Bytes& low, Bytes& high) {
 }
 
 // out[s]: value s < n at p, times -factor, in all lanes; zero for s >= n.
-ST_INLINE void spread_negative(const int32_t* p, int n, int32_t factor, VecI (&out)[kStepVecs]) {
+ST_INLINE void spread_negative(const int32_t* p, int n, int32_t factor,
+                               VecI (&out)[kTune.step_vecs]) {
   VecI four = {};
   if (n >= 4) {
     four = load(p);
@@ -138,11 +138,11 @@ ST_INLINE void spread_negative(const int32_t* p, int n, int32_t factor, VecI (&o
     for (int i = 0; i < n; ++i) four[i] = p[i];
   }
   four = -(four * factor);
-  for (int s = 0; s < kStepVecs; ++s) out[s] = splat(four[s]);
+  for (int s = 0; s < kTune.step_vecs; ++s) out[s] = splat(four[s]);
 }
-ST_INLINE void spread(const float* p, int n, VecF (&out)[kStepVecs]) {
+ST_INLINE void spread(const float* p, int n, VecF (&out)[kTune.step_vecs]) {
   const VecF four = load(p, n);
-  for (int s = 0; s < kStepVecs; ++s) out[s] = splat(four[s]);
+  for (int s = 0; s < kTune.step_vecs; ++s) out[s] = splat(four[s]);
 }
 
 // Lane r: sum of the lanes of row r.
@@ -152,7 +152,7 @@ ST_INLINE VecI sum_quads(VecI a, VecI b, VecI c, VecI d) {
 
 // out[s], lane r: scale s < n of row r; zero for s >= n.
 ST_INLINE void scales(const uint16_t* a, const uint16_t* b, const uint16_t* c, const uint16_t* d,
-                      int n, VecF (&out)[kStepVecs]) {
+                      int n, VecF (&out)[kTune.step_vecs]) {
   const auto row = [n](const uint16_t* p) { return vcombine_u16(load_halves(p, n), uint16x4_t{}); };
   const uint32x4_t ab = vreinterpretq_u32_u16(vzip1q_u16(row(a), row(b)));
   const uint32x4_t cd = vreinterpretq_u32_u16(vzip1q_u16(row(c), row(d)));

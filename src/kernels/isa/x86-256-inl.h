@@ -14,21 +14,22 @@ using Bytes = __m256i;
 constexpr int kBytes = 32;
 
 // Tiles as large as 16 registers allow.
-constexpr int kFloatTileRows = 4;
-constexpr int kFloatTileTokens = 3;
+constexpr Tuning kTune{.float_tile_rows = 4,
+                       .float_tile_tokens = 3,
+                       .hold_tiles = false,
+                       .gemv_groups = 2,
+                       .step_vecs = 4,
+                       .row_pointers = false,
+                       .fetch_evenly = true,
+                       .fetch_bursts = true,
+                       .fetch_near = false,
+                       .fetch_onward = true,
+                       .sum_pairs = 8,
+                       .probe_sums = 8,
+                       .attend_queries = 6,
+                       .attend_vecs = 2};
+
 constexpr int kDotRows = 4;
-constexpr bool kHoldTiles = false;
-constexpr int kGemvGroups = 2;
-constexpr int kStepVecs = 4;
-constexpr bool kRowPointers = false;
-constexpr bool kFetchEvenly = true;
-constexpr bool kFetchBursts = true;
-constexpr bool kFetchNear = false;
-constexpr bool kFetchOnward = true;
-constexpr int kSumPairs = 8;
-constexpr int kProbeSums = 8;
-constexpr int kAttendQueries = 6;
-constexpr int kAttendVecs = 2;
 
 VecF splat(float v) { return _mm256_set1_ps(v); }
 VecI splat(int32_t v) { return (VecI)_mm256_set1_epi32(v); }
@@ -150,15 +151,16 @@ ST_INLINE VecI spread(const int32_t* p, int n) {
   return (VecI)spread(reinterpret_cast<const float*>(p), n);
 }
 // The same for the vectors of a step, value 2 s and 2 s + 1 in out[s]; integers times -factor.
-ST_INLINE void spread(const float* p, int n, VecF (&out)[kStepVecs]) {
-  for (int s = 0; s < kStepVecs; ++s) {
+ST_INLINE void spread(const float* p, int n, VecF (&out)[kTune.step_vecs]) {
+  for (int s = 0; s < kTune.step_vecs; ++s) {
     out[s] = n > 2 * s ? spread(p + 2 * s, n - 2 * s) : VecF{};
   }
 }
-ST_INLINE void spread_negative(const int32_t* p, int n, int32_t factor, VecI (&out)[kStepVecs]) {
-  VecF values[kStepVecs];
+ST_INLINE void spread_negative(const int32_t* p, int n, int32_t factor,
+                               VecI (&out)[kTune.step_vecs]) {
+  VecF values[kTune.step_vecs];
   spread(reinterpret_cast<const float*>(p), n, values);
-  for (int s = 0; s < kStepVecs; ++s) out[s] = -((VecI)values[s] * factor);
+  for (int s = 0; s < kTune.step_vecs; ++s) out[s] = -((VecI)values[s] * factor);
 }
 
 ST_INLINE VecI spread_pair(const int32_t* p) { return splat(*p); }
@@ -180,7 +182,7 @@ ST_INLINE VecI sum_quads(VecI a, VecI b, VecI c, VecI d) {
 
 // out[s], lane 4 p + r: scale 2 s + p < n of row r; zero beyond.
 ST_INLINE void scales(const uint16_t* a, const uint16_t* b, const uint16_t* c, const uint16_t* d,
-                      int n, VecF (&out)[kStepVecs]) {
+                      int n, VecF (&out)[kTune.step_vecs]) {
   const auto row = [n](const uint16_t* p) { return load_halves(p, n); };
   const __m128i ra = row(a), rb = row(b), rc = row(c), rd = row(d);
   const __m128i ab_low = _mm_unpacklo_epi16(ra, rb), ab_high = _mm_unpackhi_epi16(ra, rb);

@@ -4,6 +4,8 @@
 
 #include <cstdint>
 
+#include "kernels/generic/vocabulary-inl.h"
+
 #define ST_INLINE __attribute__((always_inline)) inline
 // The loop over the vectors of a step: GCC leaves it rolled up here.
 #define ST_UNROLL _Pragma("GCC unroll 4")
@@ -17,8 +19,6 @@ ST_INLINE __m256i load32(const void* p) {
 }
 ST_INLINE void store16(void* p, __m128i v) { _mm_storeu_si128(static_cast<__m128i*>(p), v); }
 ST_INLINE void store32(void* p, __m256i v) { _mm256_storeu_si256(static_cast<__m256i*>(p), v); }
-
-ST_INLINE float half(uint16_t h) { return _cvtsh_ss(h); }
 
 // The first n lanes, n <= 4.
 ST_INLINE void store_rows(float* y, __m128 v, int n) {
