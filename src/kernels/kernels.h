@@ -25,6 +25,7 @@ struct AttentionBlock {
   int64_t tokens;
   int64_t window;  // INT64_MAX: all positions
   int64_t group;   // queries per token
+  double divisor;  // of q k: sqrt(d), mostly
   const float* q;  // (tokens, stride): (group, d) of each
   float* out;      // (tokens, stride): (group, d) of each
   int64_t stride;
@@ -75,13 +76,13 @@ struct KernelTable {
   // The same bits from every table. REQUIRES: n % 32 == 0.
   void (*quantize_q8)(const float* x, int64_t n, int8_t* q, float* d, int32_t* sum);
 
-  // y[i] = weight[i] * x[i] / sqrt(mean(x^2) + eps). y may be x.
+  // y[i] = weight[i] * x[i] / sqrt(mean(x^2) + eps); without weight[i] if it is null. y may be x.
   void (*rms_norm)(const float* x, const float* weight, float eps, int64_t n, float* y);
 
   // Puts a position's key and value, (d) each, into its place of its tile.
   void (*store_kv)(const KvTile& tile, const float* k, const float* v, int64_t slot, std::byte* to);
 
-  // out = softmax(q k^T / sqrt(d)) v. The bits of a query's output depend on nothing but the query
+  // out = softmax(q k^T / divisor) v. The bits of a query's output depend on nothing but the query
   // and what it sees: tiles begin at multiples of 128 positions, whoever else is in the block.
   // scratch: attention_scratch floats, aligned to 64 bytes.
   void (*attend)(const AttentionBlock& block, float* scratch);

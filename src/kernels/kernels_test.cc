@@ -211,6 +211,12 @@ TEST_P(Kernels, RmsNorm) {
       std::vector<float> in_place = x;
       k.rms_norm(in_place.data(), weight.data(), eps, n, in_place.data());
       EXPECT_EQ(std::memcmp(in_place.data(), y.data(), x.size() * sizeof(float)), 0);
+
+      const std::vector<float> ones(x.size(), 1);
+      k.rms_norm(x.data(), ones.data(), eps, n, in_place.data());
+      k.rms_norm(x.data(), nullptr, eps, n, y.data());
+      EXPECT_EQ(std::memcmp(in_place.data(), y.data(), x.size() * sizeof(float)), 0);
+      EXPECT_EQ(y.back(), 99);
     }
   }
 }

@@ -30,6 +30,14 @@ void rotate(float* heads, int64_t n, int64_t d, const float* cos, const float* s
   }
 }
 
+// Each of n heads by itself. weight: (d), or null for ones. heads: (n, d)
+void norm_heads(const Step& s, const float* weight, int64_t n, float* heads) {
+  const int64_t d = s.config.head_dim;
+  for (float* head = heads; head < heads + n * d; head += d) {
+    s.kernels.rms_norm(head, weight, s.config.rms_eps, d, head);
+  }
+}
+
 // Cuts the batch into runs of neighbours: tokens that read nearly the same keys, so each tile of
 // keys that is read serves them all.
 void find_blocks(Step& s) {
@@ -63,13 +71,14 @@ void attend(Step& s, int64_t l, const TokenBlock& tokens, int64_t kv_head, int64
                     .tokens = tokens.tokens,
                     .window = window > 0 ? window : INT64_MAX,
                     .group = end - begin,
+                    .divisor = c.score_divisor(),
                     .q = s.state.q.data() + at,
                     .out = s.state.a.data() + at,
                     .stride = c.q_width()},
                    scratch);
 }
 
-// a = softmax(q k^T / sqrt(d) + mask) v, shared by block of tokens and key/value head. Where those
+// a = softmax(q k^T * scale + mask) v, shared by block of tokens and key/value head. Where those
 // are fewer than threads, the query heads of a group are divided as well.
 void attend_all(Step& s, int64_t l) {
   const ModelConfig& c = s.config;
@@ -99,6 +108,27 @@ void attend_all(Step& s, int64_t l) {
   }
 }
 
+// From the projections to q as it is scored with, and to keys and values in the cache.
+void finish_heads(Step& s, const AttentionWeights& w, int64_t l, int64_t t) {
+  const ModelConfig& c = s.config;
+  const LayerConfig& layer = c.layer[static_cast<size_t>(l)];
+  const Rotation* rotation = s.state.rotation(layer.rope);
+  const int64_t at = t * (c.head_dim / 2);
+  const auto finish = [&](const float* norm, int64_t n, float* heads) {
+    if (norm != nullptr) norm_heads(s, norm, n, heads);
+    if (rotation == nullptr) return;
+    rotate(heads, n, c.head_dim, rotation->cos.data() + at, rotation->sin.data() + at);
+  };
+  finish(w.q_norm, c.heads, s.state.q.data() + t * c.q_width());
+  if (!layer.owns_kv()) return;
+  float* k = s.state.k.data() + t * c.kv_width();
+  float* v = s.state.v.data() + t * c.kv_width();
+  finish(w.k_norm, c.kv_heads, k);
+  if (c.norm_values) norm_heads(s, nullptr, c.kv_heads, v);
+  const BatchItem& item = s.batch[static_cast<size_t>(t)];
+  s.cache.store(s.kernels, l, item.sequence, item.position, k, v);
+}
+
 }  // namespace
 
 void prepare_attention(Step& s) {
@@ -122,29 +152,18 @@ void attention(Step& s, const AttentionWeights& w, int64_t l, const float* in, f
   const ModelConfig& c = s.config;
   State& state = s.state;
   const int64_t T = s.tokens();
-  const int64_t half = c.head_dim / 2;
   const auto values = static_cast<size_t>(T * c.hidden);
+  const std::span<const float> x(in, values);
 
-  project(s, {in, values}, T,
-          {{w.wq, state.q.span()}, {w.wk, state.k.span()}, {w.wv, state.v.span()}});
-
-  const Rotation* rotation = state.rotation(c.layer[static_cast<size_t>(l)].rope);
+  if (c.layer[static_cast<size_t>(l)].owns_kv()) {
+    project(s, x, T, {{w.wq, state.q.span()}, {w.wk, state.k.span()}, {w.wv, state.v.span()}});
+  } else {
+    project(s, x, T, {{w.wq, state.q.span()}});
+  }
   s.pool.parallel_for(
       T, 1,
       [&](int64_t begin, int64_t end) {
-        for (int64_t t = begin; t < end; ++t) {
-          const BatchItem& item = s.batch[static_cast<size_t>(t)];
-          float* q = state.q.data() + t * c.q_width();
-          float* k = state.k.data() + t * c.kv_width();
-          if (rotation != nullptr) {
-            const float* cos = rotation->cos.data() + t * half;
-            const float* sin = rotation->sin.data() + t * half;
-            rotate(q, c.heads, c.head_dim, cos, sin);
-            rotate(k, c.kv_heads, c.head_dim, cos, sin);
-          }
-          s.cache.store(s.kernels, l, item.sequence, item.position, k,
-                        state.v.data() + t * c.kv_width());
-        }
+        for (int64_t t = begin; t < end; ++t) finish_heads(s, w, l, t);
       },
       4 * T * c.q_width());
 

@@ -15,8 +15,9 @@ inline constexpr int64_t kAttentionTokens = 16;
 // batch's positions, position / factor * theta^(-2i/d) for i = 0 .. d/2 - 1.
 void prepare_attention(Step& step);
 
-// out = Wo softmax(q k^T / sqrt(d) + mask) v with q, k, v = Wq in, Wk in, Wv in; q and k rotated
-// and keys seen as the layer's configuration says. Stores k and v in the cache.
+// out = Wo softmax(q k^T * scale + mask) v with q, k, v = Wq in, Wk in, Wv in; heads normalised
+// first, then q and k rotated and keys seen as the configuration says. Stores k and v in the cache,
+// or reads those of the layer that the configuration names.
 // in, out: (T, D)
 void attention(Step& step, const AttentionWeights& weights, int64_t l, const float* in, float* out);
 

@@ -13,7 +13,21 @@ void check_range(const std::string& key, int64_t value, int64_t min, int64_t max
   }
 }
 
+// Keys and values that are read must be there, as far back as they are read.
+void check_shared_kv(const ModelConfig& c, size_t l, const std::string& prefix) {
+  const auto source = static_cast<size_t>(c.layer[l].kv_layer);
+  if (source >= l || !c.layer[source].owns_kv() || c.layer[source].window != c.layer[l].window) {
+    fail(ErrorCode::kInvalidData,
+         "key {}attention.shared_kv_layers: layer {} cannot read the keys of layer {}", prefix, l,
+         source);
+  }
+}
+
 }  // namespace
+
+double ModelConfig::score_divisor() const {
+  return attention_scale == 0 ? std::sqrt(static_cast<double>(head_dim)) : 1.0 / attention_scale;
+}
 
 void check_config(const ModelConfig& c, const std::string& prefix) {
   check_range("key " + prefix + "block_count", c.layers, 1, 512);
@@ -41,6 +55,13 @@ void check_config(const ModelConfig& c, const std::string& prefix) {
   if (!(c.rms_eps > 0 && c.rms_eps < 1)) {
     fail(ErrorCode::kInvalidData, "key {}attention.layer_norm_rms_epsilon {}: want 0..1", prefix,
          c.rms_eps);
+  }
+  if (!(c.attention_scale >= 0 && std::isfinite(c.attention_scale))) {
+    fail(ErrorCode::kInvalidData, "key {}attention.scale {}: want a finite number, 0 or more",
+         prefix, c.attention_scale);
+  }
+  for (size_t l = 0; l < c.layer.size(); ++l) {
+    if (!c.layer[l].owns_kv()) check_shared_kv(c, l, prefix);
   }
   for (const LayerConfig& layer : c.layer) {
     check_range("key " + prefix + "attention.sliding_window", layer.window, 0, 1 << 27);

@@ -32,7 +32,10 @@ struct Rope {
 struct LayerConfig {
   Rope rope;           // of q and k
   int64_t window = 0;  // a query sees this many keys, itself included; 0: all
+  // The layer before whose keys and values it reads; -1: it has its own.
+  int64_t kv_layer = -1;
 
+  bool owns_kv() const { return kv_layer < 0; }
   bool operator==(const LayerConfig&) const = default;
 };
 
@@ -52,11 +55,15 @@ struct ModelConfig {
   int64_t context = 0;       // positions it was trained for
 
   float rms_eps = 1e-6f;
+  float attention_scale = 0;       // q k times this is a score; 0: 1 / sqrt(d)
+  bool norm_values = false;        // each head's v is normalised, without weights
   std::vector<LayerConfig> layer;  // (L)
   Gating gating = Gating::kSoftmax;
 
   int64_t q_width() const { return heads * head_dim; }
   int64_t kv_width() const { return kv_heads * head_dim; }
+  // By which q k is divided: exact where it is sqrt(d), and where the scale is 1.
+  double score_divisor() const;
 };
 
 // Throws Error(kInvalidData) unless the numbers are possible together and within sane limits.

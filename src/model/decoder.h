@@ -15,10 +15,12 @@ struct Step;
 
 // D hidden, H query heads, K key/value heads, d head dim, E experts, F expert width, V vocabulary.
 struct AttentionWeights {
-  Matrix wq;  // (H * d, D)
-  Matrix wk;  // (K * d, D)
-  Matrix wv;  // (K * d, D)
-  Matrix wo;  // (D, H * d)
+  Matrix wq;                      // (H * d, D)
+  Matrix wk;                      // (K * d, D); without data where another layer's keys and
+  Matrix wv;                      // (K * d, D)  values are read
+  Matrix wo;                      // (D, H * d)
+  const float* q_norm = nullptr;  // (d) of each head, before it rotates; null: none
+  const float* k_norm = nullptr;  // (d)
 };
 
 // Views into a WeightStore.

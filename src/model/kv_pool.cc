@@ -18,12 +18,17 @@ KvPool::KvPool(const ModelConfig& config, KvType type, int64_t context, int64_t 
   const int64_t layer_bytes = kv_heads_ * tile_.bytes();
   std::vector<int64_t> windows, layers;  // by group
   for (const LayerConfig& layer : config.layer) {
+    if (!layer.owns_kv()) {
+      place_of_.push_back(place_of_[static_cast<size_t>(layer.kv_layer)]);
+      continue;
+    }
     const int64_t seen = layer.window == 0 ? context : std::min(layer.window, context);
     const auto group = static_cast<size_t>(std::ranges::find(windows, seen) - windows.begin());
     if (group == windows.size()) {
       windows.push_back(seen);
       layers.push_back(0);
     }
+    place_of_.push_back(places_.size());
     places_.push_back({group, layers[group]++ * layer_bytes, layer.window});
   }
   for (size_t i = 0; i < windows.size(); ++i) {

@@ -4,7 +4,8 @@
 // side in one chunk. A sequence has a table of chunks for each such group of layers; sequences that
 // begin alike share them, each counted by its holders. A chunk is copied before its sequence
 // appends to it while others hold it, and is given back to the system when nobody does. Layers with
-// a window let go of chunks that no later query sees.
+// a window let go of chunks that no later query sees. Layers that read another layer's keys and
+// values have no tiles.
 //
 // One owner calls all of it; store() and tiles() may be called concurrently.
 #pragma once
@@ -64,8 +65,8 @@ class KvPool {
   void reserve(SequenceId id, int64_t tokens);
   void commit(SequenceId id, int64_t tokens) { at(id).length += tokens; }
 
-  // k, v: (K * d), the token's keys (rotated already) and values. REQUIRES: `position` is reserved.
-  // Different positions may be stored concurrently.
+  // k, v: (K * d), the token's keys (rotated already) and values. REQUIRES: `position` is reserved,
+  // the layer has keys and values of its own. Different positions may be stored concurrently.
   void store(const KernelTable& kernels, int64_t layer, SequenceId id, int64_t position,
              const float* k, const float* v);
 
@@ -83,7 +84,7 @@ class KvPool {
   SequenceId restore(const ByteSource& source, std::string_view identity);
 
  private:
-  // Layers that see as far back as each other.
+  // Layers with tiles that see as far back as each other.
   struct Group {
     int64_t window;  // at most the context
     int64_t layers;
@@ -111,18 +112,19 @@ class KvPool {
 
   const Sequence& at(SequenceId id) const;
   Sequence& at(SequenceId id) { return const_cast<Sequence&>(std::as_const(*this).at(id)); }
-  const Place& place(int64_t layer) const { return places_[static_cast<size_t>(layer)]; }
+  const Place& place(int64_t layer) const { return places_[place_of_[static_cast<size_t>(layer)]]; }
   int64_t first_tile(const Group& group, int64_t positions) const;
   bool copies_last(const Group& group, const Sequence& sequence, const Table& table) const;
   void let_go(Group& group, Table& table, int64_t begin, int64_t end);
-  int64_t first_seen(int64_t layer, int64_t length) const;
+  static int64_t first_seen(const Place& at_layer, int64_t length);
   uint64_t seen_bytes(int64_t length) const;
   void check_shape(Reader& in) const;
   void read_tiles(const ByteSource& source, uint64_t offset, Sequence& sequence);
 
   KvTile tile_;
   int64_t context_, kv_heads_, max_batch_;
-  std::vector<Place> places_;  // (L)
+  std::vector<size_t> place_of_;  // (L) which of the places
+  std::vector<Place> places_;     // of the layers that have tiles, in their order
   std::vector<Group> groups_;
   std::vector<std::optional<Sequence>> sequences_;
 };

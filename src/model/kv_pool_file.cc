@@ -1,6 +1,6 @@
 // A sequence of a KvPool as bytes, all numbers little-endian:
 //   8 characters "ST-KVSEQ", uint32 version 1, uint32 KvType
-//   int64 layers L, key/value heads K, head dimension d; L x int64 window, 0: none
+//   int64 layers L with tiles, key/value heads K, head dimension d; L x int64 window, 0: none
 //   uint64 bytes of the identity; the identity
 //   int64 length: positions
 //   for each layer, the tiles that a query at position `length` sees, K heads of each: from that of
@@ -67,16 +67,15 @@ void check_identity(Reader& in, std::string_view want) {
 }  // namespace
 
 // The first tile that a query at position `length` sees.
-int64_t KvPool::first_seen(int64_t layer, int64_t length) const {
-  const int64_t window = place(layer).window;
+int64_t KvPool::first_seen(const Place& at_layer, int64_t length) {
+  const int64_t window = at_layer.window;
   return window == 0 ? 0 : tile_index(std::max<int64_t>(0, length - window + 1));
 }
 
 // All such tiles, of all layers.
 uint64_t KvPool::seen_bytes(int64_t length) const {
   int64_t tiles = 0;
-  for (int64_t l = 0; l < std::ssize(places_); ++l)
-    tiles += tile_count(length) - first_seen(l, length);
+  for (const Place& at_layer : places_) tiles += tile_count(length) - first_seen(at_layer, length);
   return static_cast<uint64_t>(tiles * kv_heads_ * tile_.bytes());
 }
 
@@ -103,10 +102,10 @@ void KvPool::save(SequenceId id, std::string_view identity, const Writer& write)
 
   const auto bytes = static_cast<size_t>(kv_heads_ * tile_.bytes());
   std::vector<std::byte> partial(bytes);
-  for (int64_t l = 0; l < std::ssize(places_); ++l) {
-    const Table& table = sequence.tables[place(l).group];
-    for (int64_t i = first_seen(l, sequence.length); i < tile_count(sequence.length); ++i) {
-      const std::span<const std::byte> tiles(table[i] + place(l).offset, bytes);
+  for (const Place& at_layer : places_) {
+    const Table& table = sequence.tables[at_layer.group];
+    for (int64_t i = first_seen(at_layer, sequence.length); i < tile_count(sequence.length); ++i) {
+      const std::span<const std::byte> tiles(table[i] + at_layer.offset, bytes);
       const int64_t slots = sequence.length - i * kTileKeys;
       if (slots >= kTileKeys) {
         put(tiles);
@@ -164,23 +163,23 @@ SequenceId KvPool::restore(const ByteSource& source, std::string_view identity) 
 
 // `offset`: where the first tile is, in a file of the right size.
 void KvPool::read_tiles(const ByteSource& source, uint64_t offset, Sequence& sequence) {
-  for (size_t l = 0; l < places_.size(); ++l) {
-    Table& table = sequence.tables[places_[l].group];
+  for (const Place& at_layer : places_) {
+    Table& table = sequence.tables[at_layer.group];
     if (table.size() > 0) continue;  // of an earlier layer of the group
-    table.first = first_seen(static_cast<int64_t>(l), sequence.length);
+    table.first = first_seen(at_layer, sequence.length);
     table.chunks.resize(static_cast<size_t>(table.first));
     while (table.size() < tile_count(sequence.length)) {
-      table.chunks.push_back(groups_[places_[l].group].memory.take());
+      table.chunks.push_back(groups_[at_layer.group].memory.take());
     }
   }
   std::vector<std::byte> head(offset);
   source.read_at(0, head);
   Checksum sum;
   sum.add(head);
-  for (int64_t l = 0; l < std::ssize(places_); ++l) {
-    Table& table = sequence.tables[place(l).group];
+  for (const Place& at_layer : places_) {
+    Table& table = sequence.tables[at_layer.group];
     for (int64_t i = table.first; i < table.size(); ++i) {
-      const std::span tiles(table[i] + place(l).offset,
+      const std::span tiles(table[i] + at_layer.offset,
                             static_cast<size_t>(kv_heads_ * tile_.bytes()));
       source.read_at(offset, tiles);
       sum.add(tiles);

@@ -28,16 +28,20 @@ int64_t scaled(int64_t n) {
 struct Shape {
   KvType type = KvType::kF32;
   int64_t head_dim = 2, kv_heads = 1;
-  std::vector<int64_t> windows = {0};  // (L), 0: all positions
+  std::vector<int64_t> windows = {0};  // of layers with tiles, 0: all positions
+  std::vector<int64_t> readers = {};   // of layers after those: the layer whose tiles they read
   int64_t context = 512, sequences = 2, max_batch = 8;
   uint64_t page = 4096;
 
   ModelConfig config() const {
     ModelConfig c;
-    c.layers = std::ssize(windows);
+    c.layers = std::ssize(windows) + std::ssize(readers);
     c.kv_heads = kv_heads;
     c.head_dim = head_dim;
     for (const int64_t window : windows) c.layer.push_back({.window = window});
+    for (const int64_t l : readers) {
+      c.layer.push_back({.window = windows[static_cast<size_t>(l)], .kv_layer = l});
+    }
     return c;
   }
   KvPool pool() const { return {config(), type, context, sequences, max_batch, page}; }
@@ -46,7 +50,15 @@ struct Shape {
     const auto whole = static_cast<int64_t>(page);
     return (tiles * KvTile{type, head_dim}.bytes() + whole - 1) / whole * whole;
   }
-  int64_t layers() const { return std::ssize(windows); }
+  int64_t layers() const { return std::ssize(windows); }  // with tiles
+  // The layers that read those of layer `l`, itself included.
+  std::vector<int64_t> readers_of(int64_t l) const {
+    std::vector<int64_t> all = {l};
+    for (size_t i = 0; i < readers.size(); ++i) {
+      if (readers[i] == l) all.push_back(layers() + static_cast<int64_t>(i));
+    }
+    return all;
+  }
 };
 
 // What a slot of a tile holds: scales, a key and a value. visit(at, bytes) for each part.
@@ -195,7 +207,10 @@ class KvPoolModel : public testing::TestWithParam<Shape> {
       const int64_t first = window == 0 ? 0 : std::max<int64_t>(0, kept - window + 1);
       for (int64_t p = first; p < copy.length(); ++p) {
         const char* record = copy.records[static_cast<size_t>(p)].data() + at;
-        ASSERT_TRUE(has_record(shape, pool, id, l, p, record)) << id << ' ' << l << ' ' << p;
+        for (const int64_t reader : shape.readers_of(l)) {
+          ASSERT_TRUE(has_record(shape, pool, id, reader, p, record))
+              << id << ' ' << reader << ' ' << p;
+        }
       }
       at += layer_bytes;
     }
@@ -347,6 +362,7 @@ INSTANTIATE_TEST_SUITE_P(
     testing::Values(
         Shape{.windows = {0}, .context = 300, .sequences = 4, .max_batch = 40},
         Shape{.windows = {0, 30, 30}, .context = 700, .sequences = 5, .max_batch = 100},
+        Shape{.windows = {30, 0, 30}, .readers = {2, 1, 2}, .context = 700, .max_batch = 100},
         Shape{
             .type = KvType::kI16, .kv_heads = 2, .windows = {1, 0}, .sequences = 3, .page = 16384},
         Shape{.type = KvType::kI8,
@@ -398,6 +414,24 @@ TEST(KvPool, SharesWhatBeginsAlike) {
   EXPECT_EQ(pool.create(), a);  // the smallest that is not in use
   EXPECT_EQ(pool.fork(b, 0), 2);
   EXPECT_EQ(pool.bytes_in_use(), chunk);
+}
+
+// A layer that reads another's is as good as that one, and takes nothing.
+TEST(KvPool, LayersThatReadOthersHaveNoTiles) {
+  const Shape own{.windows = {0, 5}};
+  Shape shared = own;
+  shared.readers = {1, 0, 1};
+  KvPool pool = own.pool(), other = shared.pool();
+  Storing storing(own, pool, 1), storing_other(shared, other, 1);
+  fill(own, pool, storing, pool.create(), 200);
+  fill(shared, other, storing_other, other.create(), 200);
+  EXPECT_EQ(other.bytes_in_use(), pool.bytes_in_use());
+  EXPECT_EQ(other.bytes(500), pool.bytes(500));
+  for (const auto& [reader, source] : {std::pair{2, 1}, {3, 0}, {4, 1}}) {
+    EXPECT_EQ(other.tiles(reader, 0, 0).tile(1), other.tiles(source, 0, 0).tile(1)) << reader;
+  }
+  EXPECT_NE(other.tiles(0, 0, 0).tile(1), other.tiles(1, 0, 0).tile(1));
+  EXPECT_EQ(saved(other, 0, "a model"), saved(pool, 0, "a model"));
 }
 
 // Sliding layers hold no more than the window and a batch, wherever the window ends in a tile.

@@ -70,6 +70,25 @@ TEST(Config, RefusesImpossibleNumbers) {
   EXPECT_EQ(error_for(c), "key p.rope.freq_base 0.5: want 1..1e12");
   c.layer[1].rope = {.theta = 1e4f, .factor = 0};
   EXPECT_EQ(error_for(c), "key p.rope.scaling.factor 0: want a finite number above 0");
+  c = small_config();
+  c.attention_scale = -1;
+  EXPECT_EQ(error_for(c), "key p.attention.scale -1: want a finite number, 0 or more");
+}
+
+// Layer 1 may read the keys of layer 0 where both see as far back, but not the other way round.
+TEST(Config, RefusesKeysThatAreNotThere) {
+  const std::string what = "key p.attention.shared_kv_layers: layer ";
+  ModelConfig c = small_config();
+  c.layer[1] = {.window = 0, .kv_layer = 0};
+  EXPECT_EQ(error_for(c), "no error");
+  c.layer[1].window = 5;
+  EXPECT_EQ(error_for(c), what + "1 cannot read the keys of layer 0");
+  c.layer[1] = {.kv_layer = 1};
+  EXPECT_EQ(error_for(c), what + "1 cannot read the keys of layer 1");
+  c.layer[0] = {.kv_layer = 1};
+  EXPECT_EQ(error_for(c), what + "0 cannot read the keys of layer 1");
+  c.layer = {{}, {.kv_layer = 0}, {.kv_layer = 1}};
+  EXPECT_EQ(error_for(c), what + "2 cannot read the keys of layer 1");
 }
 
 // y = W x through every type a file may hold, against plain arithmetic on the decoded weights.

@@ -146,9 +146,9 @@ class Attention {
   }
   auto* operands(float* rows) const { return reinterpret_cast<typename T::Operand*>(rows); }
 
-  // Scores are q k / sqrt(d): the factor goes into the floats, or into the unit of the integers.
+  // Scores are q k / divisor: the factor goes into the floats, or into the unit of the integers.
   void load_queries() {
-    const float scale = 1.0f / std::sqrt(static_cast<float>(d_));
+    const float scale = 1.0f / static_cast<float>(block_.divisor);
     for (int64_t i = 0; i < queries_; ++i) {
       const float* x = query(i);
       RowScale row = {1, 1};

@@ -54,6 +54,10 @@ void rms_norm(const float* x, const float* weight, float eps, int64_t n, float* 
   const VecF rest = load(x + whole, n - whole);
   const float mean = sum(fma(rest, rest, squares)) / static_cast<float>(n);
   const VecF scale = splat(static_cast<float>(1.0 / std::sqrt(static_cast<double>(mean + eps))));
+  if (weight == nullptr) {
+    for (int64_t i = 0; i < whole; i += kLanes) store(y + i, load(x + i) * scale);
+    return store(y + whole, rest * scale, n - whole);
+  }
   for (int64_t i = 0; i < whole; i += kLanes) {
     store(y + i, load(weight + i) * (load(x + i) * scale));
   }

@@ -81,7 +81,7 @@ void attend_one(const AttentionBlock& b, int64_t position, const float* q, float
     double dot = 0;
     for (int64_t c = 0; c < d; ++c)
       dot += q[c] * stored(b.tile.type, tile + b.tile.key_at(slot, c));
-    const double score = dot * scales[0] / std::sqrt(static_cast<double>(d));
+    const double score = dot * scales[0] / b.divisor;
     const double new_top = score > top ? score : top;
     const double shrink = std::exp(top - new_top), weight = std::exp(score - new_top);
     top = new_top;

@@ -118,7 +118,9 @@ void rms_norm(const float* x, const float* weight, float eps, int64_t n, float* 
   double squares = 0;
   for (int64_t i = 0; i < n; ++i) squares += double{x[i]} * x[i];
   const double scale = 1 / std::sqrt(squares / static_cast<double>(n) + eps);
-  for (int64_t i = 0; i < n; ++i) y[i] = weight[i] * static_cast<float>(x[i] * scale);
+  for (int64_t i = 0; i < n; ++i) {
+    y[i] = (weight == nullptr ? 1 : weight[i]) * static_cast<float>(x[i] * scale);
+  }
 }
 
 int64_t relu(float* x, int64_t n) {
