@@ -67,6 +67,17 @@ struct KernelTable {
   // depend on it alone.
   void (*silu_multiply)(float* gate, const float* up, int64_t n);
 
+  // gate[i] = gelu(gate[i]) * up[i] for i < n, gelu(x) = x / 2 (1 + tanh(sqrt(2 / pi) (x +
+  // 0.044715 x^3))). Each value's bits depend on it alone.
+  void (*gelu_multiply)(float* gate, const float* up, int64_t n);
+
+  // x[i] = gelu(x[i] - cutoff) where x[i] - cutoff is above 0, else 0, for i < n; a NaN stays one.
+  // Returns how many were above a cutoff that is a number.
+  int64_t (*gelu_above)(float* x, float cutoff, int64_t n);
+
+  // x[i] = cap * tanh(x[i] / cap) for i < n.
+  void (*soft_cap)(float* x, float cap, int64_t n);
+
   // y[i] += a * x[i] for i < n.
   void (*axpy)(float a, const float* x, int64_t n, float* y);
 

@@ -241,6 +241,103 @@ TEST_P(Kernels, SiluMultiply) {
   }
 }
 
+// The definition, where its 1 + tanh has digits left.
+double gelu(double x) {
+  const double z = std::sqrt(8 / std::acos(-1.0)) * (x + 0.044715 * x * x * x);
+  return z > -20 ? 0.5 * x * (1 + std::tanh(z / 2)) : x * std::exp(z);
+}
+
+// How exact gelu is there: exp turns the absolute error of its argument into a relative one.
+double gelu_bar(double x) {
+  return std::fabs(gelu(x)) * 0x1p-24 * (8 + 8 * std::fabs(x + 0.044715 * x * x * x)) + 1e-33;
+}
+
+TEST_P(Kernels, GeluMultiply) {
+  for (int64_t n : {1, 2, 7, 8, 9, 15, 16, 17, 31, 33, 100, 1001}) {
+    std::vector<float> gate = random_row(n, 3, static_cast<unsigned>(n)), up = gate;
+    std::ranges::reverse(up);
+    for (size_t i = 0; i < gate.size(); i += 13) gate[i] *= i % 2 == 0 ? 20.0f : 1e-3f;
+    std::vector<float> y = gate;
+    y.push_back(99);
+    k.gelu_multiply(y.data(), up.data(), n);
+    for (size_t i = 0; i < gate.size(); ++i) {
+      const double bar = gelu_bar(gate[i]) * std::fabs(up[i]) + 1e-33;
+      ASSERT_NEAR(y[i], gelu(gate[i]) * up[i], bar) << k.name << ' ' << gate[i] << ' ' << up[i];
+      float alone = gate[i];  // cut as it likes, a row gives the same bits
+      k.gelu_multiply(&alone, &up[i], 1);
+      ASSERT_EQ(std::memcmp(&alone, &y[i], sizeof alone), 0) << k.name << ' ' << gate[i];
+    }
+    EXPECT_EQ(y.back(), 99);
+  }
+}
+
+TEST_P(Kernels, GeluAbove) {
+  for (int64_t n : {1, 2, 7, 8, 9, 15, 16, 17, 31, 33, 100, 1001}) {
+    for (const float cutoff : {0.0f, 1.3f, -0.7f, 50.0f}) {
+      const std::vector<float> x = random_row(n, 1, static_cast<unsigned>(n));
+      std::vector<float> y = x;
+      y.push_back(99);
+      const int64_t on = k.gelu_above(y.data(), cutoff, n);
+      int64_t above = 0;
+      for (size_t i = 0; i < x.size(); ++i) {
+        const float rest = x[i] - cutoff;
+        above += rest > 0;
+        if (rest > 0) {
+          ASSERT_NEAR(y[i], gelu(rest), gelu_bar(rest)) << k.name << ' ' << x[i] << ' ' << cutoff;
+        } else {
+          ASSERT_EQ(y[i], 0) << k.name << ' ' << x[i] << ' ' << cutoff;
+        }
+        float alone = x[i];
+        ASSERT_EQ(k.gelu_above(&alone, cutoff, 1), rest > 0) << k.name;
+        ASSERT_EQ(std::memcmp(&alone, &y[i], sizeof alone), 0) << k.name << ' ' << x[i];
+      }
+      EXPECT_EQ(on, above) << k.name << ' ' << n << ' ' << cutoff;
+      EXPECT_EQ(y.back(), 99);
+    }
+  }
+}
+
+TEST_P(Kernels, GeluOfWhatIsNoOrdinaryNumber) {
+  const auto gelu_of = [&](float x) {
+    const float one = 1;
+    k.gelu_multiply(&x, &one, 1);
+    return x;
+  };
+  EXPECT_EQ(gelu_of(0), 0);
+  EXPECT_EQ(gelu_of(-0.0f), 0);
+  EXPECT_EQ(gelu_of(FLT_MAX), FLT_MAX);
+  EXPECT_EQ(gelu_of(-FLT_MAX), 0);
+  EXPECT_EQ(gelu_of(kInf), kInf);
+  EXPECT_TRUE(std::isnan(gelu_of(kNan)));
+  for (const float cutoff : {0.0f, kNan}) {
+    float x = cutoff == 0 ? kNan : 1;
+    k.gelu_above(&x, cutoff, 1);
+    EXPECT_TRUE(std::isnan(x)) << k.name;
+  }
+}
+
+TEST_P(Kernels, SoftCap) {
+  for (int64_t n : {1, 2, 7, 8, 9, 15, 16, 17, 31, 33, 100, 1001}) {
+    for (const float scale : {1e-6f, 0.05f, 1.0f, 10.0f, 100.0f}) {
+      const std::vector<float> x = random_row(n, scale, static_cast<unsigned>(n));
+      std::vector<float> y = x;
+      y.push_back(99);
+      k.soft_cap(y.data(), 30, n);
+      for (size_t i = 0; i < x.size(); ++i) {
+        const double want = 30 * std::tanh(double{x[i]} / 30);
+        ASSERT_NEAR(y[i], want, std::fabs(want) * 0x1p-24 * 8) << k.name << ' ' << x[i];
+      }
+      EXPECT_EQ(y.back(), 99);
+    }
+  }
+  float odd[] = {0, -0.0f, FLT_MAX, -FLT_MAX, kInf, -kInf, kNan};
+  k.soft_cap(odd, 20, 7);
+  for (size_t i = 0; i < 6; ++i) {
+    EXPECT_EQ(odd[i], i < 2 ? 0 : i % 2 == 0 ? 20 : -20) << k.name << ' ' << i;
+  }
+  EXPECT_TRUE(std::isnan(odd[6]));
+}
+
 TEST_P(Kernels, SiluOfWhatIsNoOrdinaryNumber) {
   const auto silu = [&](float x) {
     const float one = 1;

@@ -60,6 +60,11 @@ void check_config(const ModelConfig& c, const std::string& prefix) {
     fail(ErrorCode::kInvalidData, "key {}attention.scale {}: want a finite number, 0 or more",
          prefix, c.attention_scale);
   }
+  if (!(c.logit_softcap >= 0 && std::isfinite(c.logit_softcap))) {
+    fail(ErrorCode::kInvalidData,
+         "key {}final_logit_softcapping {}: want a finite number, 0 or more", prefix,
+         c.logit_softcap);
+  }
   for (size_t l = 0; l < c.layer.size(); ++l) {
     if (!c.layer[l].owns_kv()) check_shared_kv(c, l, prefix);
   }

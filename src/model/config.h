@@ -17,6 +17,7 @@ enum class Gating {
 enum class Activation {
   kRelu,  // most are 0 then, and their neurons are skipped
   kSilu,
+  kGelu,  // with tanh: x / 2 (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3)))
 };
 
 // Rotary position embedding: the pair (i, i + d/2) of a head is rotated by
@@ -59,6 +60,9 @@ struct ModelConfig {
   bool norm_values = false;        // each head's v is normalised, without weights
   std::vector<LayerConfig> layer;  // (L)
   Gating gating = Gating::kSoftmax;
+  float logit_softcap = 0;  // logits are cap * tanh(logits / cap); 0: as they are
+  // Values of a token in buffers that the family has beside those of all: State::extra.
+  std::vector<int64_t> extra;
 
   int64_t q_width() const { return heads * head_dim; }
   int64_t kv_width() const { return kv_heads * head_dim; }

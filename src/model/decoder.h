@@ -41,8 +41,15 @@ class Decoder {
 
   const Weights& weights() const { return weights_; }
 
+  // Before the layers: what of the batch's tokens they work on. Here: rows of the embedding to x.
+  virtual void begin(Step& step) const;
+
   // Runs layer `l` on the residual stream x of the step's state.
   virtual void layer(Step& step, int64_t l) const = 0;
+
+  // After the layers, for tokens whose logits are wanted: makes x what the head normalises. Here:
+  // nothing.
+  virtual void end(Step& step) const;
 
  private:
   Weights weights_;

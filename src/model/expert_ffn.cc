@@ -172,9 +172,11 @@ void gate_up(Call& c, const Piece& piece, NeuronScratch& scratch) {
   linear_rows(kernels, c.await(g, ExpertPart::kGate), begin, end, g.in, c.neurons(g.begin) + begin,
               c.F);
   const int64_t all = g.pairs() * (end - begin);
-  if (c.activation == Activation::kSilu) {
+  if (c.activation != Activation::kRelu) {
     c.active += all;
-    c.needed_up += up_of_many(c, piece, c.await(g, ExpertPart::kUp), kernels.silu_multiply);
+    const auto multiply =
+        c.activation == Activation::kSilu ? kernels.silu_multiply : kernels.gelu_multiply;
+    c.needed_up += up_of_many(c, piece, c.await(g, ExpertPart::kUp), multiply);
     return;
   }
   int64_t active = 0;

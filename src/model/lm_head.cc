@@ -32,10 +32,21 @@ std::span<float> row_of(const Step& s, std::span<float> logits, int64_t i) {
   return logits.subspan(static_cast<size_t>(i) * V, V);
 }
 
+// Of values from any row of the vocabulary; those of rows that are skipped stay -infinity.
+void soften(const Step& s, std::span<float> logits) {
+  const float cap = s.config.logit_softcap;
+  if (cap > 0) s.kernels.soft_cap(logits.data(), cap, std::ssize(logits));
+}
+
 // logits: (n, V)
 void dense(Step& s, const Rows& in, std::span<float> logits) {
   const int64_t rows = in.count();
   project(s, in.h, rows, {{s.weights.output, logits}});
+  if (s.config.logit_softcap > 0) {
+    s.pool.parallel_for(std::ssize(logits), kRows, [&](int64_t begin, int64_t end) {
+      soften(s, logits.subspan(static_cast<size_t>(begin), static_cast<size_t>(end - begin)));
+    });
+  }
   s.state.stats.head_rows += static_cast<uint64_t>(rows * s.config.vocab);
 }
 
@@ -100,6 +111,7 @@ int64_t compute_rows(Step& s, const Activations& in, float threshold, int64_t be
   }
   std::vector<float> values(static_cast<size_t>(count));
   linear_indexed(s.kernels, s.weights.output, index.data(), count, in, values.data(), count);
+  soften(s, values);
   for (int64_t i = 0; i < count; ++i) {
     const auto at = static_cast<size_t>(i);
     logits[index[at]] = values[at];

@@ -311,7 +311,21 @@ struct MadeExperts {
   }
 };
 
-// Both activations, for every type of weights and place of the down matrix, against plain
+double activated(Activation activation, double gate) {
+  switch (activation) {
+    case Activation::kRelu:
+      return std::max(gate, 0.0);
+    case Activation::kSilu:
+      return gate / (1 + std::exp(-gate));
+    case Activation::kGelu:
+      return gate / 2 *
+             (1 +
+              std::tanh(std::sqrt(2 / std::acos(-1.0)) * (gate + 0.044715 * std::pow(gate, 3))));
+  }
+  return 0;
+}
+
+// All activations, for every type of weights and place of the down matrix, against plain
 // arithmetic; and `out` is added to.
 TEST(ExpertFfn, IsTheFormula) {
   ModelConfig c = small_config();
@@ -323,7 +337,8 @@ TEST(ExpertFfn, IsTheFormula) {
     for (const DownLayout layout : {DownLayout::kOutputs, by_type}) {
       const MadeExperts made(c, type, layout);
       ResidentExperts experts({made.layer});
-      for (const Activation activation : {Activation::kRelu, Activation::kSilu}) {
+      for (const Activation activation :
+           {Activation::kRelu, Activation::kSilu, Activation::kGelu}) {
         for (const KernelTable* kernels : usable_kernels()) {
           ThreadPool pool(2);
           const Weights weights;
@@ -354,8 +369,7 @@ TEST(ExpertFfn, IsTheFormula) {
               std::vector<double> h(96);
               for (int64_t j = 0; j < 96; ++j) {
                 const double gate = made.dot(ExpertPart::kGate, e, j, x, 96);
-                const double act = activation == Activation::kRelu ? std::max(gate, 0.0)
-                                                                   : gate / (1 + std::exp(-gate));
+                const double act = activated(activation, gate);
                 h[static_cast<size_t>(j)] = act * made.dot(ExpertPart::kUp, e, j, x, 96);
               }
               for (int64_t d = 0; d < 64; ++d) {
@@ -372,6 +386,103 @@ TEST(ExpertFfn, IsTheFormula) {
       }
     }
   }
+}
+
+// ---- Layers without keys of their own ----
+
+// Counts tokens; a layer adds 1 to x and twice that to the buffer beside it, and fails token 12.
+class Counting final : public Decoder {
+ public:
+  Counting() : Decoder({}) {}
+  void begin(Step& s) const override {
+    for (int64_t t = 0; t < s.tokens(); ++t) {
+      const float token = static_cast<float>(s.batch[static_cast<size_t>(t)].token);
+      std::fill_n(s.state.x.data() + t * s.config.hidden, s.config.hidden, token);
+      std::fill_n(s.state.extra[0].data() + t * 3, 3, -token);
+    }
+  }
+  void layer(Step& s, int64_t l) const override {
+    tokens.push_back(s.tokens());
+    for (int64_t t = 0; t < s.tokens(); ++t) {
+      const BatchItem& item = s.batch[static_cast<size_t>(t)];
+      const float want = static_cast<float>(item.token + l);
+      for (int64_t i = 0; i < s.config.hidden; ++i) {
+        EXPECT_EQ(s.state.x.data()[t * s.config.hidden + i]++, want);
+      }
+      for (int64_t i = 0; i < 3; ++i) {
+        EXPECT_EQ(s.state.extra[0].data()[t * 3 + i], static_cast<float>(2 * l - item.token));
+        s.state.extra[0].data()[t * 3 + i] += 2;
+      }
+      EXPECT_EQ(s.state.blocks.size(), 1u) << "made anew for the tokens that are left";
+      if (item.token == 12) {
+        s.state.failures[static_cast<size_t>(t)] = Error(ErrorCode::kInvalidData, "no number");
+      }
+    }
+  }
+  void end(Step& s) const override { ended.push_back(s.tokens()); }
+
+  mutable std::vector<int64_t> tokens, ended;
+};
+
+struct WantedTest : testing::Test {
+  WantedTest() {
+    c.layers = 4;
+    c.extra = {3};
+    c.layer = {{}, {}, {.kv_layer = 0}, {.kv_layer = 1}};
+    c.vocab = 2;
+    weights.output = {DType::kF32, 2, 8, reinterpret_cast<const std::byte*>(ones.data())};
+    weights.output_norm = ones.data();
+  }
+
+  // Runs tokens 10, 11, ...; the number of tokens of each layer.
+  std::vector<int64_t> run(const std::vector<bool>& wanted, bool observed = false) {
+    ThreadPool pool(1);
+    ResidentExperts experts{{}};
+    KvPool cache(c, KvType::kF32, 8, 1, 8);
+    State state(c, 8, 1);
+    std::vector<BatchItem> batch;
+    for (const bool logits : wanted) {
+      const auto t = static_cast<int32_t>(batch.size());
+      batch.push_back({.token = 10 + t, .position = t, .logits = logits});
+    }
+    const LmHeadOptions head;
+    Step step{c, weights, pick_kernels(), pool, experts, cache, state, batch, head};
+    const Observer observer = [](auto...) {};
+    if (observed) step.observer = &observer;
+    const Counting decoder;
+    rows = forward(decoder, step).size() / 2;
+    EXPECT_EQ(step.batch.data(), batch.data());
+    failures = state.failures;
+    ended = decoder.ended;
+    return decoder.tokens;
+  }
+
+  ModelConfig c = small_config();
+  std::vector<float> ones = std::vector<float>(16, 1.0f);
+  Weights weights;
+  size_t rows = 0;
+  std::vector<int64_t> ended;
+  std::vector<std::optional<Error>> failures;
+};
+
+TEST_F(WantedTest, TheyComputeWhatIsWanted) {
+  using Tokens = std::vector<int64_t>;
+  EXPECT_EQ(run({false, false, true, true, false}), (Tokens{5, 5, 2, 2}));
+  EXPECT_EQ(rows, 2u);
+  EXPECT_EQ(ended, Tokens{2});
+  ASSERT_EQ(failures.size(), 5u);
+  for (size_t t = 0; t < 5; ++t) EXPECT_EQ(failures[t].has_value(), t == 2) << t;
+  EXPECT_EQ(run({false, false, false, true}), (Tokens{4, 4, 1, 1}));
+  EXPECT_TRUE(failures[2]) << "of a layer before";
+  EXPECT_EQ(run({true, true, true}), (Tokens{3, 3, 3, 3}));
+  EXPECT_EQ(run({false, false, false}), (Tokens{3, 3}));
+  EXPECT_EQ(rows, 0u);
+  EXPECT_EQ(ended, Tokens{});
+  EXPECT_TRUE(failures[2]);
+  EXPECT_EQ(run({false, false, true}, true), (Tokens{3, 3, 3, 3})) << "somebody looks";
+  EXPECT_EQ(rows, 1u);
+  c.layer[3].kv_layer = -1;
+  EXPECT_EQ(run({false, false, true}), (Tokens{3, 3, 3, 3})) << "the last has keys of its own";
 }
 
 // ---- Room ----
@@ -425,6 +536,7 @@ TEST(Room, TilesBeyondItAreRefused) {
 // What a plan says a state takes is what it takes.
 TEST(Room, OfAStateIsAsPlanned) {
   ModelConfig c = small_config();
+  c.extra = {3, 40};
   for (const int64_t hidden : {8, 33, 256}) {
     c.hidden = hidden;
     for (const int64_t tokens : {1, 2, 3, 64}) {
@@ -462,7 +574,8 @@ struct LmHeadTest : testing::Test {
 
   // Logits of one token, all components 1 after the norm.
   std::vector<float> logits(const LmHeadOptions& head, size_t rows = 1, bool sparse = true) {
-    const ModelConfig c = small_config();
+    ModelConfig c = small_config();
+    c.logit_softcap = softcap;
     ThreadPool pool(2);
     ResidentExperts experts{{}};
     KvPool cache(c, KvType::kF32, 8, 1, 8);
@@ -480,6 +593,7 @@ struct LmHeadTest : testing::Test {
 
   std::vector<float> output, up, down, ones = std::vector<float>(8, 1.0f);
   Weights weights;
+  float softcap = 0;
   LmHeadAgreement seen;
   std::optional<Error> failure;  // of the last row
   uint64_t computed = 0;
@@ -495,6 +609,19 @@ TEST_F(LmHeadTest, SkippedRowsAreMinusInfinityAndOthersAsInTheDenseHead) {
     const bool kept = v < 3 || v == 9 || v == 15;
     EXPECT_EQ(sparse[v], kept ? dense[v] : -HUGE_VALF) << v;
   }
+}
+
+// Skipped rows stay -infinity, which is not what a cap makes of them.
+TEST_F(LmHeadTest, CapsWhatIsComputed) {
+  const LmHeadOptions sparse_head{.mode = LmHead::kSparse, .threshold = 5.5f, .floor = 1};
+  const std::vector<float> dense = logits({}, 3), sparse = logits(sparse_head, 3);
+  softcap = 0.75f;
+  const std::vector<float> capped = logits({}, 3), capped_sparse = logits(sparse_head, 3);
+  for (size_t i = 0; i < dense.size(); ++i) {
+    EXPECT_NEAR(capped[i], 0.75 * std::tanh(dense[i] / 0.75), 1e-6) << i;
+    EXPECT_EQ(capped_sparse[i], std::isfinite(sparse[i]) ? capped[i] : -HUGE_VALF) << i;
+  }
+  EXPECT_EQ(logits({.mode = LmHead::kCheck, .threshold = 5.5f, .floor = 1}, 3), capped);
 }
 
 TEST_F(LmHeadTest, TheFloorKeepsTheLargestScores) {

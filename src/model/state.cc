@@ -81,6 +81,7 @@ State::State(const ModelConfig& c, int64_t T, int threads)
       vocab_(c.vocab),
       max_tokens_(T) {
   for (const auto& [buffer, per_token] : all_floats(c)) this->*buffer = floats(T * per_token);
+  for (const int64_t per_token : c.extra) extra.push_back(floats(T * per_token));
   const int64_t angles = T * (c.head_dim / 2);
   for (const Rope& rope : ropes(c)) rotations.push_back({rope, floats(angles), floats(angles)});
   for (int i = 0; i < threads; ++i) neurons.emplace_back(c.ffn);
@@ -89,6 +90,7 @@ State::State(const ModelConfig& c, int64_t T, int threads)
 uint64_t State::bytes_per_token(const ModelConfig& c) {
   int64_t values = std::ssize(ropes(c)) * (c.head_dim / 2) * 2;
   for (const Floats& f : all_floats(c)) values += f.per_token;
+  for (const int64_t per_token : c.extra) values += per_token;
   return static_cast<uint64_t>(kFloatBytes * values) + Q8Buffer::bytes(1, widest(c), 0) +
          Q8Buffer::bytes(c.experts_used, widest_of_expert(c), 0);
 }
@@ -103,6 +105,7 @@ uint64_t State::fixed_bytes(const ModelConfig& c, int threads) {
 uint64_t State::bytes() const {
   uint64_t values = scratch.size();
   for (const Floats& f : all_floats({})) values += (this->*f.buffer).size();
+  for (const auto& buffer : extra) values += buffer.size();
   for (const Rotation& r : rotations) values += r.cos.size() + r.sin.size();
   uint64_t bytes = values * sizeof(float) + q8.bytes() + pair_q8.bytes();
   for (const NeuronScratch& n : neurons) bytes += n.bytes();

@@ -59,17 +59,19 @@ struct NeuronScratch {
 struct State {
   State(const ModelConfig& config, int64_t max_tokens, int threads);
 
-  AlignedBuffer<float> x;              // (T, D) residual stream
-  AlignedBuffer<float> h;              // (T, D) normalised input of a block
-  AlignedBuffer<float> q;              // (T, H * d)
-  AlignedBuffer<float> k, v;           // (T, K * d)
-  AlignedBuffer<float> a;              // (T, H * d) attention output, heads side by side
-  AlignedBuffer<float> o;              // (T, D) output of a projection
-  AlignedBuffer<float> router;         // (T, E)
-  AlignedBuffer<float> pair_in;        // (T * k, D) inputs of the experts, where weights are floats
-  AlignedBuffer<float> gate, up;       // (T * k, F)
-  AlignedBuffer<float> down;           // (T * k, D)
-  AlignedBuffer<float> scratch;        // (threads, attention_scratch)
+  AlignedBuffer<float> x;         // (T, D) residual stream
+  AlignedBuffer<float> h;         // (T, D) normalised input of a block
+  AlignedBuffer<float> q;         // (T, H * d)
+  AlignedBuffer<float> k, v;      // (T, K * d)
+  AlignedBuffer<float> a;         // (T, H * d) attention output, heads side by side
+  AlignedBuffer<float> o;         // (T, D) output of a projection
+  AlignedBuffer<float> router;    // (T, E)
+  AlignedBuffer<float> pair_in;   // (T * k, D) inputs of the experts, where weights are floats
+  AlignedBuffer<float> gate, up;  // (T * k, F)
+  AlignedBuffer<float> down;      // (T * k, D)
+  AlignedBuffer<float> scratch;   // (threads, attention_scratch)
+  // Each (T, ModelConfig::extra[i]).
+  std::vector<AlignedBuffer<float>> extra;
   std::vector<Rotation> rotations;     // one for each base that some layer has
   std::vector<NeuronScratch> neurons;  // (threads)
   std::vector<TokenBlock> blocks;

@@ -20,7 +20,7 @@
 namespace st {
 
 // Sees intermediate values: "embed" (T, D), "layer" (T, D) after each, "norm" (rows with logits,
-// D).
+// D). While it looks all layers compute all tokens.
 using Observer = std::function<void(std::string_view what, int64_t layer, std::span<const float>)>;
 
 // Gets logits, a few rows at a time: (rows, V), valid during the call.

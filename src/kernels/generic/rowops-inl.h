@@ -1,5 +1,5 @@
-// Operations on a row of floats: quantising activations, normalisation, ReGLU, SwiGLU; and what exp
-// is made of.
+// Operations on a row of floats: quantising activations, normalisation, ReGLU, SwiGLU, GeGLU, the
+// soft cap of logits; and what exp is made of.
 
 #include <cfloat>
 #include <cmath>
@@ -103,10 +103,33 @@ VecF exp_nonpositive(VecF x) {
   return x < splat(-0x1.5d58ap+6f) ? VecF{} : p * power;  // below -126 ln 2
 }
 
-// silu(x) = x / (1 + exp(-x)), by exp(-|x|): no power overflows.
-VecF silu(VecF x) {
-  const VecF power = exp_nonpositive((VecF)((VecI)x | INT32_MIN));
-  return (x > VecF{} ? x : x * power) / (splat(1.0f) + power);
+VecF minus_abs(VecF x) { return (VecF)((VecI)x | INT32_MIN); }
+
+// x / (1 + exp(-z)), z of the sign of x, by exp(-|z|): no power overflows.
+VecF times_sigmoid(VecF x, VecF z) {
+  const VecF power = exp_nonpositive(minus_abs(z));
+  return (z > VecF{} ? x : x * power) / (splat(1.0f) + power);
+}
+
+VecF silu(VecF x) { return times_sigmoid(x, x); }
+
+// x / 2 (1 + tanh(z / 2)) is x / (1 + exp(-z)); z = 2 sqrt(2 / pi) (x + 0.044715 x^3).
+VecF gelu(VecF x) {
+  return times_sigmoid(x, x * fma(x * x, splat(0.071354816f), splat(1.5957691f)));
+}
+
+// Near 0, where 1 - exp(-2 |x|) has few digits, by the first terms of the series.
+VecF tanh(VecF x) {
+  const VecF square = x * x;
+  VecF p = splat(62.0f / 2835);
+  p = fma(p, square, splat(-17.0f / 315));
+  p = fma(p, square, splat(2.0f / 15));
+  p = fma(p, square, splat(-1.0f / 3));
+  const VecF series = fma(x * square, p, x);
+  const VecF power = exp_nonpositive(minus_abs(x + x));
+  const VecF far = (splat(1.0f) - power) / (splat(1.0f) + power);
+  const VecF signed_far = (VecF)((VecI)far | ((VecI)x & INT32_MIN));
+  return square < splat(1.0f / 16) ? series : signed_far;
 }
 
 void silu_multiply(float* gate, const float* up, int64_t n) {
@@ -114,6 +137,34 @@ void silu_multiply(float* gate, const float* up, int64_t n) {
   for (int64_t i = 0; i < whole; i += kLanes) store(gate + i, silu(load(gate + i)) * load(up + i));
   const int64_t rest = n - whole;
   store(gate + whole, silu(load(gate + whole, rest)) * load(up + whole, rest), rest);
+}
+
+void gelu_multiply(float* gate, const float* up, int64_t n) {
+  const int64_t whole = n / kLanes * kLanes;
+  for (int64_t i = 0; i < whole; i += kLanes) store(gate + i, gelu(load(gate + i)) * load(up + i));
+  const int64_t rest = n - whole;
+  store(gate + whole, gelu(load(gate + whole, rest)) * load(up + whole, rest), rest);
+}
+
+int64_t gelu_above(float* x, float cutoff, int64_t n) {
+  VecI on = {};
+  const auto above = [&](VecF v) {
+    v -= splat(cutoff);
+    const VecI off = v <= VecF{};
+    on += off + 1;
+    return off ? VecF{} : gelu(v);
+  };
+  const int64_t whole = n / kLanes * kLanes, rest = n - whole;
+  for (int64_t i = 0; i < whole; i += kLanes) store(x + i, above(load(x + i)));
+  store(x + whole, above(load(x + whole, rest, splat(cutoff))), rest);
+  return sum(on);
+}
+
+void soft_cap(float* x, float cap, int64_t n) {
+  const auto capped = [cap](VecF v) { return splat(cap) * tanh(v / splat(cap)); };
+  const int64_t whole = n / kLanes * kLanes;
+  for (int64_t i = 0; i < whole; i += kLanes) store(x + i, capped(load(x + i)));
+  store(x + whole, capped(load(x + whole, n - whole)), n - whole);
 }
 
 }  // namespace

@@ -11,6 +11,8 @@
 namespace st {
 namespace {
 
+constexpr double kGeluSlope = 1.5957691216057308;  // 2 sqrt(2 / pi)
+
 float from_f32(float w) { return w; }
 
 // decode(w[i]) is weight i as a float.
@@ -142,6 +144,26 @@ void silu_multiply(float* gate, const float* up, int64_t n) {
   }
 }
 
+double gelu(double x) { return x / (1 + std::exp(-kGeluSlope * (x + 0.044715 * x * x * x))); }
+
+void gelu_multiply(float* gate, const float* up, int64_t n) {
+  for (int64_t i = 0; i < n; ++i) gate[i] = static_cast<float>(gelu(gate[i])) * up[i];
+}
+
+int64_t gelu_above(float* x, float cutoff, int64_t n) {
+  int64_t on = 0;
+  for (int64_t i = 0; i < n; ++i) {
+    const float above = x[i] - cutoff;
+    x[i] = above <= 0 ? 0 : static_cast<float>(gelu(above));
+    on += !(above <= 0);
+  }
+  return on;
+}
+
+void soft_cap(float* x, float cap, int64_t n) {
+  for (int64_t i = 0; i < n; ++i) x[i] = static_cast<float>(cap * std::tanh(double{x[i]} / cap));
+}
+
 // One block again and again; the empty statement keeps the compiler from doing it once.
 int64_t peak_int8(int64_t iterations) {
   const uint8_t quants[kBlock] = {};
@@ -201,6 +223,9 @@ const KernelTable kScalar = {.name = "scalar",
                              .relu = relu,
                              .multiply_active = multiply_active,
                              .silu_multiply = silu_multiply,
+                             .gelu_multiply = gelu_multiply,
+                             .gelu_above = gelu_above,
+                             .soft_cap = soft_cap,
                              .axpy = axpy,
                              .quantize_q8 = quantize_q8,
                              .rms_norm = rms_norm,
