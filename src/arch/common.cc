@@ -3,9 +3,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 
 #include "arch/names.h"
-#include "arch/understood.h"
 #include "base/error.h"
 #include "tensor/layout.h"
 #include "weights/bundle.h"
@@ -90,35 +90,45 @@ void load_predictor(WeightStore& store, const ModelConfig& c, Weights& w) {
   w.predictor_up = store.part(names::kPredictor, n, rank * c.hidden, c.vocab, rank);
 }
 
-// Down matrices come as (D, F), llama.cpp's way, or transposed as (F, D); the shape tells, and
-// where D == F our own key does. What cannot be read neuron by neuron as it is, is regrouped.
-DownLayout down_layout(const WeightStore& store, const ModelConfig& c, bool flag, int64_t l) {
-  const GgufTensor* info = store.info(names::layer(l, names::kFfnDown));
-  const bool transposed =
-      info == nullptr || c.hidden == c.ffn ? flag : info->dim(0) == static_cast<uint64_t>(c.hidden);
-  if (transposed) return DownLayout::kNeurons;
-  return info != nullptr && can_regroup(info->type, c.hidden, c.ffn) ? DownLayout::kRegrouped
-                                                                     : DownLayout::kOutputs;
+// The tensors of a layer's network: gate, up and down.
+std::array<std::string, kExpertParts> ffn_tensors(const Ffn& ffn, int64_t l) {
+  const auto& [gate, up, down] = ffn.routed ? names::kExpertParts : names::kDenseParts;
+  return {names::layer(l, gate), names::layer(l, up), names::layer(l, down)};
 }
 
-MatrixStack load_down(WeightStore& store, const ModelConfig& c, DownLayout layout, int64_t l) {
-  const std::string name = names::layer(l, names::kFfnDown);
+// Down matrices come as (D, F), llama.cpp's way, or transposed as (F, D); the shape tells, and
+// where D == F our own key does. Where neurons are skipped, what cannot be read neuron by neuron as
+// it is, is regrouped.
+DownLayout down_layout(const GgufTensor* info, const Ffn& ffn, int64_t D, bool flag) {
+  const bool transposed =
+      info == nullptr || D == ffn.width ? flag : info->dim(0) == static_cast<uint64_t>(D);
+  if (transposed) return DownLayout::kNeurons;
+  const bool regroup = info != nullptr && ffn.skips() && can_regroup(info->type, D, ffn.width);
+  return regroup ? DownLayout::kRegrouped : DownLayout::kOutputs;
+}
+
+MatrixStack load_down(WeightStore& store, const std::string& name, const Ffn& ffn, int64_t D,
+                      DownLayout layout) {
   switch (layout) {
     case DownLayout::kOutputs:
-      return store.stack(name, c.experts, c.hidden, c.ffn);
+      return store.stack(name, ffn.experts, D, ffn.width);
     case DownLayout::kNeurons:
-      return store.stack(name, c.experts, c.ffn, c.hidden);
+      return store.stack(name, ffn.experts, ffn.width, D);
     case DownLayout::kRegrouped:
-      return store.neurons(name, c.experts, c.hidden, c.ffn);
+      return store.neurons(name, ffn.experts, D, ffn.width);
   }
   return {};
 }
 
-// What a file says of its experts must agree with a headerless bundle, which says nothing.
+// What a model and its file say of experts must agree with a headerless bundle, which says nothing.
 void check_replaced(const WeightStore& store, const ModelConfig& c) {
+  if (!c.all_route_alike()) {
+    fail(ErrorCode::kUnsupported,
+         "--expert-bundle is for models whose layers all have the same experts");
+  }
   for (int64_t l = 0; l < c.layers; ++l) {
-    for (const auto part : {names::kFfnGate, names::kFfnUp, names::kFfnDown}) {
-      const GgufTensor* info = store.info(names::layer(l, part));
+    for (const std::string& name : ffn_tensors(c.ffn(l), l)) {
+      const GgufTensor* info = store.info(name);
       if (info == nullptr || info->type == DType::kQ4_0) continue;
       fail(ErrorCode::kUnsupported, "tensor '{}': type {}, but a headerless bundle is Q4_0",
            info->name, dtype_name(info->type));
@@ -126,26 +136,34 @@ void check_replaced(const WeightStore& store, const ModelConfig& c) {
   }
 }
 
+void refuse_stripped(const WeightStore& store, const ModelConfig& c) {
+  const auto layer = std::ranges::find_if(c.layer, [](const auto& l) { return l.ffn.routed; });
+  if (layer == c.layer.end()) return;
+  const auto [gate, up, down] = ffn_tensors(layer->ffn, layer - c.layer.begin());
+  if (store.has(gate) || store.has(down)) return;
+  fail(ErrorCode::kInvalidData,
+       "has no experts, it was stripped of them: say where they are with --expert-bundle");
+}
+
 std::vector<ExpertLayer> load_experts(WeightStore& store, const ModelConfig& c,
                                       bool down_transposed) {
-  const ExpertDims dims{c.layers, c.experts, c.hidden, c.ffn};
+  std::vector<ExpertDims> dims;
+  for (const LayerConfig& l : c.layer) dims.push_back({l.ffn.experts, c.hidden, l.ffn.width});
   if (store.expert_file() != nullptr) {
     check_replaced(store, c);
     return load_headerless_bundle(store, dims);
   }
   if (is_bundle(store.model().metadata())) return load_bundle(store, dims);
-  using names::layer;
-  if (!store.has(layer(0, names::kFfnGate)) && !store.has(layer(0, names::kFfnDown))) {
-    fail(ErrorCode::kInvalidData,
-         "has no experts, it was stripped of them: say where they are with --expert-bundle");
-  }
+  refuse_stripped(store, c);
   std::vector<ExpertLayer> layers;
   for (int64_t l = 0; l < c.layers; ++l) {
-    const DownLayout down = down_layout(store, c, down_transposed, l);
-    layers.push_back({.gate = store.stack(layer(l, names::kFfnGate), c.experts, c.ffn, c.hidden),
-                      .up = store.stack(layer(l, names::kFfnUp), c.experts, c.ffn, c.hidden),
-                      .down = load_down(store, c, down, l),
-                      .layout = down});
+    const Ffn& ffn = c.ffn(l);
+    const auto [gate, up, down] = ffn_tensors(ffn, l);
+    const DownLayout layout = down_layout(store.info(down), ffn, c.hidden, down_transposed);
+    layers.push_back({.gate = store.stack(gate, ffn.experts, ffn.width, c.hidden),
+                      .up = store.stack(up, ffn.experts, ffn.width, c.hidden),
+                      .down = load_down(store, down, ffn, c.hidden, layout),
+                      .layout = layout});
   }
   return layers;
 }
@@ -179,20 +197,25 @@ ModelConfig read_base_config(const ConfigKeys& keys, Notices& notices) {
   c.kv_heads = keys.find_u32("attention.head_count_kv").value_or(static_cast<uint32_t>(c.heads));
   c.head_dim = keys.find_u32("attention.key_length")
                    .value_or(static_cast<uint32_t>(c.heads > 0 ? c.hidden / c.heads : 0));
-  c.experts = keys.get_u32("expert_count");
-  c.experts_used = keys.get_u32("expert_used_count");
-  const auto dense = keys.find_u32("feed_forward_length");  // of no layer here
-  const auto ffn = keys.find_u32("expert_feed_forward_length");
-  c.ffn = ffn ? *ffn : dense ? *dense : keys.get_u32("expert_feed_forward_length");
   c.context = keys.get_u32("context_length");
   c.vocab = vocabulary_rows(file);
   c.rms_eps = read_rms_eps(keys, notices);
   const Rope rope = read_rope(keys, notices);
   check_config(c, keys.prefix());  // before anything is sized by these numbers
   c.layer.assign(static_cast<size_t>(c.layers), {.rope = rope});
-  check_config(c, keys.prefix());
-  check_neutral_keys(file, c, keys.prefix());
   return c;
+}
+
+Ffn read_experts(const ConfigKeys& keys, Activation activation) {
+  const auto dense = keys.find_u32("feed_forward_length");
+  const auto width = keys.find_u32("expert_feed_forward_length");
+  return {.routed = true,
+          .experts = keys.get_u32("expert_count"),
+          .used = keys.get_u32("expert_used_count"),
+          .width = width   ? *width
+                   : dense ? *dense
+                           : keys.get_u32("expert_feed_forward_length"),
+          .activation = activation};
 }
 
 Weights load_weights(WeightStore& store, const ModelConfig& c, bool down_transposed) {

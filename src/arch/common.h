@@ -40,8 +40,11 @@ class ConfigKeys {
 };
 
 // Everything but the layers' own configuration and the gating, checked; layers have the rope of
-// the file and no window.
+// the file, no window, and no feed-forward network yet.
 ModelConfig read_base_config(const ConfigKeys& keys, Notices& notices);
+
+// The experts of layers that have some.
+Ffn read_experts(const ConfigKeys& keys, Activation activation);
 
 // What a file has of a model beside its layers. `down_transposed`: how square down matrices lie.
 Weights load_weights(WeightStore& store, const ModelConfig& config, bool down_transposed);

@@ -3,6 +3,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <array>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -24,6 +26,15 @@ inline constexpr std::string_view kRouter = "ffn_gate_inp";
 inline constexpr std::string_view kFfnGate = "ffn_gate_exps";
 inline constexpr std::string_view kFfnUp = "ffn_up_exps";
 inline constexpr std::string_view kFfnDown = "ffn_down_exps";
+// Gate, up and down of a layer with experts, and of a dense one.
+inline constexpr std::array kExpertParts{kFfnGate, kFfnUp, kFfnDown};
+inline constexpr std::array<std::string_view, 3> kDenseParts{"ffn_gate", "ffn_up", "ffn_down"};
+
+inline bool is_dense_part(std::string_view tensor) {
+  return std::ranges::any_of(kDenseParts, [&](std::string_view part) {
+    return tensor.ends_with(fmt::format(".{}.weight", part));
+  });
+}
 
 // "blk.3.attn_q.weight"
 inline std::string layer(int64_t l, std::string_view name) {

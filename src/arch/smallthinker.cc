@@ -43,7 +43,7 @@ class SmallThinker final : public Decoder {
     add(s, o, x);
 
     norm(s, x, w.ffn_norm, h);
-    expert_ffn(s, l, Activation::kRelu, h, x);  // x += sum_e w_e Down_e(relu(Gate_e h) * Up_e h)
+    expert_ffn(s, l, h, x);  // x += sum_e w_e Down_e(relu(Gate_e h) * Up_e h)
   }
 
  private:
@@ -104,7 +104,7 @@ Gating read_gating(const ConfigKeys& keys, const ModelConfig& c, const ConfigOpt
     fail(ErrorCode::kInvalidData, "key {} {}: want 1 (softmax) or 2 (sigmoid)",
          keys.key("expert_gating_func"), *value);
   }
-  const bool is_4b = c.hidden == 1536 && c.experts == 32 && c.experts_used == 4;
+  const bool is_4b = c.hidden == 1536 && c.ffn(0).experts == 32 && c.ffn(0).used == 4;
   notices.push_back(fmt::format(
       "no expert gating function in the file: using {}{} (--moe-gating overrides)",
       is_4b ? "sigmoid" : "softmax", is_4b ? ", as the 4B model's configuration says" : ""));
@@ -114,9 +114,10 @@ Gating read_gating(const ConfigKeys& keys, const ModelConfig& c, const ConfigOpt
 ModelConfig read_config(const GgufFile& file, const ConfigOptions& options, Notices& notices) {
   const ConfigKeys keys(file, kSmallThinker.name);
   ModelConfig c = read_base_config(keys, notices);
+  c.set_ffn(read_experts(keys, Activation::kRelu));
   read_layouts(keys, c);
   check_window_pattern(keys, c);
-  if (!keys.find_bool(kDownTransposed) && c.hidden == c.ffn) {  // where shapes do not tell
+  if (!keys.find_bool(kDownTransposed) && c.hidden == c.ffn(0).width) {  // where shapes do not tell
     notices.push_back(
         "down matrices are square and the file does not say how they lie: reading them as "
         "llama.cpp does");
@@ -130,10 +131,11 @@ std::unique_ptr<Decoder> load(WeightStore& store, const ModelConfig& c) {
   using names::layer;
   std::vector<Layer> layers;
   for (int64_t l = 0; l < c.layers; ++l) {
-    layers.push_back({.attn_norm = store.norm(layer(l, names::kAttnNorm), c.hidden),
-                      .attention = load_attention(store, c, l),
-                      .ffn_norm = store.norm(layer(l, names::kFfnNorm), c.hidden),
-                      .router = store.matrix(layer(l, names::kRouter), c.experts, c.hidden)});
+    layers.push_back(
+        {.attn_norm = store.norm(layer(l, names::kAttnNorm), c.hidden),
+         .attention = load_attention(store, c, l),
+         .ffn_norm = store.norm(layer(l, names::kFfnNorm), c.hidden),
+         .router = store.matrix(layer(l, names::kRouter), c.ffn(l).experts, c.hidden)});
   }
   const ConfigKeys keys(store.model().metadata(), kSmallThinker.name);
   const bool down_transposed = keys.find_bool(kDownTransposed).value_or(false);

@@ -80,10 +80,17 @@ void check_general(const GgufFile& file) {
 
 }  // namespace
 
-void check_neutral_keys(const GgufFile& file, const ModelConfig& c, const std::string& prefix) {
+void check_neutral_keys(const GgufFile& file, const ModelConfig& c) {
+  const std::string prefix = c.architecture + ".";
+  const std::vector<const GgufEntry*> unread = file.unread_entries();
+  // Its value, if nobody has looked at it; somebody has now.
+  const auto unread_value = [&](const std::string& key) -> const GgufValue* {
+    return std::ranges::find(unread, key, &GgufEntry::key) == unread.end() ? nullptr
+                                                                           : file.find(key);
+  };
   for (const Neutral& neutral : kNeutral) {
     const std::string key = fmt::format("{}{}", prefix, neutral.suffix);
-    const GgufValue* value = file.find(key);
+    const GgufValue* value = unread_value(key);
     if (value == nullptr) continue;
     const bool known = std::ranges::any_of(kNeutral, [&](const Neutral& other) {
       return other.suffix == neutral.suffix && is(*value, other.value);
@@ -93,6 +100,8 @@ void check_neutral_keys(const GgufFile& file, const ModelConfig& c, const std::s
            neutral.value);
     }
   }
+  const auto rotates = [](const LayerConfig& layer) { return layer.rope.theta > 0; };
+  const auto rotating = std::ranges::find_if(c.layer, rotates);
   const std::pair<std::string_view, double> implied[] = {
       {"attention.key_length_swa", c.head_dim},
       {"attention.scale", 1 / std::sqrt(static_cast<double>(c.head_dim))},
@@ -100,12 +109,12 @@ void check_neutral_keys(const GgufFile& file, const ModelConfig& c, const std::s
       {"attention.value_length_swa", c.head_dim},
       {"rope.dimension_count", c.head_dim},
       {"rope.dimension_count_swa", c.head_dim},
-      {"rope.freq_base_swa", c.layer.front().rope.theta},
+      {"rope.freq_base_swa", rotating == c.layer.end() ? 0 : rotating->rope.theta},
       {"vocab_size", c.vocab},
   };
   for (const auto& [suffix, want] : implied) {
     const std::string key = fmt::format("{}{}", prefix, suffix);
-    const GgufValue* value = file.find(key);
+    const GgufValue* value = unread_value(key);
     if (value != nullptr && !is(*value, want)) {
       fail(ErrorCode::kUnsupported, "key {} {} unsupported, want {}", key, printable(*value),
            static_cast<float>(want));

@@ -10,9 +10,10 @@
 
 namespace st {
 
-// Keys that llama.cpp has for some families and that this one does without: throws
-// Error(kUnsupported) unless they have the value that changes nothing. `prefix`: "smallthinker.".
-void check_neutral_keys(const GgufFile& file, const ModelConfig& config, const std::string& prefix);
+// Keys that llama.cpp has for some families and that this one does not look at: throws
+// Error(kUnsupported) unless they have the value that changes nothing. To be called when the
+// configuration has been read.
+void check_neutral_keys(const GgufFile& file, const ModelConfig& config);
 
 // Throws Error(kUnsupported) naming the first tensor that nobody asked for. To be called after
 // Architecture::load.

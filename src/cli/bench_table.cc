@@ -7,6 +7,7 @@
 #include <map>
 #include <nlohmann/json.hpp>
 
+#include "arch/names.h"
 #include "base/error.h"
 #include "convert/gguf_out.h"
 
@@ -200,7 +201,8 @@ BenchModel describe_model(const Engine& engine, std::string filename) {
     model.parameters += size / type.block_bytes * type.block_values;
   };
   for (const auto& [info, source] : engine.model().file().tensors()) {
-    if (!is_expert_tensor(*info)) add(info->type, info->bytes);
+    if (is_expert_tensor(*info) || names::is_dense_part(info->name)) continue;
+    add(info->type, info->bytes);
   }
   // A bundle has them in tensors that do not tell their types.
   for (const ExpertLayer& layer : engine.model().weights().experts) {

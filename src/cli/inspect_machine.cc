@@ -191,6 +191,28 @@ double disk_speed(const std::string& path) {
   return probe_disk(path, probe).bytes_per_second();
 }
 
+// Bytes of weights that a token needs.
+struct PerToken {
+  double ffn = 0;      // of feed-forward networks
+  double touched = 0;  // read from memory, of all weights
+};
+
+PerToken per_token(const Engine& engine) {
+  const ModelConfig& c = engine.config();
+  const WeightStore& store = engine.model().store();
+  PerToken token{.touched = static_cast<double>(store.bytes() - store.streamed_bytes())};
+  for (int64_t l = 0; l < c.layers; ++l) {
+    const Ffn& ffn = c.ffn(l);
+    const ExpertLayer& layer = engine.model().weights().experts[static_cast<size_t>(l)];
+    const auto used = static_cast<double>(ffn.used);
+    const auto gate = static_cast<double>(layer.gate.file.bytes);
+    const auto rest = static_cast<double>(layer.up.file.bytes + layer.down.file.bytes);
+    token.ffn += used * (gate + rest);
+    token.touched += used * (gate + (ffn.skips() ? kActive : 1) * rest);
+  }
+  return token;
+}
+
 void print_line(std::string_view what, uint64_t bytes, std::string_view remark) {
   print_out("  {:<12} {:>10}  {}\n", what, format_bytes(bytes), remark);
 }
@@ -208,17 +230,19 @@ int inspect_plan(const InspectArgs& args) {
   const MemoryReport report = *engine.memory();
   const MemoryPlan& plan = report.plan;
   const ModelConfig& c = engine.config();
+  const std::string_view units = c.has_experts() ? "experts" : "layers";
 
   const uint64_t scratch =
       plan.threads + plan.logits + static_cast<uint64_t>(plan.tokens) * plan.per_token;
   const int64_t full_room = plan.room(plan.kv_full, plan.tokens);
   print_out("{} for {}:\n", format_bytes(plan.budget), printable_path(args.model));
   print_line("stays", plan.resident + MemoryPlan::kSpare,
-             "program, vocabulary, weights that are not experts");
+             fmt::format("program, vocabulary, weights that are not {}",
+                         c.has_experts() ? "experts" : "feed-forward networks"));
   print_line("scratch", scratch, fmt::format("of prompts, {} tokens at a time", plan.tokens));
   print_line("context", plan.kv_full,
              fmt::format("keys and values of {} tokens, taken as they come", engine.context()));
-  print_line("experts", static_cast<uint64_t>(report.slots) * plan.expert,
+  print_line(units, static_cast<uint64_t>(report.slots) * plan.expert,
              fmt::format("{} of {} while there is no text, {} when the context is full",
                          report.slots, plan.experts, full_room));
   print_out("The smallest budget that works is {} MiB, more than {} is of no use.\n\n",
@@ -231,26 +255,20 @@ int inspect_plan(const InspectArgs& args) {
   print_out("This machine reads {:.1f} GB/s from memory{}.\n", memory / 1e9,
             disk > 0 ? fmt::format(" and {:.2f} GB/s from the model's disk", disk / 1e9)
                      : "; the file is too small to tell how fast its disk is");
-  const auto& layer = engine.model().weights().experts.front();
-  const auto part = [](const MatrixStack& stack) { return static_cast<double>(stack.file.bytes); };
-  const double expert = part(layer.gate) + part(layer.up) + part(layer.down);
-  const auto uses = static_cast<double>(c.layers * c.experts_used);
-  const double touched = static_cast<double>(engine.model().store().bytes() -
-                                             engine.model().store().streamed_bytes()) +
-                         uses * (part(layer.gate) + kActive * (part(layer.up) + part(layer.down)));
-  const RoutingShape shape{.layers = c.layers,
-                           .experts = c.experts,
-                           .used = c.experts_used,
-                           .gate_bytes = layer.gate.file.bytes,
-                           .up_down_bytes = layer.up.file.bytes + layer.down.file.bytes};
-  for (const auto& [kind, name] : {std::pair{MadeUpKind::kPublished, "as published"},
-                                   std::pair{MadeUpKind::kUniform, "uniform, the worst case"}}) {
-    const double found = found_share(shape, kind, report.slots);
-    const double read = (1 - found) * uses * expert;
-    const double seconds = touched / (kReached * memory) + read / disk;
-    print_out("Routing {}: {:.0f} % of the experts found in memory, {} read per token{}.\n", name,
-              100 * found, format_bytes(static_cast<uint64_t>(read)),
+  const PerToken token = per_token(engine);
+  const auto tell = [&](std::string_view when, double found) {
+    const double read = (1 - found) * token.ffn;
+    const double seconds = token.touched / (kReached * memory) + read / disk;
+    print_out("{}: {:.0f} % of the {} found in memory, {} read per token{}.\n", when, 100 * found,
+              units, format_bytes(static_cast<uint64_t>(read)),
               disk > 0 ? fmt::format(", about {:.1f} tokens/s", 1 / seconds) : "");
+  };
+  if (c.all_route_alike()) {
+    const RoutingShape shape = routing_shape(engine);
+    tell("Routing as published", found_share(shape, MadeUpKind::kPublished, report.slots));
+    tell("Routing uniform, the worst case", found_share(shape, MadeUpKind::kUniform, report.slots));
+  } else {
+    tell("Decoding", static_cast<double>(report.slots) / static_cast<double>(plan.experts));
   }
   return kExitOk;
 }

@@ -1,5 +1,6 @@
 #include "cli/model_args.h"
 
+#include <fmt/format.h>
 #include <sys/stat.h>
 
 #include <algorithm>
@@ -23,6 +24,19 @@ std::vector<std::string> files_of(const std::string& path) {
     files.push_back(entry.path().string());
   }
   return files.empty() ? gguf_part_names(path) : files;
+}
+
+// "4 of 32 experts of 768" for each kind of layer there is.
+std::string describe_ffn(const ModelConfig& c) {
+  std::vector<std::string> kinds;
+  for (const LayerConfig& layer : c.layer) {
+    const Ffn& ffn = layer.ffn;
+    const std::string kind =
+        ffn.routed ? fmt::format("{} of {} experts of {}", ffn.used, ffn.experts, ffn.width)
+                   : fmt::format("dense of {}", ffn.width);
+    if (std::ranges::find(kinds, kind) == kinds.end()) kinds.push_back(kind);
+  }
+  return fmt::format("{}", fmt::join(kinds, " or "));
 }
 
 }  // namespace
@@ -104,11 +118,9 @@ Engine load_engine(const ModelArgs& args, bool tell, TextTokens* text) {
   for (const std::string& notice : engine.notices()) print_err("note: {}\n", notice);
   if (args.verbose) {
     const ModelConfig& c = engine.config();
-    print_err(
-        "model: {} {}: {} layers, hidden {}, {}/{} heads of {}, {} of {} experts of {}, "
-        "vocabulary {}\n",
-        c.architecture, printable(c.name), c.layers, c.hidden, c.heads, c.kv_heads, c.head_dim,
-        c.experts_used, c.experts, c.ffn, c.vocab);
+    print_err("model: {} {}: {} layers, hidden {}, {}/{} heads of {}, {}, vocabulary {}\n",
+              c.architecture, printable(c.name), c.layers, c.hidden, c.heads, c.kv_heads,
+              c.head_dim, describe_ffn(c), c.vocab);
     std::string ignored;
     for (const std::string& key : engine.model().ignored_keys()) ignored += " " + printable(key);
     if (!ignored.empty()) print_err("keys without effect:{}\n", ignored);
@@ -120,11 +132,13 @@ Engine load_engine(const ModelArgs& args, bool tell, TextTokens* text) {
   return engine;
 }
 
-namespace {
-
 RoutingShape routing_shape(const Engine& engine) {
   const ModelConfig& c = engine.config();
-  RoutingShape shape{.layers = c.layers, .experts = c.experts, .used = c.experts_used};
+  if (!c.all_route_alike()) {
+    fail(ErrorCode::kUnsupported,
+         "--record-routing: wants a model whose layers all have the same experts");
+  }
+  RoutingShape shape{.layers = c.layers, .experts = c.most_experts(), .used = c.most_used()};
   for (const ExpertLayer& layer :
        engine.model().weights().experts) {  // slots are as large as the largest needs
     shape.gate_bytes = std::max(shape.gate_bytes, layer.gate.file.bytes);
@@ -133,8 +147,6 @@ RoutingShape routing_shape(const Engine& engine) {
   }
   return shape;
 }
-
-}  // namespace
 
 void RoutingRecording::attach(Engine& engine) {
   if (path_.empty()) return;

@@ -32,6 +32,10 @@ void check_outputs(const std::vector<std::string>& outputs, const std::vector<st
 void check_model_outputs(const ModelArgs& args, std::vector<std::string> inputs = {},
                          std::vector<std::string> outputs = {});
 
+// What a trace of this model's routing has. Throws Error(kUnsupported) unless all its layers have
+// the same experts.
+RoutingShape routing_shape(const Engine& engine);
+
 // --record-routing: does nothing if the path is empty.
 class RoutingRecording {
  public:

@@ -71,32 +71,38 @@ class BundleWriter {
     if (is_bundle(in_.metadata())) {
       fail(ErrorCode::kUnsupported, "{}: is a bundle already", name_);
     }
-    with_context(name_, [&] { refuse_unread_tensors(in_); });
+    with_context(name_, [&] {
+      check_neutral_keys(in_.metadata(), config_);
+      refuse_unread_tensors(in_);
+    });
   }
 
   BundleResult write() {
     describe();
     for (const auto& tensor : in_.tensors()) {
-      if (!is_expert_tensor(*tensor.info)) dense_.push_back(tensor);
+      if (!is_expert_tensor(*tensor.info) && !names::is_dense_part(tensor.info->name)) {
+        kept_.push_back(tensor);
+      }
     }
-    for (const auto& [info, source] : dense_) out_.add_tensor(info->name, info->type, info->ne);
+    for (const auto& [info, source] : kept_) out_.add_tensor(info->name, info->type, info->ne);
     for (size_t l = 0; l < experts_.size(); ++l) {
       out_.add_tensor(bundle::experts_tensor(static_cast<int64_t>(l)), DType::kI8,
-                      {parts_[l].step, static_cast<uint64_t>(config_.experts)});
+                      {parts_[l].step, static_cast<uint64_t>(experts_[l].gate.count)});
+      result_.experts += static_cast<uint64_t>(experts_[l].gate.count);
       result_.expert_bytes += out_.tensors().back().bytes;
     }
     out_.add_tensor(std::string(bundle::kChecksums), DType::kI8,
-                    {kExpertParts * sizeof(uint64_t), static_cast<uint64_t>(config_.experts),
+                    {kExpertParts * sizeof(uint64_t), static_cast<uint64_t>(most_experts_),
                      static_cast<uint64_t>(config_.layers)});
-    result_.experts = static_cast<uint64_t>(config_.layers * config_.experts);
     result_.file_bytes = out_.file_size();
 
     out_.begin(options_.output);
-    for (const auto& tensor : dense_) {
+    for (const auto& tensor : kept_) {
       copy_bytes(tensor, options_.input, [&](auto bytes) { put(bytes); });
     }
     for (size_t l = 0; l < experts_.size(); ++l) {
-      for (int64_t e = 0; e < config_.experts; ++e) write_expert(l, e);
+      for (int64_t e = 0; e < experts_[l].gate.count; ++e) write_expert(l, e);
+      checksums_.resize((l + 1) * static_cast<size_t>(most_experts_) * kExpertParts);
     }
     put(std::as_bytes(std::span(checksums_)));
     store_.check_files();
@@ -108,10 +114,12 @@ class BundleWriter {
   void describe() {
     copy_entries(in_.metadata(), out_);
     std::vector<int32_t> types, layouts;
-    for (const ExpertLayer& layer : experts_) {
+    for (size_t l = 0; l < experts_.size(); ++l) {
+      const ExpertLayer& layer = experts_[l];
       for (const DType type : types_of(layer)) types.push_back(static_cast<int32_t>(type));
       layouts.push_back(static_cast<int32_t>(layer.layout));
-      parts_.push_back(bundle::parts(types_of(layer), layer.layout, config_.hidden, config_.ffn));
+      parts_.push_back(bundle::parts(types_of(layer), layer.layout, config_.hidden,
+                                     config_.ffn(static_cast<int64_t>(l)).width));
     }
     std::vector<const ByteSource*> sources;
     for (const auto& part : in_.parts()) sources.push_back(&part->source());
@@ -155,10 +163,12 @@ class BundleWriter {
   const ModelConfig config_;
   WeightStore store_;
   const std::vector<ExpertLayer> experts_;
+  const int64_t most_experts_ = config_.most_experts();  // of a layer
   GgufWriter out_{bundle::kAlignment};
-  std::vector<GgufModel::Tensor> dense_;
-  std::vector<bundle::Parts> parts_;          // (layers)
-  std::vector<uint64_t> checksums_;           // (layers, experts, parts)
+  std::vector<GgufModel::Tensor> kept_;
+  std::vector<bundle::Parts> parts_;  // (layers)
+  std::vector<uint64_t>
+      checksums_;  // (layers, most experts, parts); 0 where there is no such expert
   std::vector<std::byte> blocks_, arranged_;  // of one matrix
   uint64_t done_ = 0;
   BundleResult result_;

@@ -51,7 +51,9 @@ TEST(HfConfigReading, TakesTheReleasedForms) {
   EXPECT_EQ(tiny.model.layers, 8);
   EXPECT_EQ(tiny.model.gating, Gating::kSigmoid);
   EXPECT_FALSE(tiny.tied);
-  const LayerConfig global, local{.rope = {.theta = 1.5e6f}, .window = 128};
+  const Ffn ffn{
+      .routed = true, .experts = 16, .used = 4, .width = 128, .activation = Activation::kRelu};
+  const LayerConfig global{.ffn = ffn}, local{.rope = {.theta = 1.5e6f}, .window = 128, .ffn = ffn};
   EXPECT_EQ(tiny.model.layer,
             (std::vector<LayerConfig>{global, local, local, local, global, local, local, local}));
   // The 21B has no model_type, the 4B no softmax key; both must be read.
@@ -65,7 +67,8 @@ TEST(HfConfigReading, TakesTheReleasedForms) {
   config.erase("tie_word_embeddings");
   const HfConfig defaults = parse_hf_config(config.dump());
   EXPECT_EQ(defaults.model.gating, Gating::kSigmoid);
-  EXPECT_EQ(defaults.model.layer, std::vector<LayerConfig>(8, {.rope = {.theta = 1.5e6f}}));
+  EXPECT_EQ(defaults.model.layer,
+            std::vector<LayerConfig>(8, {.rope = {.theta = 1.5e6f}, .ffn = ffn}));
   EXPECT_TRUE(defaults.tied);
 }
 

@@ -40,7 +40,7 @@ void set_gguf_metadata(const ModelConfig& c, DType type, bool down_transposed, G
   u32("block_count", c.layers);
   u32("context_length", c.context);
   u32("embedding_length", c.hidden);
-  u32("feed_forward_length", c.ffn);
+  u32("feed_forward_length", c.ffn(0).width);
   u32("attention.head_count", c.heads);
   u32("attention.head_count_kv", c.kv_heads);
   u32("attention.key_length", c.head_dim);
@@ -53,9 +53,9 @@ void set_gguf_metadata(const ModelConfig& c, DType type, bool down_transposed, G
       f32("rope.scaling.factor", layer->rope.factor);
     }
   }
-  u32("expert_count", c.experts);
-  u32("expert_used_count", c.experts_used);
-  u32("expert_feed_forward_length", c.ffn);
+  u32("expert_count", c.ffn(0).experts);
+  u32("expert_used_count", c.ffn(0).used);
+  u32("expert_feed_forward_length", c.ffn(0).width);
   if (c.architecture != "smallthinker") return;
   u32("expert_gating_func", c.gating == Gating::kSoftmax ? 1 : 2);
   // llama.cpp takes the presence of this key for the 21B's layout, so a model without windows must

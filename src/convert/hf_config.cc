@@ -100,14 +100,17 @@ HfConfig parse_hf_config(std::string_view text) {
   c.heads = get_int(config, "num_attention_heads", 1, 1024);
   c.kv_heads = find_int(config, "num_key_value_heads", 1, 1024, c.heads);
   c.head_dim = find_int(config, "head_dim", 2, 1024, c.hidden / c.heads);
-  c.experts = get_int(config, "moe_num_primary_experts", 1, 1024);
-  c.experts_used = get_int(config, "moe_num_active_primary_experts", 1, 64);
-  c.ffn = get_int(config, "moe_ffn_hidden_size", 1, 1 << 20);
+  const Ffn ffn{.routed = true,
+                .experts = get_int(config, "moe_num_primary_experts", 1, 1024),
+                .used = get_int(config, "moe_num_active_primary_experts", 1, 64),
+                .width = get_int(config, "moe_ffn_hidden_size", 1, 1 << 20),
+                .activation = Activation::kRelu};
   c.vocab = get_int(config, "vocab_size", 1, 1 << 24);
   // Defaults of the published configuration class.
   c.context = find_int(config, "max_position_embeddings", 1, 1 << 27, 131072);
   c.rms_eps = static_cast<float>(find_number(config, "rms_norm_eps", 0, 1, 1e-6));
   read_layers(config, c);
+  c.set_ffn(ffn);
   c.gating = find_bool(config, "moe_primary_router_apply_softmax", false) ? Gating::kSoftmax
                                                                           : Gating::kSigmoid;
   hf.tied = find_bool(config, "tie_word_embeddings", true);

@@ -58,9 +58,9 @@ class Planner {
     if (transpose) std::swap(rows, cols);
     out.type = type_for_row(options_.type, static_cast<uint64_t>(cols));
     out.ne = {static_cast<uint64_t>(cols), static_cast<uint64_t>(rows),
-              static_cast<uint64_t>(c_.experts)};
+              static_cast<uint64_t>(c_.ffn(l).experts)};
     if (transpose) std::swap(rows, cols);
-    for (int64_t e = 0; e < c_.experts; ++e) {
+    for (int64_t e = 0; e < c_.ffn(l).experts; ++e) {
       out.sources.push_back(
           take(hf_layer(l, fmt::format("block_sparse_moe.experts.{}.{}", e, from)), {rows, cols}));
     }
@@ -84,11 +84,11 @@ class Planner {
            type);
     vector(layer(l, names::kFfnNorm), hf_layer(l, "post_attention_layernorm"), c_.hidden);
     // Quantising the router scrambles the choice of experts, so it stays F32.
-    matrix(layer(l, names::kRouter), hf_layer(l, "block_sparse_moe.primary_router"), c_.experts,
-           c_.hidden, DType::kF32);
-    stack(l, names::kFfnGate, "gate", c_.ffn, c_.hidden, false);
-    stack(l, names::kFfnUp, "up", c_.ffn, c_.hidden, false);
-    stack(l, names::kFfnDown, "down", c_.hidden, c_.ffn, options_.transpose_down);
+    matrix(layer(l, names::kRouter), hf_layer(l, "block_sparse_moe.primary_router"),
+           c_.ffn(l).experts, c_.hidden, DType::kF32);
+    stack(l, names::kFfnGate, "gate", c_.ffn(l).width, c_.hidden, false);
+    stack(l, names::kFfnUp, "up", c_.ffn(l).width, c_.hidden, false);
+    stack(l, names::kFfnDown, "down", c_.hidden, c_.ffn(l).width, options_.transpose_down);
   }
 
   // One flat tensor: all of fc1 (R, D), then all of fc2 (V, R).

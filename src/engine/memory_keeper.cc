@@ -89,7 +89,7 @@ uint64_t MemoryKeeper::encode_text() {
 // as it does.
 uint64_t MemoryKeeper::bytes_per_thread() const {
   const ModelConfig& c = model_.config();
-  const int64_t widest = std::max({c.hidden, c.q_width(), c.ffn});
+  const int64_t widest = std::max({c.hidden, c.q_width(), c.widest_ffn()});
   const int64_t unpacked = kUnpackedRows * (widest + 128) * 9 / 8;
   uint64_t arranged = 0;
   for (const ExpertLayer& layer : model_.weights().experts) {
@@ -145,7 +145,7 @@ void MemoryKeeper::plan_budget() {
   const Weights& weights = model_.weights();
   reader_.emplace(
       AsyncReader::Options{.log = [this](std::string_view line) { notices_.emplace_back(line); }});
-  cached_ = std::make_unique<CachedExperts>(weights.experts, model_.config().experts_used, *reader_,
+  cached_ = std::make_unique<CachedExperts>(weights.experts, model_.config().most_used(), *reader_,
                                             options_.page);
   if (!weights.embedding.matrix) {
     // What is not in the page cache io_uring leaves to threads of the kernel, and says nothing
@@ -231,7 +231,7 @@ void MemoryKeeper::begin_limited() {
 void MemoryKeeper::load_hot_set() {
   const ModelConfig& c = model_.config();
   try {
-    cached_->warm(parse_hot_set(read_text_file(options_.hot_set), c.layers, c.experts));
+    cached_->warm(parse_hot_set(read_text_file(options_.hot_set), c.layers, c.most_experts()));
   } catch (const Error& e) {
     if (e.code() != ErrorCode::kNotFound) throw e.within(printable_path(options_.hot_set));
   }
@@ -242,7 +242,7 @@ void MemoryKeeper::save_hot_set() const {
   const ModelConfig& c = model_.config();
   try {
     AtomicFile out(options_.hot_set);
-    const std::string text = format_hot_set(cached_->rates(), c.layers, c.experts);
+    const std::string text = format_hot_set(cached_->rates(), c.layers, c.most_experts());
     out.write(std::as_bytes(std::span(text)));
     out.commit();
   } catch (const Error&) {  // it only makes the next start faster
@@ -279,8 +279,8 @@ void MemoryKeeper::resize_state(int64_t tokens, bool keep_logits) {
 
 int64_t MemoryKeeper::tokens_at_once() const {
   const ModelConfig& c = model_.config();
-  if (!cached_ || cached_->room() >= c.experts) return state_.max_tokens();
-  return std::clamp<int64_t>(cached_->room() / c.experts_used, 1, state_.max_tokens());
+  if (!cached_ || cached_->room() >= c.most_experts()) return state_.max_tokens();
+  return std::clamp<int64_t>(cached_->room() / c.most_used(), 1, state_.max_tokens());
 }
 
 void MemoryKeeper::set_budget(uint64_t bytes) {

@@ -17,6 +17,7 @@ Model::Model(const std::string& path, ModelOptions options)
       tokenizer_(read_tokenizer()),
       store_(file_, options_.stream, options_.expert_bundle),
       decoder_(architecture_.load(store_, config_)) {
+  check_neutral_keys(file_.metadata(), config_);
   refuse_unread_tensors(file_);
   ignored_keys_ = refuse_unread_keys(file_.metadata());
   file_.forget_entries();  // all that matters is in the configuration, the tokenizer and the store

@@ -19,9 +19,9 @@ namespace {
 size_t number(ExpertPart part) { return static_cast<size_t>(part); }
 
 CacheOptions cache_options(const std::vector<ExpertLayer>& layers, int64_t used) {
-  return {.layers = static_cast<int64_t>(layers.size()),
-          .experts = layers.front().gate.count,
-          .used = used};
+  int64_t most = 0;
+  for (const ExpertLayer& layer : layers) most = std::max(most, layer.gate.count);
+  return {.layers = static_cast<int64_t>(layers.size()), .experts = most, .used = used};
 }
 
 void arrange_in_place(const MatrixStack& stack, std::span<const std::byte> bytes, std::byte* room) {
@@ -68,7 +68,8 @@ CachedExperts::CachedExperts(std::vector<ExpertLayer> layers, int64_t used, Asyn
     slot_bytes_ += round_up(rooms[i], unit);
   }
   slot_bytes_ = round_up(slot_bytes_, std::max(unit, page));  // no page has parts of two slots
-  const int64_t all = static_cast<int64_t>(files_.size()) * this->layers().front().gate.count;
+  int64_t all = 0;
+  for (const ExpertLayer& layer : this->layers()) all += layer.gate.count;
   slots_.resize(static_cast<size_t>(all));
   guesses_.resize(files_.size());
   memory_ = MemoryRegion(static_cast<uint64_t>(all) * slot_bytes_, page);
@@ -374,6 +375,7 @@ void CachedExperts::note_time() {
 void CachedExperts::warm(std::span<const float> rates) {
   policy_.warm(rates);
   for (const CacheUnit& unit : policy_.hottest(policy_.slots() - policy_.used())) {
+    if (unit.expert >= layer(unit.layer).gate.count) continue;  // its layer has fewer than others
     if (policy_.find(unit.layer, unit.expert) != kNoSlot) continue;
     const int32_t slot = policy_.admit(unit.layer, unit.expert).slot;
     if (slot == kNoSlot) return;

@@ -41,7 +41,7 @@ struct CachedExpertsStats {
 class CachedExperts final : public ExpertStore {
  public:
   // The stacks of `layers` must be in files (MatrixStack::source), `used` experts are chosen by a
-  // token, `reader` outlives the store. Begins with no room: see resize(). Throws
+  // token at most, `reader` outlives the store. Begins with no room: see resize(). Throws
   // Error(kUnsupported) for what has no file, Error(kIo) if another file has its name now. `page`:
   // see MemoryRegion.
   CachedExperts(std::vector<ExpertLayer> layers, int64_t used, AsyncReader& reader,
@@ -115,7 +115,7 @@ class CachedExperts final : public ExpertStore {
   std::vector<std::vector<FileId>> files_;  // (layers, parts)
   uint64_t part_at_[kExpertParts] = {};     // of a slot
   uint64_t slot_bytes_ = 0;
-  std::deque<Slot> slots_;  // (layers * experts)
+  std::deque<Slot> slots_;  // (experts of all layers)
   CachePolicy policy_;
   MemoryRegion memory_;           // addresses for all slots; those in use take memory
   std::vector<CacheUnit> asked_;  // of the current layer

@@ -23,10 +23,9 @@ ModelConfig config() {
   c.heads = kHeads;
   c.kv_heads = kKvHeads;
   c.head_dim = kDim;
-  c.experts = c.experts_used = c.ffn = 1;
   c.vocab = 1;
   c.rms_eps = 1e-2f;
-  c.layer.assign(2, {.rope = {.theta = 100}, .window = 4});
+  c.layer.assign(2, {.rope = {.theta = 100}, .window = 4, .ffn = {.width = 1}});
   return c;
 }
 

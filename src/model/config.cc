@@ -1,5 +1,6 @@
 #include "model/config.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "base/error.h"
@@ -23,10 +24,41 @@ void check_shared_kv(const ModelConfig& c, size_t l, const std::string& prefix) 
   }
 }
 
+void check_ffn(const Ffn& ffn, const std::string& prefix) {
+  constexpr int64_t kWidest = 1 << 20;
+  if (!ffn.routed) {
+    return check_range("key " + prefix + "feed_forward_length", ffn.width, 1, kWidest);
+  }
+  check_range("key " + prefix + "expert_count", ffn.experts, 1, 1024);
+  check_range("key " + prefix + "expert_used_count", ffn.used, 1, 64);
+  check_range("key " + prefix + "expert_feed_forward_length", ffn.width, 1, kWidest);
+  if (ffn.used > ffn.experts) {
+    fail(ErrorCode::kInvalidData, "key {}expert_used_count {} > expert_count {}", prefix, ffn.used,
+         ffn.experts);
+  }
+}
+
+int64_t most(const ModelConfig& c, int64_t Ffn::* number) {
+  int64_t most = 0;
+  for (const LayerConfig& layer : c.layer) most = std::max(most, layer.ffn.*number);
+  return most;
+}
+
 }  // namespace
 
 double ModelConfig::score_divisor() const {
   return attention_scale == 0 ? std::sqrt(static_cast<double>(head_dim)) : 1.0 / attention_scale;
+}
+
+int64_t ModelConfig::most_experts() const { return most(*this, &Ffn::experts); }
+int64_t ModelConfig::most_used() const { return most(*this, &Ffn::used); }
+int64_t ModelConfig::widest_ffn() const { return most(*this, &Ffn::width); }
+bool ModelConfig::has_experts() const {
+  return std::ranges::any_of(layer, [](const LayerConfig& l) { return l.ffn.routed; });
+}
+bool ModelConfig::all_route_alike() const {
+  return std::ranges::all_of(layer,
+                             [&](const LayerConfig& l) { return l.ffn.routed && l.ffn == ffn(0); });
 }
 
 void check_config(const ModelConfig& c, const std::string& prefix) {
@@ -35,9 +67,6 @@ void check_config(const ModelConfig& c, const std::string& prefix) {
   check_range("key " + prefix + "attention.head_count", c.heads, 1, 1024);
   check_range("key " + prefix + "attention.head_count_kv", c.kv_heads, 1, 1024);
   check_range("key " + prefix + "attention.key_length", c.head_dim, 2, 1024);
-  check_range("key " + prefix + "expert_count", c.experts, 1, 1024);
-  check_range("key " + prefix + "expert_used_count", c.experts_used, 1, 64);
-  check_range("key " + prefix + "expert_feed_forward_length", c.ffn, 1, 1 << 20);
   check_range("vocabulary size", c.vocab, 1, 1 << 24);
   check_range("key " + prefix + "context_length", c.context, 1, 1 << 27);
   if (c.heads % c.kv_heads != 0) {
@@ -47,10 +76,6 @@ void check_config(const ModelConfig& c, const std::string& prefix) {
   }
   if (c.head_dim % 2 != 0) {
     fail(ErrorCode::kInvalidData, "key {}attention.key_length {} is odd", prefix, c.head_dim);
-  }
-  if (c.experts_used > c.experts) {
-    fail(ErrorCode::kInvalidData, "key {}expert_used_count {} > expert_count {}", prefix,
-         c.experts_used, c.experts);
   }
   if (!(c.rms_eps > 0 && c.rms_eps < 1)) {
     fail(ErrorCode::kInvalidData, "key {}attention.layer_norm_rms_epsilon {}: want 0..1", prefix,
@@ -69,6 +94,7 @@ void check_config(const ModelConfig& c, const std::string& prefix) {
     if (!c.layer[l].owns_kv()) check_shared_kv(c, l, prefix);
   }
   for (const LayerConfig& layer : c.layer) {
+    check_ffn(layer.ffn, prefix);
     check_range("key " + prefix + "attention.sliding_window", layer.window, 0, 1 << 27);
     const auto [theta, factor] = layer.rope;
     if (!(theta == 0 || (theta >= 1 && theta < 1e12f))) {

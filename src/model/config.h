@@ -7,10 +7,11 @@
 
 namespace st {
 
-// How the scores of the chosen experts become weights that sum to 1.
+// How the scores of the chosen experts become weights.
 enum class Gating {
-  kSoftmax,  // exp(z) / sum exp(z) over the chosen ones
-  kSigmoid,  // sigmoid(z) / sum sigmoid(z)
+  kSoftmax,       // exp(z) / sum exp(z) over the chosen ones
+  kSigmoid,       // sigmoid(z) / sum sigmoid(z) over them
+  kSoftmaxOfAll,  // exp(z) / sum exp(z) over all experts: the weights sum to less than 1
 };
 
 // What the gates of a feed-forward network become: act(gate) * up.
@@ -29,12 +30,28 @@ struct Rope {
   bool operator==(const Rope&) const = default;
 };
 
+// The feed-forward network of a layer: experts that a router chooses from, or a dense one, which is
+// an expert that every token uses with weight 1.
+struct Ffn {
+  bool routed = false;
+  int64_t experts = 1;  // E
+  int64_t used = 1;     // k, experts per token
+  int64_t width = 0;    // F of one expert
+  Activation activation = Activation::kSilu;
+
+  // Whether some neurons are exactly 0, so that their up rows and down columns are not needed.
+  bool skips() const { return activation == Activation::kRelu; }
+
+  bool operator==(const Ffn&) const = default;
+};
+
 // What may differ from layer to layer.
 struct LayerConfig {
   Rope rope;           // of q and k
   int64_t window = 0;  // a query sees this many keys, itself included; 0: all
   // The layer before whose keys and values it reads; -1: it has its own.
   int64_t kv_layer = -1;
+  Ffn ffn = {};
 
   bool owns_kv() const { return kv_layer < 0; }
   bool operator==(const LayerConfig&) const = default;
@@ -44,16 +61,13 @@ struct ModelConfig {
   std::string architecture;  // "smallthinker"
   std::string name;
 
-  int64_t layers = 0;        // L
-  int64_t hidden = 0;        // D: width of the residual stream
-  int64_t heads = 0;         // H: query heads
-  int64_t kv_heads = 0;      // K: key/value heads, H a multiple of K
-  int64_t head_dim = 0;      // d; H * d need not be D
-  int64_t experts = 0;       // E
-  int64_t experts_used = 0;  // k, experts per token
-  int64_t ffn = 0;           // F: width of one expert
-  int64_t vocab = 0;         // V: rows of the embedding
-  int64_t context = 0;       // positions it was trained for
+  int64_t layers = 0;    // L
+  int64_t hidden = 0;    // D: width of the residual stream
+  int64_t heads = 0;     // H: query heads
+  int64_t kv_heads = 0;  // K: key/value heads, H a multiple of K
+  int64_t head_dim = 0;  // d; H * d need not be D
+  int64_t vocab = 0;     // V: rows of the embedding
+  int64_t context = 0;   // positions it was trained for
 
   float rms_eps = 1e-6f;
   float attention_scale = 0;       // q k times this is a score; 0: 1 / sqrt(d)
@@ -68,6 +82,17 @@ struct ModelConfig {
   int64_t kv_width() const { return kv_heads * head_dim; }
   // By which q k is divided: exact where it is sqrt(d), and where the scale is 1.
   double score_divisor() const;
+
+  const Ffn& ffn(int64_t l) const { return layer[static_cast<size_t>(l)].ffn; }
+  void set_ffn(const Ffn& ffn) {  // of every layer
+    for (LayerConfig& l : layer) l.ffn = ffn;
+  }
+  // Of all layers, for what is made once and serves each.
+  int64_t most_experts() const;
+  int64_t most_used() const;
+  int64_t widest_ffn() const;
+  bool has_experts() const;      // some layer has a router
+  bool all_route_alike() const;  // all have one, and experts alike
 };
 
 // Throws Error(kInvalidData) unless the numbers are possible together and within sane limits.

@@ -39,12 +39,12 @@ struct Group {
 struct Call {
   Step& s;
   const int64_t layer;
-  const Activation activation;
   const float* in;  // (T, D)
   float* out;       // (T, D)
   const ExpertLayer& experts = s.experts.layer(layer);
   const ExpertPlan& plan = s.state.plan;
-  const int64_t D = s.config.hidden, F = s.config.ffn;
+  const Ffn& ffn = s.config.ffn(layer);
+  const int64_t D = s.config.hidden, F = ffn.width;
   const int64_t pairs = std::ssize(plan.token);
   std::vector<Group> groups = {};
   bool late = false;                   // the last groups' experts are still on their way
@@ -69,6 +69,13 @@ void gather(Call& c) {
   const bool up_q8 = kernels.format(c.experts.up.prototype.type).wants_q8();
   if (gate_q8 || up_q8) {
     c.in_q8 = c.s.state.q8.quantize(kernels, c.s.pool, c.in, c.s.tokens(), c.D);
+  }
+  if (!c.ffn.routed) {  // one expert has all tokens, in order
+    Group& g = c.groups.front();
+    g.in = {.tokens = c.pairs, .cols = c.D};
+    if (gate_q8 || up_q8) g.in = c.s.state.q8.pack(kernels, c.s.pool, c.in_q8, c.pairs, c.D);
+    g.in.x = c.in;
+    return;
   }
   const auto gather_groups = [&](int64_t i, int64_t end) {
     for (; i < end; ++i) {
@@ -172,10 +179,10 @@ void gate_up(Call& c, const Piece& piece, NeuronScratch& scratch) {
   linear_rows(kernels, c.await(g, ExpertPart::kGate), begin, end, g.in, c.neurons(g.begin) + begin,
               c.F);
   const int64_t all = g.pairs() * (end - begin);
-  if (c.activation != Activation::kRelu) {
+  if (!c.ffn.skips()) {
     c.active += all;
     const auto multiply =
-        c.activation == Activation::kSilu ? kernels.silu_multiply : kernels.gelu_multiply;
+        c.ffn.activation == Activation::kSilu ? kernels.silu_multiply : kernels.gelu_multiply;
     c.needed_up += up_of_many(c, piece, c.await(g, ExpertPart::kUp), multiply);
     return;
   }
@@ -197,11 +204,20 @@ void gather_neurons(Call& c) {
   Q8Buffer& buffer = c.s.state.pair_q8;
   Q8Rows rows{};
   if (q8) rows = buffer.quantize(c.s.kernels, c.s.pool, c.neurons(0), c.pairs, c.F);
-  for (Group& g : c.groups) {
-    g.in = {.tokens = g.pairs(), .cols = c.F};
-    if (q8) g.in = buffer.pack(c.s.kernels, rows, nullptr, g.begin, g.number, g.pairs(), c.F);
-    g.in.x = c.neurons(g.begin);
+  const auto pack = [&](int64_t i, int64_t end) {
+    for (; i < end; ++i) {
+      Group& g = c.groups[static_cast<size_t>(i)];
+      g.in = {.tokens = g.pairs(), .cols = c.F};
+      if (q8) g.in = buffer.pack(c.s.kernels, rows, nullptr, g.begin, g.number, g.pairs(), c.F);
+      g.in.x = c.neurons(g.begin);
+    }
+  };
+  if (q8 && !c.ffn.routed) {
+    c.groups.front().in = buffer.pack(c.s.kernels, c.s.pool, rows, c.pairs, c.F);
+    c.groups.front().in.x = c.neurons(0);
+    return;
   }
+  c.s.pool.parallel_for(std::ssize(c.groups), 1, pack, c.pairs * c.F);
 }
 
 // Columns [begin, end) of Down neurons for all pairs of one expert.
@@ -229,7 +245,7 @@ void down(Call& c, const Piece& piece, NeuronScratch& scratch) {
 
 // out[t] += sum over slots of weight * down, columns [begin, end), slots in order of rank.
 void combine(Call& c, int64_t begin, int64_t end) {
-  const int64_t k = c.s.config.experts_used;
+  const int64_t k = c.ffn.used;
   for (int64_t t = 0; t < c.s.tokens(); ++t) {
     for (int64_t slot = 0; slot < k; ++slot) {
       const auto i = static_cast<size_t>(t * k + slot);
@@ -260,8 +276,8 @@ void count(Call& c) {
 
 }  // namespace
 
-void expert_ffn(Step& s, int64_t l, Activation activation, const float* in, float* out) {
-  Call c{s, l, activation, in, out};
+void expert_ffn(Step& s, int64_t l, const float* in, float* out) {
+  Call c{s, l, in, out};
   for (size_t i = 0; i < c.plan.experts.size(); ++i) {
     const auto number = static_cast<int64_t>(i);
     c.groups.push_back({c.plan.experts[i], number, c.plan.begin[i], c.plan.begin[i + 1], {}});

@@ -26,12 +26,11 @@ ModelConfig small_config() {
   c.heads = 2;
   c.kv_heads = 1;
   c.head_dim = 4;
-  c.experts = 5;
-  c.experts_used = 3;
-  c.ffn = 4;
   c.vocab = 16;
   c.context = 64;
-  c.layer = {{.rope = {.theta = 1e6f}}, {.rope = {.theta = 1e6f}, .window = 5}};
+  const Ffn ffn{.routed = true, .experts = 5, .used = 3, .width = 4};
+  c.layer = {{.rope = {.theta = 1e6f}, .ffn = ffn},
+             {.rope = {.theta = 1e6f}, .window = 5, .ffn = ffn}};
   return c;
 }
 
@@ -50,7 +49,7 @@ TEST(Config, RefusesImpossibleNumbers) {
   c.layers = 513;
   EXPECT_EQ(error_for(c), "key p.block_count 513: want 1..512");
   c = small_config();
-  c.experts_used = 6;
+  c.layer[0].ffn.used = 6;
   EXPECT_EQ(error_for(c), "key p.expert_used_count 6 > expert_count 5");
   c = small_config();
   c.heads = 3;
@@ -79,7 +78,7 @@ TEST(Config, RefusesImpossibleNumbers) {
 TEST(Config, RefusesKeysThatAreNotThere) {
   const std::string what = "key p.attention.shared_kv_layers: layer ";
   ModelConfig c = small_config();
-  c.layer[1] = {.window = 0, .kv_layer = 0};
+  c.layer[1] = {.kv_layer = 0, .ffn = c.ffn(0)};
   EXPECT_EQ(error_for(c), "no error");
   c.layer[1].window = 5;
   EXPECT_EQ(error_for(c), what + "1 cannot read the keys of layer 0");
@@ -150,10 +149,11 @@ struct RouterTest : testing::Test {
 
   ExpertPlan route_scores(const std::vector<std::vector<float>>& z, Gating gating) {
     c.gating = gating;
-    c.hidden = c.experts;
-    identity.assign(static_cast<size_t>(c.experts * c.experts), 0.0f);
-    for (int64_t e = 0; e < c.experts; ++e) identity[static_cast<size_t>(e * c.experts + e)] = 1;
-    const Matrix router{DType::kF32, c.experts, c.experts,
+    c.hidden = c.most_experts();
+    identity.assign(static_cast<size_t>(c.most_experts() * c.most_experts()), 0.0f);
+    for (int64_t e = 0; e < c.most_experts(); ++e)
+      identity[static_cast<size_t>(e * c.most_experts() + e)] = 1;
+    const Matrix router{DType::kF32, c.most_experts(), c.most_experts(),
                         reinterpret_cast<const std::byte*>(identity.data())};
     KvPool cache(c, KvType::kF32, 8, 1, 8);
     State state(c, 8, 1);
@@ -247,8 +247,8 @@ struct Listening final : ExpertStore {
 
 TEST_F(RouterTest, AGuessNamesDistinctExpertsEvenOfNonsense) {
   const float nan = std::nanf("");
-  const std::vector<float> values(static_cast<size_t>(c.experts * c.hidden), nan);
-  const Matrix router{DType::kF32, c.experts, c.hidden,
+  const std::vector<float> values(static_cast<size_t>(c.most_experts() * c.hidden), nan);
+  const Matrix router{DType::kF32, c.most_experts(), c.hidden,
                       reinterpret_cast<const std::byte*>(values.data())};
   KvPool cache(c, KvType::kF32, 8, 1, 8);
   State state(c, 8, 1);
@@ -274,12 +274,13 @@ struct MadeExperts {
       const auto i = static_cast<size_t>(part);
       const bool down = part == ExpertPart::kDown;
       std::vector<float>& v = values[i];
-      v.resize(static_cast<size_t>(c.experts * c.ffn * c.hidden));
+      v.resize(static_cast<size_t>(c.most_experts() * c.widest_ffn() * c.hidden));
       for (size_t k = 0; k < v.size(); ++k) {
         v[k] = std::sin(static_cast<float>(k) * 0.7f + static_cast<float>(i));
       }
-      const int64_t rows = down ? c.hidden : c.ffn, cols = down ? c.ffn : c.hidden;
-      std::vector<std::byte> blocks(static_cast<size_t>(c.experts * rows) *
+      const int64_t rows = down ? c.hidden : c.widest_ffn(),
+                    cols = down ? c.widest_ffn() : c.hidden;
+      std::vector<std::byte> blocks(static_cast<size_t>(c.most_experts() * rows) *
                                     row_bytes(type, static_cast<uint64_t>(cols)));
       quantize_row(type, v.data(), std::ssize(v), blocks.data());
       dequantize_row(type, blocks.data(), std::ssize(v), v.data());
@@ -288,13 +289,13 @@ struct MadeExperts {
                                                      : layer.down;
       const bool by_neuron = down && layout == DownLayout::kRegrouped;
       stack.prototype = {type, by_neuron ? cols : rows, by_neuron ? rows : cols, nullptr};
-      stack.count = c.experts;
+      stack.count = c.most_experts();
       stack.file.bytes = static_cast<uint64_t>(rows) * row_bytes(type, static_cast<uint64_t>(cols));
       stack.step = by_neuron ? neuron_rows_bytes(type, rows, cols) : stack.file.bytes;
       if (is_split(type)) stack.arrangement = Arrangement::kSplit;
       if (by_neuron) stack.arrangement = Arrangement::kByNeuron;
-      bytes[i].resize(static_cast<size_t>(c.experts) * stack.step);
-      for (int64_t e = 0; e < c.experts; ++e) {
+      bytes[i].resize(static_cast<size_t>(c.most_experts()) * stack.step);
+      for (int64_t e = 0; e < c.most_experts(); ++e) {
         const auto at = static_cast<uint64_t>(e);
         arrange(stack, blocks.data() + at * stack.file.bytes, bytes[i].data() + at * stack.step);
       }
@@ -330,7 +331,7 @@ double activated(Activation activation, double gate) {
 TEST(ExpertFfn, IsTheFormula) {
   ModelConfig c = small_config();
   c.hidden = 64;
-  c.ffn = 96;
+  c.layer[0].ffn.width = 96;
   constexpr int64_t kTokens = 9;
   for (const DType type : {DType::kF32, DType::kF16, DType::kQ8_0, DType::kQ4_0}) {
     const DownLayout by_type = is_split(type) ? DownLayout::kRegrouped : DownLayout::kOutputs;
@@ -339,6 +340,7 @@ TEST(ExpertFfn, IsTheFormula) {
       ResidentExperts experts({made.layer});
       for (const Activation activation :
            {Activation::kRelu, Activation::kSilu, Activation::kGelu}) {
+        c.layer[0].ffn.activation = activation;
         for (const KernelTable* kernels : usable_kernels()) {
           ThreadPool pool(2);
           const Weights weights;
@@ -351,7 +353,7 @@ TEST(ExpertFfn, IsTheFormula) {
           plan.experts = {1, 3, 4};
           plan.begin = {0, 9, 13, 18};
           plan.token = {0, 1, 2, 3, 4, 5, 6, 7, 8, 1, 3, 5, 7, 0, 2, 4, 6, 8};
-          c.experts_used = 2;
+          c.layer[0].ffn.used = 2;
           plan.pair.resize(18);
           plan.weights.resize(18);
           for (size_t pair = 0; pair < 18; ++pair) {
@@ -361,7 +363,7 @@ TEST(ExpertFfn, IsTheFormula) {
           }
           std::vector<float> in(kTokens * 64), out(in.size(), 0.5f);
           for (size_t i = 0; i < in.size(); ++i) in[i] = std::cos(static_cast<float>(i) * 0.3f);
-          expert_ffn(step, 0, activation, in.data(), out.data());
+          expert_ffn(step, 0, in.data(), out.data());
           for (int64_t t = 0; t < kTokens; ++t) {
             const std::vector<double> x(in.begin() + t * 64, in.begin() + (t + 1) * 64);
             std::vector<double> want(64, 0.5);
@@ -544,7 +546,7 @@ TEST(Room, OfAStateIsAsPlanned) {
         const State state(c, tokens, threads);
         const uint64_t most = State::fixed_bytes(c, threads) +
                               static_cast<uint64_t>(tokens) * State::bytes_per_token(c);
-        if (tokens * c.experts_used >= c.experts) {
+        if (tokens * c.most_used() >= c.most_experts()) {
           EXPECT_EQ(state.bytes(), most) << hidden << " " << tokens;
         } else {
           EXPECT_LT(state.bytes(), most) << hidden << " " << tokens;

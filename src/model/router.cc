@@ -36,14 +36,19 @@ void top_k(const float* z, int64_t E, int64_t k, int32_t* chosen) {
   }
 }
 
-// Weights of the chosen experts, summing to 1.
-void gate(Gating gating, const float* z, int64_t k, const int32_t* chosen, float* weights) {
+// Weights of the chosen ones of E experts.
+void gate(Gating gating, const float* z, int64_t E, int64_t k, const int32_t* chosen,
+          float* weights) {
   float sum = 0;
   for (int64_t slot = 0; slot < k; ++slot) {
     const float score = z[chosen[slot]];
-    weights[slot] = gating == Gating::kSoftmax ? std::exp(score - z[chosen[0]])
-                                               : 1.0f / (1.0f + std::exp(-score));
+    weights[slot] = gating == Gating::kSigmoid ? 1.0f / (1.0f + std::exp(-score))
+                                               : std::exp(score - z[chosen[0]]);
     sum += weights[slot];
+  }
+  if (gating == Gating::kSoftmaxOfAll) {
+    sum = 0;
+    for (int64_t e = 0; e < E; ++e) sum += std::exp(z[e] - z[chosen[0]]);
   }
   // All sigmoids may underflow to 0; no expert then has a say.
   for (int64_t slot = 0; slot < k; ++slot) weights[slot] = sum > 0 ? weights[slot] / sum : sum;
@@ -51,6 +56,15 @@ void gate(Gating gating, const float* z, int64_t k, const int32_t* chosen, float
 
 std::span<const float> rows(const Step& s, const float* in) {
   return {in, static_cast<size_t>(s.tokens() * s.config.hidden)};
+}
+
+// E and k of layer l.
+struct Numbers {
+  int64_t E, k;
+};
+Numbers numbers(const Step& s, int64_t l) {
+  const Ffn& ffn = s.config.ffn(l);
+  return {ffn.experts, ffn.used};
 }
 
 // Sorts the (token, slot) pairs by expert.
@@ -81,21 +95,29 @@ void group_by_expert(ExpertPlan& plan, int64_t T, int64_t k, int64_t E) {
 }  // namespace
 
 void route(Step& s, int64_t l, const Matrix& router, const float* in) {
-  const ModelConfig& c = s.config;
+  const auto [E, k] = numbers(s, l);
   const int64_t T = s.tokens();
   ExpertPlan& plan = s.state.plan;
   project(s, rows(s, in), s.tokens(), {{router, s.state.router.span()}});
-  plan.chosen.resize(static_cast<size_t>(T * c.experts_used));
-  plan.weights.resize(static_cast<size_t>(T * c.experts_used));
+  plan.chosen.resize(static_cast<size_t>(T * k));
+  plan.weights.resize(static_cast<size_t>(T * k));
   for (int64_t t = 0; t < T; ++t) {
-    float* z = s.state.router.data() + t * c.experts;
-    check_scores({z, static_cast<size_t>(c.experts)}, l, s.state.failures[static_cast<size_t>(t)]);
-    int32_t* chosen = plan.chosen.data() + t * c.experts_used;
-    top_k(z, c.experts, c.experts_used, chosen);
-    gate(c.gating, z, c.experts_used, chosen, plan.weights.data() + t * c.experts_used);
+    float* z = s.state.router.data() + t * E;
+    check_scores({z, static_cast<size_t>(E)}, l, s.state.failures[static_cast<size_t>(t)]);
+    int32_t* chosen = plan.chosen.data() + t * k;
+    top_k(z, E, k, chosen);
+    gate(s.config.gating, z, E, k, chosen, plan.weights.data() + t * k);
   }
-  group_by_expert(plan, T, c.experts_used, c.experts);
+  group_by_expert(plan, T, k, E);
   if (s.routing_observer) (*s.routing_observer)(l, plan.chosen);
+}
+
+void use_all(Step& s) {
+  const int64_t T = s.tokens();
+  ExpertPlan& plan = s.state.plan;
+  plan.chosen.assign(static_cast<size_t>(T), 0);
+  plan.weights.assign(static_cast<size_t>(T), 1.0f);
+  group_by_expert(plan, T, 1, 1);
 }
 
 RoutedExperts::RoutedExperts(Step& s, int64_t l) : released_{s.experts, l} {
@@ -104,17 +126,17 @@ RoutedExperts::RoutedExperts(Step& s, int64_t l) : released_{s.experts, l} {
 }
 
 void foresee(Step& s, int64_t l, const Matrix& router, const float* in) {
-  const ModelConfig& c = s.config;
   if (!s.experts.wants_guess()) return;
+  const auto [E, k] = numbers(s, l);
   project(s, rows(s, in), s.tokens(), {{router, s.state.router.span()}});
-  std::vector<int32_t> chosen(static_cast<size_t>(c.experts_used));
-  std::vector<uint8_t> wanted(static_cast<size_t>(c.experts));
+  std::vector<int32_t> chosen(static_cast<size_t>(k));
+  std::vector<uint8_t> wanted(static_cast<size_t>(E));
   for (int64_t t = 0; t < s.tokens(); ++t) {
-    top_k(s.state.router.data() + t * c.experts, c.experts, c.experts_used, chosen.data());
+    top_k(s.state.router.data() + t * E, E, k, chosen.data());
     for (const int32_t e : chosen) wanted[static_cast<size_t>(e)] = 1;
   }
   std::vector<int32_t> experts;
-  for (int32_t e = 0; e < c.experts; ++e) {
+  for (int32_t e = 0; e < E; ++e) {
     if (wanted[static_cast<size_t>(e)] != 0) experts.push_back(e);
   }
   s.experts.guess(l, experts);

@@ -17,7 +17,7 @@ struct Floats {
   int64_t per_token;
 };
 std::vector<Floats> all_floats(const ModelConfig& c) {
-  const int64_t D = c.hidden, F = c.ffn, k = c.experts_used;
+  const int64_t D = c.hidden, F = c.widest_ffn(), k = c.most_used();
   return {{&State::x, D},
           {&State::h, D},
           {&State::q, c.q_width()},
@@ -25,7 +25,7 @@ std::vector<Floats> all_floats(const ModelConfig& c) {
           {&State::v, c.kv_width()},
           {&State::a, c.q_width()},
           {&State::o, D},
-          {&State::router, c.experts},
+          {&State::router, c.most_experts()},
           {&State::pair_in, k * D},
           {&State::gate, k * F},
           {&State::up, k * F},
@@ -47,7 +47,7 @@ std::vector<Rope> ropes(const ModelConfig& c) {
 int64_t widest(const ModelConfig& c) { return std::max(c.hidden, c.q_width()); }
 
 // The same of an expert's matrix.
-int64_t widest_of_expert(const ModelConfig& c) { return std::max(c.hidden, c.ffn); }
+int64_t widest_of_expert(const ModelConfig& c) { return std::max(c.hidden, c.widest_ffn()); }
 
 // Floats of attention_scratch that each thread has for itself.
 int64_t scratch_floats(const ModelConfig& c) {
@@ -77,14 +77,15 @@ uint64_t NeuronScratch::bytes() const {
 State::State(const ModelConfig& c, int64_t T, int threads)
     : scratch(floats(threads * scratch_floats(c))),
       q8(T, widest(c)),
-      pair_q8(T * c.experts_used, widest_of_expert(c), std::min(c.experts, T * c.experts_used)),
+      pair_q8(T * c.most_used(), widest_of_expert(c),
+              std::min(c.most_experts(), T * c.most_used())),
       vocab_(c.vocab),
       max_tokens_(T) {
   for (const auto& [buffer, per_token] : all_floats(c)) this->*buffer = floats(T * per_token);
   for (const int64_t per_token : c.extra) extra.push_back(floats(T * per_token));
   const int64_t angles = T * (c.head_dim / 2);
   for (const Rope& rope : ropes(c)) rotations.push_back({rope, floats(angles), floats(angles)});
-  for (int i = 0; i < threads; ++i) neurons.emplace_back(c.ffn);
+  for (int i = 0; i < threads; ++i) neurons.emplace_back(c.widest_ffn());
 }
 
 uint64_t State::bytes_per_token(const ModelConfig& c) {
@@ -92,14 +93,14 @@ uint64_t State::bytes_per_token(const ModelConfig& c) {
   for (const Floats& f : all_floats(c)) values += f.per_token;
   for (const int64_t per_token : c.extra) values += per_token;
   return static_cast<uint64_t>(kFloatBytes * values) + Q8Buffer::bytes(1, widest(c), 0) +
-         Q8Buffer::bytes(c.experts_used, widest_of_expert(c), 0);
+         Q8Buffer::bytes(c.most_used(), widest_of_expert(c), 0);
 }
 
 uint64_t State::fixed_bytes(const ModelConfig& c, int threads) {
-  const uint64_t per_thread =
-      static_cast<uint64_t>(kFloatBytes * scratch_floats(c)) + NeuronScratch(c.ffn).bytes();
+  const uint64_t per_thread = static_cast<uint64_t>(kFloatBytes * scratch_floats(c)) +
+                              NeuronScratch(c.widest_ffn()).bytes();
   return static_cast<uint64_t>(threads) * per_thread + Q8Buffer::bytes(0, widest(c), 1) +
-         Q8Buffer::bytes(0, widest_of_expert(c), c.experts);
+         Q8Buffer::bytes(0, widest_of_expert(c), c.most_experts());
 }
 
 uint64_t State::bytes() const {

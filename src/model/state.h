@@ -21,7 +21,7 @@ namespace st {
 // one (token, slot): slot j of token t is its j-th best expert.
 struct ExpertPlan {
   std::vector<int32_t> chosen;   // (T, k) expert of each slot, best first
-  std::vector<float> weights;    // (T, k) routing weight, sums to 1 over k
+  std::vector<float> weights;    // (T, k) routing weight
   std::vector<int32_t> experts;  // the distinct experts, ascending
   std::vector<int64_t> begin;    // (experts + 1): pairs of experts[i] are begin[i] .. begin[i + 1]
   std::vector<int32_t> token;    // (T * k) token of each pair, in pair order
@@ -55,7 +55,7 @@ struct NeuronScratch {
   AlignedBuffer<int32_t> sum;     // (F / 32)
 };
 
-// T: largest batch. Dimensions as in ModelConfig.
+// T: largest batch. Dimensions as in ModelConfig; E, k and F are the largest of any layer.
 struct State {
   State(const ModelConfig& config, int64_t max_tokens, int threads);
 

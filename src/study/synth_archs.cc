@@ -14,10 +14,19 @@ namespace {
 
 constexpr Rope kRope{.theta = 1.5e6f};
 
+Ffn relu_experts(int64_t experts, int64_t used, int64_t width) {
+  return {.routed = true,
+          .experts = experts,
+          .used = used,
+          .width = width,
+          .activation = Activation::kRelu};
+}
+
 // Every fourth layer, from 0, is global without RoPE; the others slide with it.
-std::vector<LayerConfig> sliding_layers(int64_t layers, int64_t window) {
-  std::vector<LayerConfig> all(static_cast<size_t>(layers), {.rope = kRope, .window = window});
-  for (size_t l = 0; l < all.size(); l += 4) all[l] = {};
+std::vector<LayerConfig> sliding_layers(int64_t layers, int64_t window, const Ffn& ffn) {
+  std::vector<LayerConfig> all(static_cast<size_t>(layers),
+                               {.rope = kRope, .window = window, .ffn = ffn});
+  for (size_t l = 0; l < all.size(); l += 4) all[l] = {.ffn = ffn};
   return all;
 }
 
@@ -30,12 +39,9 @@ ModelConfig config_4b() {
   c.heads = 12;
   c.kv_heads = 2;
   c.head_dim = 128;
-  c.experts = 32;
-  c.experts_used = 4;
-  c.ffn = 768;
   c.vocab = 151936;
   c.context = 32768;
-  c.layer.assign(32, {.rope = kRope});
+  c.layer.assign(32, {.rope = kRope, .ffn = relu_experts(32, 4, 768)});
   c.gating = Gating::kSigmoid;
   return c;
 }
@@ -48,10 +54,8 @@ ModelConfig config_21b() {
   c.hidden = 2560;
   c.heads = 28;
   c.kv_heads = 4;
-  c.experts = 64;
-  c.experts_used = 6;
   c.context = 16384;
-  c.layer = sliding_layers(c.layers, 4096);
+  c.layer = sliding_layers(c.layers, 4096, relu_experts(64, 6, 768));
   c.gating = Gating::kSoftmax;
   return c;
 }
@@ -65,11 +69,9 @@ ModelConfig config_tiny() {
   c.heads = 4;
   c.kv_heads = 2;
   c.head_dim = 64;
-  c.experts = 16;
-  c.ffn = 128;
   c.vocab = 4096;
   c.context = 1024;
-  c.layer = sliding_layers(c.layers, 128);
+  c.layer = sliding_layers(c.layers, 128, relu_experts(16, 4, 128));
   return c;
 }
 

@@ -84,7 +84,7 @@ std::vector<size_t> shuffled(size_t experts, uint64_t key) {
 std::vector<float> make_synth_router(const SynthArch& arch, const SynthStream& stream, int64_t l,
                                      double skew, uint64_t key) {
   const auto D = static_cast<size_t>(arch.config.hidden);
-  const auto E = static_cast<size_t>(arch.config.experts);
+  const auto E = static_cast<size_t>(arch.config.ffn(l).experts);
   std::vector<float> rows(E * D);
   const double deviation = 1 / std::sqrt(stream.varying(l));
   for (size_t e = 0; e < E; ++e) {

@@ -140,7 +140,7 @@ class Planner {
     }
     ones(layer(l, names::kFfnNorm), c_.hidden);
     floats(layer(l, names::kRouter),
-           {static_cast<uint64_t>(c_.hidden), static_cast<uint64_t>(c_.experts)},
+           {static_cast<uint64_t>(c_.hidden), static_cast<uint64_t>(c_.ffn(l).experts)},
            [=, arch = arch_, s = stream_, skew = options_.router_skew, key = next_key()] {
              return make_synth_router(arch, s, l, skew, key);
            });
@@ -156,6 +156,7 @@ class Planner {
 
   void plan_experts(int64_t l) {
     using names::layer;
+    const auto [E, F] = std::pair(c_.ffn(l).experts, c_.ffn(l).width);
     const double read = stream_.reading(l);
     const uint64_t bias_key = next_key();
     // A gate is normal over tokens and, by its bias, over neurons.
@@ -163,26 +164,25 @@ class Planner {
     const double threshold = normal_quantile(sparsity(l, bias_key));
     const double unit = stream_.rms(l) / kBlock;  // weights that make a bias of 1
     matrix(
-        layer(l, names::kFfnGate), c_.ffn, c_.hidden, next_key(),
+        layer(l, names::kFfnGate), F, c_.hidden, next_key(),
         [=, s = stream_](int64_t r, Row& row) {
           const double own = normal_deviate(mix_bits(bias_key, static_cast<uint64_t>(r) + 1));
           s.reader_row(-unit * (threshold * deviation + kNeuronSpread * own), read, row);
         },
-        c_.experts);
-    readers(layer(l, names::kFfnUp), c_.ffn, read, c_.experts);
+        E);
+    readers(layer(l, names::kFfnUp), F, read, E);
     const double hidden =  // sum of squares of relu(gate) * up
-        deviation * deviation * rectified_square(threshold) * static_cast<double>(c_.ffn);
+        deviation * deviation * rectified_square(threshold) * static_cast<double>(F);
     const double write = std::sqrt(SynthStream::kFfnVariance / static_cast<double>(c_.layers) /
                                    (hidden * arch_.sum_square_gates));
-    if (!options_.transpose_down)
-      return writers(layer(l, names::kFfnDown), c_.ffn, write, c_.experts);
+    if (!options_.transpose_down) return writers(layer(l, names::kFfnDown), F, write, E);
     matrix(
-        layer(l, names::kFfnDown), c_.ffn, c_.hidden, next_key(),
+        layer(l, names::kFfnDown), F, c_.hidden, next_key(),
         [=, blocks = stream_.blocks()](int64_t, Row& row) {
           row.push_back(Stretch::zeros(SynthStream::kInput));
           row.push_back(Stretch::random(blocks - SynthStream::kInput, write, 0));
         },
-        c_.experts);
+        E);
   }
 
   // Weight of the final norm that gives `blocks` of the output this share of the logits'

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <bit>
 
 #include "base/error.h"
@@ -67,11 +68,11 @@ GgufModel::Tensor bytes_tensor(const WeightStore& store, const std::string& name
   return tensor;
 }
 
-// (L, E, parts)
-std::vector<uint64_t> read_checksums(const WeightStore& store, const ExpertDims& dims) {
+// (layers, experts, parts)
+std::vector<uint64_t> read_checksums(const WeightStore& store, int64_t layers, int64_t experts) {
   const GgufModel::Tensor tensor =
       bytes_tensor(store, std::string(bundle::kChecksums), kExpertParts * sizeof(uint64_t),
-                   static_cast<uint64_t>(dims.experts), static_cast<uint64_t>(dims.layers));
+                   static_cast<uint64_t>(experts), static_cast<uint64_t>(layers));
   std::vector<uint64_t> checksums(tensor.info->bytes / sizeof(uint64_t));
   tensor.source->read_at(tensor.info->offset, std::as_writable_bytes(std::span(checksums)));
   return checksums;
@@ -116,7 +117,9 @@ bundle::Parts bundle::parts(const std::array<DType, kExpertParts>& types, DownLa
 
 bool is_bundle(const GgufFile& file) { return file.find(bundle::kVersionKey) != nullptr; }
 
-std::vector<ExpertLayer> load_bundle(WeightStore& store, const ExpertDims& dims) {
+std::vector<ExpertLayer> load_bundle(WeightStore& store, std::span<const ExpertDims> dims) {
+  const auto L = std::ssize(dims);
+  const int64_t most = std::ranges::max_element(dims, {}, &ExpertDims::experts)->experts;
   const GgufFile& file = store.model().metadata();
   const uint32_t version = file.get_u32(bundle::kVersionKey);
   if (version != bundle::kVersion) {
@@ -124,29 +127,30 @@ std::vector<ExpertLayer> load_bundle(WeightStore& store, const ExpertDims& dims)
          version, bundle::kVersion);
   }
   const GgufArray& types =
-      integers(file, bundle::kTypesKey, dims.layers * static_cast<int64_t>(kExpertParts));
-  const GgufArray& layouts = integers(file, bundle::kLayoutsKey, dims.layers);
+      integers(file, bundle::kTypesKey, L * static_cast<int64_t>(kExpertParts));
+  const GgufArray& layouts = integers(file, bundle::kLayoutsKey, L);
   file.find_string(bundle::kSourceKey);  // which says where the file is from, no more
-  const std::vector<uint64_t> checksums = read_checksums(store, dims);
+  const std::vector<uint64_t> checksums = read_checksums(store, L, most);
   std::vector<ExpertLayer> layers;
-  for (int64_t l = 0; l < dims.layers; ++l) {
+  for (int64_t l = 0; l < L; ++l) {
+    const ExpertDims& own = dims[static_cast<size_t>(l)];
     ExpertLayer& layer = layers.emplace_back();
     layer.layout = layout_at(layouts, l);
     const std::array<DType, kExpertParts> three = {type_at(types, 3 * l), type_at(types, 3 * l + 1),
                                                    type_at(types, 3 * l + 2)};
-    const bundle::Parts parts = bundle::parts(three, layer.layout, dims.hidden, dims.ffn);
+    const bundle::Parts parts = bundle::parts(three, layer.layout, own.hidden, own.ffn);
     const GgufModel::Tensor tensor = bytes_tensor(store, bundle::experts_tensor(l), parts.step,
-                                                  static_cast<uint64_t>(dims.experts), 1);
+                                                  static_cast<uint64_t>(own.experts), 1);
     for (const ExpertPart part : kEachPart) {
       const auto i = static_cast<size_t>(part);
       std::vector<uint64_t> sums;
-      for (int64_t e = 0; e < dims.experts; ++e) {
-        sums.push_back(checksums[static_cast<size_t>(l * dims.experts + e) * kExpertParts + i]);
+      for (int64_t e = 0; e < own.experts; ++e) {
+        sums.push_back(checksums[static_cast<size_t>(l * most + e) * kExpertParts + i]);
       }
       part_of(layer, part) = store.stack(
           fmt::format("layer {} {}", l, part_name(part)),
-          {.prototype = shape_of(part, three[i], layer.layout, dims),
-           .count = dims.experts,
+          {.prototype = shape_of(part, three[i], layer.layout, own),
+           .count = own.experts,
            .step = parts.bytes[i],
            .file =
                {tensor.source, tensor.info->offset + parts.at[i], parts.step, parts.bytes[i], {}}},
@@ -156,7 +160,10 @@ std::vector<ExpertLayer> load_bundle(WeightStore& store, const ExpertDims& dims)
   return layers;
 }
 
-std::vector<ExpertLayer> load_headerless_bundle(WeightStore& store, const ExpertDims& dims) {
+std::vector<ExpertLayer> load_headerless_bundle(WeightStore& store,
+                                                std::span<const ExpertDims> all) {
+  const ExpertDims& dims = all.front();
+  const auto L = std::ssize(all);
   const File& file = *store.expert_file();
   return with_context(printable_path(file.path()), [&] {
     if (is_gguf(file)) {
@@ -165,14 +172,13 @@ std::vector<ExpertLayer> load_headerless_bundle(WeightStore& store, const Expert
     }
     const uint64_t bytes = matrix_bytes(DType::kQ4_0, dims.ffn, dims.hidden);
     const uint64_t step = pad(bytes);
-    const auto matrices =
-        static_cast<uint64_t>(dims.layers * dims.experts) * uint64_t{kExpertParts};
+    const auto matrices = static_cast<uint64_t>(L * dims.experts) * uint64_t{kExpertParts};
     if (file.size() != matrices * step) {
       fail(ErrorCode::kInvalidData, "{} bytes, want {} matrices of {} bytes, {} together",
            file.size(), matrices, step, matrices * step);
     }
     std::vector<ExpertLayer> layers;
-    for (int64_t l = 0; l < dims.layers; ++l) {
+    for (int64_t l = 0; l < L; ++l) {
       ExpertLayer& layer = layers.emplace_back();
       layer.layout = DownLayout::kNeurons;
       for (const ExpertPart part : kEachPart) {

@@ -5,6 +5,7 @@
 
 #include <array>
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -25,7 +26,7 @@ inline constexpr std::string_view kVersionKey = "smallthinker.bundle.version";
 inline constexpr std::string_view kTypesKey = "smallthinker.bundle.types";           // (L, 3)
 inline constexpr std::string_view kLayoutsKey = "smallthinker.bundle.down_layouts";  // (L)
 inline constexpr std::string_view kSourceKey = "smallthinker.bundle.source_xxh3";
-inline constexpr std::string_view kChecksums = "exps.checksums";  // (L, E, 3 x 8 bytes)
+inline constexpr std::string_view kChecksums = "exps.checksums";  // (L, E, 3 x 8 bytes), E the most
 std::string experts_tensor(int64_t layer);                        // (E, step bytes)
 
 // Where the parts of an expert are, in bytes, padding included.
@@ -38,19 +39,22 @@ Parts parts(const std::array<DType, kExpertParts>& types, DownLayout layout, int
 
 }  // namespace bundle
 
-// The dimensions of a model that its experts must have.
+// What a model says of the experts of a layer: E, D and F.
 struct ExpertDims {
-  int64_t layers = 0, experts = 0, hidden = 0, ffn = 0;
+  int64_t experts = 0, hidden = 0, ffn = 0;
 };
 
 // Whether the model's file is a bundle of ours, of whatever version.
 bool is_bundle(const GgufFile& file);
 
-// The experts of such a file. Throws Error(kInvalidData | kUnsupported) unless everything fits.
-std::vector<ExpertLayer> load_bundle(WeightStore& store, const ExpertDims& dims);
+// The experts of such a file, (L) layers. Throws Error(kInvalidData | kUnsupported) unless
+// everything fits.
+std::vector<ExpertLayer> load_bundle(WeightStore& store, std::span<const ExpertDims> dims);
 
 // The experts of a headerless file, store.expert_file(): Q4_0 blocks, down by neuron, each matrix
 // padded to 4096 bytes, for each layer and expert up, gate, down. Only its size can be checked.
-std::vector<ExpertLayer> load_headerless_bundle(WeightStore& store, const ExpertDims& dims);
+// REQUIRES: all layers are alike.
+std::vector<ExpertLayer> load_headerless_bundle(WeightStore& store,
+                                                std::span<const ExpertDims> dims);
 
 }  // namespace st

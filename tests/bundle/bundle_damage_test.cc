@@ -82,7 +82,8 @@ TEST_F(BundleDamage, EveryFlippedBitIsSeen) {
   WeightStore store(model, true);
   const auto decoder = architecture.load(store, config);
   const Weights& weights = decoder->weights();
-  const auto L = static_cast<uint64_t>(config.layers), E = static_cast<uint64_t>(config.experts);
+  const auto L = static_cast<uint64_t>(config.layers),
+             E = static_cast<uint64_t>(config.most_experts());
   std::mt19937_64 random(4);
   const auto good = [&](const MatrixStack& stack, uint64_t e) {
     const uint64_t at = stack.file.offset + e * stack.file.step;

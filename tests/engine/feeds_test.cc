@@ -37,9 +37,9 @@ std::string made_model() {
     c.heads = 4;
     c.kv_heads = 2;
     c.head_dim = 16;
-    c.experts = 8;
-    c.experts_used = 3;
-    c.ffn = 32;
+    shape.ffn.experts = 8;
+    shape.ffn.used = 3;
+    shape.ffn.width = 32;
     c.context = 1024;
     shape.type = DType::kQ8_0;
     shape.window = 130;

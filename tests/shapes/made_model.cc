@@ -57,9 +57,9 @@ class Maker {
         {"attention.head_count_kv", c.kv_heads},
         {"attention.key_length", c.head_dim},
         {"attention.value_length", c.head_dim},
-        {"expert_count", c.experts},
-        {"expert_used_count", c.experts_used},
-        {"expert_feed_forward_length", c.ffn},
+        {"expert_count", shape_.ffn.experts},
+        {"expert_used_count", shape_.ffn.used},
+        {"expert_feed_forward_length", shape_.ffn.width},
     };
     for (const auto& [key, value] : numbers) set(key, GgufValue::u32(static_cast<uint32_t>(value)));
     if (c.architecture == "smallthinker") {
@@ -90,11 +90,12 @@ class Maker {
       add(name(names::kAttnOutput), shape_.type, {c.q_width(), c.hidden});
       add(name(names::kFfnNorm), DType::kF32, {c.hidden});
       for (const std::string& norm : shape_.more_norms) add(name(norm), DType::kF32, {c.hidden});
-      add(name(names::kRouter), shape_.router, {c.hidden, c.experts});
-      add(name(names::kFfnGate), shape_.type, {c.hidden, c.ffn, c.experts});
-      add(name(names::kFfnUp), shape_.type, {c.hidden, c.ffn, c.experts});
-      const std::vector<int64_t> down = {shape_.down_transposed ? c.hidden : c.ffn,
-                                         shape_.down_transposed ? c.ffn : c.hidden, c.experts};
+      add(name(names::kRouter), shape_.router, {c.hidden, shape_.ffn.experts});
+      add(name(names::kFfnGate), shape_.type, {c.hidden, shape_.ffn.width, shape_.ffn.experts});
+      add(name(names::kFfnUp), shape_.type, {c.hidden, shape_.ffn.width, shape_.ffn.experts});
+      const std::vector<int64_t> down = {shape_.down_transposed ? c.hidden : shape_.ffn.width,
+                                         shape_.down_transposed ? shape_.ffn.width : c.hidden,
+                                         shape_.ffn.experts};
       add(name(names::kFfnDown), shape_.type, down);
     }
     add(names::kOutputNorm, DType::kF32, {c.hidden});
@@ -134,8 +135,8 @@ class Maker {
 std::string Shape::text() const {
   const ModelConfig& c = config;
   return fmt::format("L={} D={} H={} K={} d={} E={} k={} F={} V={} window={} {} router {}{}{}{}",
-                     c.layers, c.hidden, c.heads, c.kv_heads, c.head_dim, c.experts, c.experts_used,
-                     c.ffn, c.vocab, window, dtype_name(type), dtype_name(router),
+                     c.layers, c.hidden, c.heads, c.kv_heads, c.head_dim, ffn.experts, ffn.used,
+                     ffn.width, c.vocab, window, dtype_name(type), dtype_name(router),
                      down_transposed ? " transposed" : "", tied ? " tied" : "",
                      rank > 0 ? fmt::format(" rank {}", rank) : "");
 }
@@ -144,7 +145,8 @@ Shape smallest() {
   Shape shape;
   ModelConfig& c = shape.config;
   c.architecture = "smallthinker";
-  c.layers = c.hidden = c.heads = c.kv_heads = c.experts = c.experts_used = c.ffn = 1;
+  c.layers = c.hidden = c.heads = c.kv_heads = shape.ffn.experts = shape.ffn.used =
+      shape.ffn.width = 1;
   c.head_dim = 2;
   c.vocab = kBytes;
   c.context = 256;
@@ -164,9 +166,10 @@ Shape draw_shape(std::mt19937& random) {
   c.heads = c.kv_heads * any({1, 1, 2, 3, 7, 8, 16, 17});
   c.head_dim = any({2, 4, 6, 8, 16, 30, 32, 34, 62, 64, 66, 128});
   if (blocks && c.q_width() % 32 != 0) c.head_dim = 32;
-  c.experts = any({1, 2, 3, 4, 7, 16, 33, 64});
-  c.experts_used = coin() ? 1 : 1 + static_cast<int64_t>(random() % static_cast<size_t>(c.experts));
-  c.ffn = blocks ? any({32, 64, 96}) : any({1, 2, 3, 4, 5, 8, 15, 16, 17, 32, 33, 64});
+  shape.ffn.experts = any({1, 2, 3, 4, 7, 16, 33, 64});
+  shape.ffn.used =
+      coin() ? 1 : 1 + static_cast<int64_t>(random() % static_cast<size_t>(shape.ffn.experts));
+  shape.ffn.width = blocks ? any({32, 64, 96}) : any({1, 2, 3, 4, 5, 8, 15, 16, 17, 32, 33, 64});
   c.vocab = kBytes + any({0, 1, 2, 63});
   shape.window = any({0, 0, 1, 2, 5, 127, 128, 129, 1000});
   c.gating = coin() ? Gating::kSoftmax : Gating::kSigmoid;

@@ -15,7 +15,8 @@
 namespace st::shapes {
 
 struct Shape {
-  ModelConfig config;
+  ModelConfig config;          // without layers, which are alike
+  Ffn ffn{.routed = true};     // of each
   DType type = DType::kF32;    // of all matrices but the router's
   DType router = DType::kF32;  // its type
   int64_t window = 0;          // keys that sliding layers see; 0: no layer slides

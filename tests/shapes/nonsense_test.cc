@@ -25,8 +25,8 @@ Shape small() {
   c.heads = 4;
   c.kv_heads = 2;
   c.head_dim = 6;
-  c.experts = c.experts_used = 3;
-  c.ffn = 20;
+  shape.ffn.experts = shape.ffn.used = 3;
+  shape.ffn.width = 20;
   shape.tied = false;
   return shape;
 }
@@ -106,7 +106,7 @@ TEST(Nonsense, APredictorWiderThanItsInputIsRefused) {
   Shape shape = small();
   shape.config.hidden = 32;
   shape.config.head_dim = 8;
-  shape.config.ffn = 32;
+  shape.ffn.width = 32;
   shape.type = DType::kQ8_0;
   const auto error = [&](int64_t rank) {
     shape.rank = rank;

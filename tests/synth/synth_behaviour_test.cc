@@ -114,10 +114,10 @@ void SynthBehaviour::count_layer(Weights& weights, size_t l, const Floats& x, Be
     return weights[names::layer(static_cast<int64_t>(l), name)];
   };
   const auto D = static_cast<size_t>(config_.hidden);
-  const auto F = static_cast<size_t>(config_.ffn);
+  const auto F = static_cast<size_t>(config_.widest_ffn());
   const auto d = static_cast<size_t>(config_.head_dim);
   const Floats scores =
-      multiply(tensor(names::kRouter), 0, static_cast<size_t>(config_.experts), x);
+      multiply(tensor(names::kRouter), 0, static_cast<size_t>(config_.most_experts()), x);
 
   const Floats v =
       multiply(tensor(names::kAttnV), 0, static_cast<size_t>(config_.kv_width()), rms_norm(x));
@@ -131,12 +131,12 @@ void SynthBehaviour::count_layer(Weights& weights, size_t l, const Floats& x, Be
   for (size_t i = 0; i < D; ++i) middle[i] += x[i];
 
   const Floats in = rms_norm(middle);
-  for (const size_t e : best(scores, static_cast<size_t>(config_.experts_used))) {
+  for (const size_t e : best(scores, static_cast<size_t>(config_.most_used()))) {
     out.frequencies[l][e] += 1.0 / kTokens;
     const Floats gates = multiply(tensor(names::kFfnGate), e * F, F, in);
     out.sparsity[l] +=
         static_cast<double>(std::ranges::count_if(gates, [](float gate) { return gate <= 0; })) /
-        static_cast<double>(F * config_.experts_used * kTokens);
+        static_cast<double>(F * config_.most_used() * kTokens);
   }
 }
 
@@ -169,7 +169,7 @@ Behaviour SynthBehaviour::measure() {
   Behaviour out;
   out.sparsity.resize(static_cast<size_t>(config_.layers));
   out.frequencies.assign(static_cast<size_t>(config_.layers),
-                         std::vector<double>(static_cast<size_t>(config_.experts)));
+                         std::vector<double>(static_cast<size_t>(config_.most_experts())));
   std::mt19937 random(1);
   std::vector<Token> tokens(kTokens);
   for (Token& token : tokens)
@@ -237,7 +237,7 @@ INSTANTIATE_TEST_SUITE_P(Layouts, SynthBehaviour, ::testing::Bool());
 std::vector<double> frequencies(const SynthArch& arch, int64_t first, int64_t end, uint64_t key) {
   const SynthStream stream(arch.config);
   const Floats router = make_synth_router(arch, stream, 0, 1, key);
-  std::vector<double> result(static_cast<size_t>(arch.config.experts));
+  std::vector<double> result(static_cast<size_t>(arch.config.most_experts()));
   std::mt19937 random(2);
   for (int i = 0; i < kTokens; ++i) {
     const int64_t token =
@@ -250,7 +250,7 @@ std::vector<double> frequencies(const SynthArch& arch, int64_t first, int64_t en
     Floats x(static_cast<size_t>(arch.config.hidden));
     dequantize_row(DType::kQ4_0, bytes.data(), arch.config.hidden, x.data());
     for (const size_t e : best(multiply(router, 0, result.size(), x),
-                               static_cast<size_t>(arch.config.experts_used))) {
+                               static_cast<size_t>(arch.config.most_used()))) {
       result[e] += 1.0 / kTokens;
     }
   }

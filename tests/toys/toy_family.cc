@@ -30,15 +30,18 @@ struct Toy final : Decoder {
     norm(s, x, w.ffn_norm, h);
     route(s, l, w.router, h);
     const RoutedExperts experts(s, l);
-    expert_ffn(s, l, Activation::kSilu, h, x);
+    expert_ffn(s, l, h, x);
   }
 
   const std::vector<Layer> layers;  // (L)
 };
 
 ModelConfig read_config(const GgufFile& file, const ConfigOptions&, Notices& notices) {
-  ModelConfig c = read_base_config(ConfigKeys(file, kToy.name), notices);
+  const ConfigKeys keys(file, kToy.name);
+  ModelConfig c = read_base_config(keys, notices);
+  c.set_ffn(read_experts(keys, Activation::kSilu));
   for (size_t l = 0; l < c.layer.size(); l += 2) c.layer[l].rope.theta = 100;
+  check_config(c, keys.prefix());
   return c;
 }
 
@@ -50,7 +53,7 @@ std::unique_ptr<Decoder> load(WeightStore& store, const ModelConfig& c) {
                    .post_norm = store.norm(layer(l, "post_attention_norm"), c.hidden),
                    .ffn_norm = store.norm(layer(l, names::kFfnNorm), c.hidden),
                    .attention = load_attention(store, c, l),
-                   .router = store.matrix(layer(l, names::kRouter), c.experts, c.hidden)});
+                   .router = store.matrix(layer(l, names::kRouter), c.ffn(l).experts, c.hidden)});
   }
   return std::make_unique<Toy>(load_weights(store, c, false), std::move(all));
 }

@@ -29,9 +29,9 @@ shapes::Shape toy_shape() {
   c.heads = 4;
   c.kv_heads = 2;
   c.head_dim = 8;
-  c.experts = 6;
-  c.experts_used = 2;
-  c.ffn = 20;
+  shape.ffn.experts = 6;
+  shape.ffn.used = 2;
+  shape.ffn.width = 20;
   shape.more_norms = {"post_attention_norm"};
   return shape;
 }
@@ -136,14 +136,14 @@ class Reference {
     std::vector<size_t> order(scores.size());
     std::iota(order.begin(), order.end(), size_t{0});
     std::ranges::sort(order, [&](size_t a, size_t b) { return scores[a] > scores[b]; });
-    order.resize(static_cast<size_t>(c_.experts_used));
+    order.resize(static_cast<size_t>(ffn_.used));
     double sum = 0;
     for (const size_t e : order) sum += std::exp(scores[e]);
     Vector out(h.size());
     for (const size_t expert : order) {
       const auto e = static_cast<int64_t>(expert);
-      Vector neurons = times("ffn_gate_exps", h, e * c_.ffn, c_.ffn);
-      const Vector up = times("ffn_up_exps", h, e * c_.ffn, c_.ffn);
+      Vector neurons = times("ffn_gate_exps", h, e * ffn_.width, ffn_.width);
+      const Vector up = times("ffn_up_exps", h, e * ffn_.width, ffn_.width);
       for (size_t j = 0; j < neurons.size(); ++j) {
         neurons[j] *= up[j] / (1 + std::exp(-neurons[j]));
       }
@@ -156,6 +156,7 @@ class Reference {
 
   const Tensors& tensors_;
   const ModelConfig c_;
+  const Ffn ffn_ = toy_shape().ffn;
   int64_t l_ = 0;
 };
 

@@ -15,7 +15,7 @@ namespace {
 TEST(ToyWeightType, GivesTheLogitsOfItsNumbersInF32) {
   const TemporaryFolder folder;
   shapes::Shape shape = shapes::smallest();
-  shape.config.hidden = 24, shape.config.ffn = 20, shape.config.experts = 3;
+  shape.config.hidden = 24, shape.ffn.width = 20, shape.ffn.experts = 3;
   const std::vector<Token> tokens = {1, 2, 3, 250, 0, 7};
   const auto logits = [&](DType type, const char* kernels) {
     shape.type = type;
