@@ -100,6 +100,8 @@ def config_json():
     config["rope_parameters"] = {"rope_type": "linear", "rope_theta": config.pop("rope_theta"), "factor": 4}
     config["initializer_range"] = float("nan")
     yield "rope-parameters", json.dumps(config).encode()
+    for micro in sorted(MODELS.parent.glob("micro-*")):
+        yield micro.name, json.dumps(json.loads((micro / "config.json").read_text())).encode()
 
 
 def tokenizer_json():

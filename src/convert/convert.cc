@@ -1,13 +1,17 @@
 #include "convert/convert.h"
 
 #include <algorithm>
+#include <cmath>
+#include <cstring>
 #include <filesystem>
 
+#include "arch/names.h"
 #include "base/error.h"
 #include "base/thread_pool.h"
 #include "convert/encode.h"
 #include "convert/gguf_out.h"
 #include "convert/hf_config.h"
+#include "convert/hf_family.h"
 #include "format/checkpoint.h"
 #include "format/gguf.h"
 #include "text/tokenizer.h"
@@ -64,11 +68,11 @@ void note_tied_head(const std::vector<CheckpointTensor>& checkpoint, ConvertResu
                     bool compare) {
   const auto head = std::ranges::find(checkpoint, "lm_head.weight", &CheckpointTensor::name);
   if (head == checkpoint.end()) return;
-  const auto embedding =
-      std::ranges::find(checkpoint, "model.embed_tokens.weight", &CheckpointTensor::name);
   std::string notice = "lm_head.weight left out: tie_word_embeddings is true";
   if (compare) {
-    notice = embedding != checkpoint.end() && same_bytes(*head, *embedding)
+    const auto embedding =
+        std::ranges::find(result.tensors, names::kEmbedding, &PlannedTensor::name);
+    notice = same_bytes(*head, embedding->sources.front())
                  ? "lm_head.weight left out: it is the embedding (tie_word_embeddings)"
                  : "lm_head.weight left out although it differs from the embedding, because "
                    "tie_word_embeddings is true";
@@ -76,7 +80,18 @@ void note_tied_head(const std::vector<CheckpointTensor>& checkpoint, ConvertResu
   result.notices.push_back(std::move(notice));
 }
 
-void write_tensor(const PlannedTensor& tensor, ThreadPool& pool, const ByteSink& sink) {
+// The sink of a tensor whose values, F32, stay within a bound.
+ByteSink clipped(float largest, const ByteSink& sink) {
+  return [=, &sink](std::span<const std::byte> bytes) {
+    std::vector<float> values(bytes.size() / sizeof(float));
+    std::memcpy(values.data(), bytes.data(), bytes.size());
+    for (float& value : values) value = std::clamp(value, -largest, largest);
+    sink(std::as_bytes(std::span(values)));
+  };
+}
+
+void write_tensor(const PlannedTensor& tensor, ThreadPool& pool, const ByteSink& out) {
+  const ByteSink sink = std::isfinite(tensor.largest) ? clipped(tensor.largest, out) : out;
   for (const CheckpointTensor& source : tensor.sources) {
     const std::string place =
         fmt::format("{}: tensor '{}'", printable_path(source.file), printable(source.name));
@@ -85,7 +100,24 @@ void write_tensor(const PlannedTensor& tensor, ThreadPool& pool, const ByteSink&
       const uint64_t rows = cols == 0 ? 0 : source.bytes / row_bytes(source.type, cols);
       encode_rows({*source.source, source.offset, source.type, rows, cols}, tensor.type,
                   tensor.transpose, pool, sink);
+      if (tensor.first_row_again == 0) return;
+      std::vector<std::byte> row;
+      encode_rows(
+          {*source.source, source.offset, source.type, 1, cols}, tensor.type, false, pool,
+          [&](std::span<const std::byte> bytes) { row.assign(bytes.begin(), bytes.end()); });
+      for (uint64_t i = 0; i < tensor.first_row_again; ++i) sink(row);
     });
+  }
+}
+
+// Other engines refuse shapes and tensors that they do not know.
+void check_options(const ConvertOptions& options, const HfFamily& family) {
+  if (family.skips_neurons) return;
+  if (options.transpose_down) {
+    fail(ErrorCode::kInvalidUsage, "{} has no transposed layout", family.architecture);
+  }
+  if (!options.predictor.empty()) {
+    fail(ErrorCode::kInvalidUsage, "{} has no lm-head predictor", family.architecture);
   }
 }
 
@@ -97,21 +129,25 @@ ConvertResult convert_hf(const ConvertOptions& options) {
   const std::string config = read_text_file(config_path, kMaxConfigBytes);
   const HfConfig hf =
       with_context(printable_path(config_path), [&] { return parse_hf_config(config); });
+  check_options(options, *hf.family);
   const std::vector<CheckpointTensor> checkpoint = read_safetensors_folder(options.folder);
   const std::vector<CheckpointTensor> predictor = read_predictor(options.predictor);
 
   ConvertResult result;
   result.notices = hf.notices;
-  result.tensors = with_context(printable_path(options.folder), [&] {
+  TensorPlan plan = with_context(printable_path(options.folder), [&] {
     return plan_tensors(
-        hf.model, hf.tied, checkpoint,
+        hf, checkpoint,
         {.type = options.type, .transpose_down = options.transpose_down, .predictor = predictor});
   });
+  result.tensors = std::move(plan.tensors);
+  result.notices.insert(result.notices.end(), plan.notices.begin(), plan.notices.end());
   const Tokenizer tokenizer = read_tokenizer(options.folder, hf.model.vocab);
   if (hf.tied) note_tied_head(checkpoint, result, !options.dry_run);
 
   GgufWriter out;
   set_gguf_metadata(hf.model, options.type, options.transpose_down, out);
+  for (const GgufEntry& entry : hf.keys) out.set(entry.key, entry.value);
   write_gguf_vocab(tokenizer.vocab(), out);
   for (const PlannedTensor& tensor : result.tensors) {
     out.add_tensor(tensor.name, tensor.type, tensor.ne);

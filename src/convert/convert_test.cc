@@ -200,6 +200,102 @@ TEST(Convert, TiedModelsDropTheirCopyOfTheHead) {
   EXPECT_EQ(GgufModel(out).metadata().find("smallthinker.attention.sliding_window"), nullptr);
 }
 
+// A value as gguf-expected.json has it.
+void expect_value(const json& want, const GgufValue* got, const std::string& key) {
+  ASSERT_NE(got, nullptr) << key;
+  const json& value = want["value"];
+  const auto number = [](const json& one) { return one == "-inf" ? -INFINITY : one.get<float>(); };
+  if (want["type"] == "UINT32") {
+    EXPECT_EQ(got->type, GgufType::kU32) << key;
+    EXPECT_EQ(std::get<uint64_t>(got->value), value.get<uint64_t>()) << key;
+  } else if (want["type"] == "FLOAT32") {
+    EXPECT_EQ(got->type, GgufType::kF32) << key;
+    EXPECT_EQ(static_cast<float>(std::get<double>(got->value)), number(value)) << key;
+  } else if (want["type"] == "BOOL") {
+    EXPECT_EQ(std::get<bool>(got->value), value.get<bool>()) << key;
+  } else if (want["type"] == "STRING") {
+    EXPECT_EQ(std::get<std::string>(got->value), value.get<std::string>()) << key;
+  } else {
+    const auto& array = std::get<GgufArray>(got->value);
+    const bool counted = value.is_string();  // "array of 512"
+    EXPECT_EQ(array.count, counted ? std::stoull(value.get<std::string>().substr(9)) : value.size())
+        << key;
+    for (uint64_t i = 0; !counted && i < array.count; ++i) {
+      if (want["type"] == "ARRAY[BOOL]") {
+        EXPECT_EQ(array.type, GgufType::kBool) << key;
+        EXPECT_EQ(array.integer(i) != 0, value[i].get<bool>()) << key << i;
+      } else {
+        EXPECT_EQ(array.type, GgufType::kF32) << key;
+        EXPECT_EQ(static_cast<float>(array.number(i)), number(value[i])) << key << i;
+      }
+    }
+  }
+}
+
+// Files that llama.cpp loads and computes correctly have these keys and tensors.
+TEST(Convert, KeysAndTensorsAreLlamaCpps) {
+  const TemporaryFolder folder;
+  const std::string out = folder / "micro.gguf";
+  for (const char* model : {"micro-qwen3", "micro-qwen3-untied", "micro-qwen3moe"}) {
+    const std::string in = testkit::shipped_model(model);
+    convert_hf({.folder = in, .outfile = out, .type = DType::kF32});
+    const GgufModel made(out);
+    const json expected = parse_json(read_text_file(in + "/gguf-expected.json"));
+    for (const auto& [key, want] : expected["kv"].items()) {
+      expect_value(want, made.metadata().find(key), fmt::format("{}: {}", model, key));
+    }
+    for (const GgufEntry& entry : made.metadata().entries()) {
+      EXPECT_TRUE(expected["kv"].contains(entry.key) || entry.key.starts_with("general.") ||
+                  entry.key == "tokenizer.chat_template" ||
+                  entry.key == "smallthinker.tokenizer.end_of_generation")
+          << model << ": " << entry.key;
+    }
+    EXPECT_EQ(made.tensors().size(), expected["tensors"].size()) << model;
+    for (const auto& [name, ne] : expected["tensors"].items()) {
+      const auto tensor = made.find(name);
+      ASSERT_TRUE(tensor) << model << ": " << name;
+      EXPECT_EQ(json(tensor.info->ne), ne) << model << ": " << name;
+    }
+  }
+}
+
+// Layers 1 and 5 have experts, the others do not; weights are not renormalised.
+TEST(Convert, LayersWithAndWithoutExperts) {
+  const TemporaryFolder folder;
+  const std::string out = folder / "odd.gguf";
+  convert_hf({.folder = testkit::shipped_model("micro-qwen3moe-odd"), .outfile = out});
+  const GgufModel made(out);
+  for (int l = 0; l < 6; ++l) {
+    const auto has = [&](const char* name) {
+      return static_cast<bool>(made.find(fmt::format("blk.{}.{}.weight", l, name)));
+    };
+    const bool routed = l == 1 || l == 5;
+    EXPECT_EQ(has("ffn_gate_inp"), routed) << l;
+    EXPECT_EQ(has("ffn_down_exps"), routed) << l;
+    EXPECT_EQ(has("ffn_down"), !routed) << l;
+  }
+  EXPECT_FALSE(made.find("output.weight"));
+  const GgufFile& file = made.metadata();
+  EXPECT_EQ(file.find_bool("qwen3moe.expert_weights_norm"), false);
+  EXPECT_EQ(file.get_u32("qwen3moe.feed_forward_length"), 160u);
+  EXPECT_EQ(file.get_u32("qwen3moe.expert_feed_forward_length"), 96u);
+  EXPECT_EQ(file.get_u32("qwen3moe.expert_count"), 6u);
+  EXPECT_EQ(made.find("blk.5.ffn_up_exps.weight").info->ne, (std::vector<uint64_t>{96, 96, 6}));
+}
+
+TEST(Convert, OnlyWhereNeuronsAreSkipped) {
+  const std::string dense = testkit::shipped_model("micro-qwen3");
+  EXPECT_EQ(
+      error_of([&] { convert_hf({.folder = dense, .transpose_down = true, .dry_run = true}); }),
+      "qwen3 has no transposed layout");
+  EXPECT_EQ(
+      error_of([&] {
+        convert_hf(
+            {.folder = dense, .predictor = kModels + "model/model_lm_head.pt", .dry_run = true});
+      }),
+      "qwen3 has no lm-head predictor");
+}
+
 TEST(Convert, NothingIsLeftBehindWhenItFails) {
   const TemporaryFolder folder;
   const auto cancel = [](std::string_view, uint64_t done, uint64_t total) {

@@ -21,6 +21,17 @@ GgufValue layout(const ModelConfig& c, Predicate&& holds) {
 
 bool rotates(const LayerConfig& layer) { return layer.rope.theta > 0; }
 bool slides(const LayerConfig& layer) { return layer.window > 0; }
+bool routes(const LayerConfig& layer) { return layer.ffn.routed; }
+
+// One number if all are the same.
+GgufValue ffn_widths(const ModelConfig& c) {
+  std::vector<int32_t> widths;
+  for (const LayerConfig& layer : c.layer) widths.push_back(static_cast<int32_t>(layer.ffn.width));
+  if (std::ranges::count(widths, widths.front()) == std::ssize(widths)) {
+    return GgufValue::u32(static_cast<uint32_t>(widths.front()));
+  }
+  return GgufValue::array(GgufArray::of(std::span<const int32_t>(widths)));
+}
 
 }  // namespace
 
@@ -40,7 +51,7 @@ void set_gguf_metadata(const ModelConfig& c, DType type, bool down_transposed, G
   u32("block_count", c.layers);
   u32("context_length", c.context);
   u32("embedding_length", c.hidden);
-  u32("feed_forward_length", c.ffn(0).width);
+  out.set(fmt::format("{}.feed_forward_length", c.architecture), ffn_widths(c));
   u32("attention.head_count", c.heads);
   u32("attention.head_count_kv", c.kv_heads);
   u32("attention.key_length", c.head_dim);
@@ -53,9 +64,11 @@ void set_gguf_metadata(const ModelConfig& c, DType type, bool down_transposed, G
       f32("rope.scaling.factor", layer->rope.factor);
     }
   }
-  u32("expert_count", c.ffn(0).experts);
-  u32("expert_used_count", c.ffn(0).used);
-  u32("expert_feed_forward_length", c.ffn(0).width);
+  if (const auto layer = std::ranges::find_if(c.layer, routes); layer != c.layer.end()) {
+    u32("expert_count", layer->ffn.experts);
+    u32("expert_used_count", layer->ffn.used);
+    u32("expert_feed_forward_length", layer->ffn.width);
+  }
   if (c.architecture != "smallthinker") return;
   u32("expert_gating_func", c.gating == Gating::kSoftmax ? 1 : 2);
   // llama.cpp takes the presence of this key for the 21B's layout, so a model without windows must

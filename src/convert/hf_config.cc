@@ -5,8 +5,7 @@
 
 #include "base/error.h"
 #include "base/json.h"
-#include "convert/hf_config_keys.h"
-#include "convert/hf_rope.h"
+#include "convert/hf_family.h"
 #include "format/json_object.h"
 
 namespace st {
@@ -14,107 +13,83 @@ namespace {
 
 using nlohmann::json;
 
-// The 21B's config.json has no model_type, so the class name decides; either is enough.
-void check_architecture(const json& config) {
-  const std::string type = find_string(config, "model_type", "");
+constexpr const HfFamily* kFamilies[] = {&kHfSmallThinker, &kHfQwen3, &kHfQwen3Moe, &kHfGemma3n};
+
+// The class says more than the type: it names what is made of the layers. SmallThinker's 21B has
+// no type, others may have no class.
+const HfFamily& find_family(const json& config) {
   std::string name;
   if (const json* names = find(config, "architectures");
       names != nullptr && names->is_array() && !names->empty() && (*names)[0].is_string()) {
     name = (*names)[0].get<std::string>();
   }
-  if (type == "smallthinker" || name == "SmallThinkerForCausalLM") return;
-  fail(ErrorCode::kUnsupported, "architecture '{}' unsupported (known: SmallThinkerForCausalLM)",
-       printable(name.empty() ? type : name));
-}
-
-// Dense layers have no experts, and those have no place here.
-void check_layer_kinds(const json& config) {
-  const json* layout = find(config, "moe_layer_layout");
-  if (layout == nullptr) return;
-  for (const int64_t moe : int_array(*layout, "moe_layer_layout", 0, 1)) {
-    if (moe == 0) fail(ErrorCode::kUnsupported, "moe_layer_layout with dense layers unsupported");
+  const std::string type = find_string(config, "model_type", "");
+  std::string known;
+  for (const HfFamily* family : kFamilies) {
+    if (std::ranges::find(family->classes, name) != family->classes.end()) return *family;
+    for (const std::string_view one : family->classes) {
+      known += (known.empty() ? "" : ", ") + std::string(one);
+    }
   }
-}
-
-std::vector<bool> layout(const json& config, std::string_view key, int64_t layers, bool fallback) {
-  const json* array = find(config, key);
-  if (array == nullptr) return std::vector<bool>(static_cast<size_t>(layers), fallback);
-  const std::vector<int64_t> values = int_array(*array, key, 0, 1);
-  if (static_cast<int64_t>(values.size()) != layers) {
-    fail(ErrorCode::kInvalidData, "{}: {} entries for {} layers", key, values.size(), layers);
+  for (const HfFamily* family : kFamilies) {
+    if (std::ranges::find(family->types, type) != family->types.end()) return *family;
   }
-  return {values.begin(), values.end()};
-}
-
-// What other programs are told of the layouts must agree with them.
-void check_sliding(const json& config, const std::vector<bool>& sliding, int64_t size) {
-  const bool slides = std::ranges::find(sliding, true) != sliding.end();
-  const int64_t window = find_int(config, "sliding_window", 0, 1 << 27, size);
-  if (slides && window != size) {
-    fail(ErrorCode::kInvalidData, "sliding_window {}, but sliding_window_size is {}", window, size);
-  }
-  if (slides && !find_bool(config, "use_sliding_window", true)) {
-    fail(ErrorCode::kInvalidData, "use_sliding_window false, but sliding_window_layout has ones");
-  }
-  const bool has_layout = find(config, "sliding_window_layout") != nullptr;
-  if (!has_layout && find(config, "sliding_window_pattern") != nullptr) {
-    fail(ErrorCode::kUnsupported, "sliding_window_pattern without sliding_window_layout");
-  }
-  const json* types = find(config, "layer_types");
-  if (types == nullptr) return;
-  json wanted = json::array();
-  for (const bool slides_here : sliding) {
-    wanted.push_back(slides_here ? "sliding_attention" : "full_attention");
-  }
-  if (*types != wanted) {
-    fail(ErrorCode::kInvalidData, "layer_types and sliding_window_layout disagree");
-  }
-}
-
-void read_layers(const json& config, ModelConfig& c) {
-  const HfRope rope = read_hf_rope(config);
-  const std::vector<bool> rotates = layout(config, "rope_layout", c.layers, true);
-  const std::vector<bool> sliding = layout(config, "sliding_window_layout", c.layers, false);
-  const int64_t window = find_int(config, "sliding_window_size", 1, 1 << 27, 4096);
-  for (size_t l = 0; l < rotates.size(); ++l) {
-    c.layer.push_back({.rope = rotates[l] ? Rope{rope.theta, rope.factor} : Rope{},
-                       .window = sliding[l] ? window : 0});
-  }
-  check_sliding(config, sliding, window);
+  fail(ErrorCode::kUnsupported, "architecture '{}' unsupported (known: {})",
+       printable(name.empty() ? type : name), known);
 }
 
 }  // namespace
 
-HfConfig parse_hf_config(std::string_view text) {
-  const json config = parse_json_object(text);
-  check_architecture(config);
-  HfConfig hf;
-  hf.notices = check_hf_config_keys(config);
-  check_layer_kinds(config);
-
-  ModelConfig& c = hf.model;
-  c.architecture = "smallthinker";
-  c.name = find_string(config, "model_name", "smallthinker");
+ModelConfig read_model(const json& config, int64_t head_dim) {
+  ModelConfig c;
   c.layers = get_int(config, "num_hidden_layers", 1, 512);
   c.hidden = get_int(config, "hidden_size", 1, 1 << 16);
   c.heads = get_int(config, "num_attention_heads", 1, 1024);
   c.kv_heads = find_int(config, "num_key_value_heads", 1, 1024, c.heads);
-  c.head_dim = find_int(config, "head_dim", 2, 1024, c.hidden / c.heads);
-  const Ffn ffn{.routed = true,
-                .experts = get_int(config, "moe_num_primary_experts", 1, 1024),
-                .used = get_int(config, "moe_num_active_primary_experts", 1, 64),
-                .width = get_int(config, "moe_ffn_hidden_size", 1, 1 << 20),
-                .activation = Activation::kRelu};
+  c.head_dim = find_int(config, "head_dim", 2, 1024, head_dim > 0 ? head_dim : c.hidden / c.heads);
   c.vocab = get_int(config, "vocab_size", 1, 1 << 24);
-  // Defaults of the published configuration class.
-  c.context = find_int(config, "max_position_embeddings", 1, 1 << 27, 131072);
   c.rms_eps = static_cast<float>(find_number(config, "rms_norm_eps", 0, 1, 1e-6));
-  read_layers(config, c);
-  c.set_ffn(ffn);
-  c.gating = find_bool(config, "moe_primary_router_apply_softmax", false) ? Gating::kSoftmax
-                                                                          : Gating::kSigmoid;
-  hf.tied = find_bool(config, "tie_word_embeddings", true);
-  check_config(c, "");
+  return c;
+}
+
+std::optional<std::vector<bool>> read_layer_types(const json& config, int64_t layers) {
+  const json* types = find(config, "layer_types");
+  if (types == nullptr) return std::nullopt;
+  if (!types->is_array() || types->size() != static_cast<size_t>(layers)) {
+    fail(ErrorCode::kInvalidData, "layer_types: want a list of {} layers, got {}", layers,
+         show_json(*types));
+  }
+  std::vector<bool> slides;
+  for (const json& type : *types) {
+    slides.push_back(type == "sliding_attention");
+    if (!slides.back() && type != "full_attention") {
+      fail(ErrorCode::kUnsupported,
+           "layer_types: {} unsupported, want \"full_attention\" or \"sliding_attention\"",
+           show_json(type));
+    }
+  }
+  return slides;
+}
+
+void add_key(std::string_view suffix, GgufValue value, HfConfig& hf) {
+  hf.keys.push_back({fmt::format("{}.{}", hf.family->architecture, suffix), std::move(value)});
+}
+
+void add_window_keys(int64_t window, HfConfig& hf) {
+  std::vector<bool> slides;
+  for (const LayerConfig& layer : hf.model.layer) slides.push_back(layer.window > 0);
+  add_key("attention.sliding_window", GgufValue::u32(static_cast<uint32_t>(window)), hf);
+  add_key("attention.sliding_window_pattern", GgufValue::array(GgufArray::of(slides)), hf);
+}
+
+HfConfig parse_hf_config(std::string_view text) {
+  const json config = parse_json_object(text);
+  HfConfig hf;
+  hf.family = &find_family(config);
+  hf.family->read(config, hf);
+  hf.model.architecture = hf.family->architecture;
+  hf.model.name = find_string(config, "model_name", hf.family->architecture);
+  check_config(hf.model, "");
   return hf;
 }
 

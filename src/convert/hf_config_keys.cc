@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
+#include <span>
 
 #include "base/error.h"
 #include "base/json_keys.h"
@@ -9,8 +10,8 @@
 namespace st {
 namespace {
 
-constexpr KnownKey kKnown[] = {
-    // Read by hf_config.cc and hf_rope.cc, or by text/hf_vocab.cc.
+// Read whatever the family is: by hf_config.cc and hf_rope.cc, or by text/hf_vocab.cc.
+constexpr KnownKey kOfAll[] = {
     {"architectures"},
     {"model_type"},
     {"model_name"},
@@ -19,23 +20,13 @@ constexpr KnownKey kKnown[] = {
     {"num_attention_heads"},
     {"num_key_value_heads"},
     {"head_dim"},
-    {"moe_num_primary_experts"},
-    {"moe_num_active_primary_experts"},
-    {"moe_ffn_hidden_size"},
-    {"moe_primary_router_apply_softmax"},
-    {"moe_layer_layout"},
     {"vocab_size"},
     {"max_position_embeddings"},
     {"rms_norm_eps"},
     {"rope_theta"},
     {"rope_scaling"},
     {"rope_parameters"},
-    {"rope_layout"},
-    {"sliding_window_layout"},
-    {"sliding_window_size"},
     {"sliding_window"},
-    {"sliding_window_pattern"},
-    {"use_sliding_window"},
     {"layer_types"},
     {"tie_word_embeddings"},
     {"bos_token_id"},
@@ -43,14 +34,6 @@ constexpr KnownKey kKnown[] = {
     {"pad_token_id"},
 
     // The mathematics has one form here.
-    {"hidden_act", R"(["relu"])"},
-    {"hidden_activation", R"(["relu"])"},
-    {"activation_function", R"(["relu"])"},
-    {"norm_topk_prob", "[true]"},
-    {"moe_enable_early_router", "[true]"},
-    {"use_qk_norm", "[false]"},
-    {"qk_norm", "[false]"},
-    {"qk_layernorm", "[false]"},
     {"attention_bias", "[false]"},
     {"attention_out_bias", "[false]"},
     {"qkv_bias", "[false]"},
@@ -64,17 +47,12 @@ constexpr KnownKey kKnown[] = {
     {"moe_routed_scaling_factor", "[1]"},
     {"n_group", "[1]"},
     {"topk_group", "[1]"},
-    {"moe_enable_secondary_experts", "[false]"},
-    {"moe_num_secondary_experts", "[0]"},
-    {"moe_num_active_secondary_experts", "[0]"},
     {"moe_num_shared_experts", "[0]"},
     {"num_shared_experts", "[0]"},
     {"n_shared_experts", "[0]"},
     {"shared_expert_intermediate_size", "[0]"},
     {"first_k_dense_replace", "[0]"},
-    {"decoder_sparse_step", "[1]"},
     {"moe_layer_freq", "[1]"},
-    {"mlp_only_layers", "[[]]"},
     {"num_nextn_predict_layers", "[0]"},
     {"clip_qkv", "[]"},
     {"quantization_config", "[]"},
@@ -88,14 +66,9 @@ constexpr KnownKey kKnown[] = {
     {"is_encoder_decoder", "[false]"},
     {"add_cross_attention", "[false]"},
     {"pruned_heads", "[{}]"},
+};
 
-    // Widths of what is not there if the layers are as above.
-    {"intermediate_size"},
-    {"dense_ffn_hidden_size"},
-    {"moe_intermediate_size"},
-    {"moe_secondary_expert_size"},
-    {"moe_shared_expert_size"},
-
+constexpr KnownKey kOfNoResult[] = {
     // Training, numbers' types, and who made the file.
     {"_name_or_path"},
     {"_commit_hash"},
@@ -173,11 +146,15 @@ constexpr KnownKey kKnown[] = {
     {"typical_p"},
 };
 
-}  // namespace
+using Keys = std::span<const KnownKey>;
 
-std::vector<std::string> check_hf_config_keys(const nlohmann::json& config) {
+// Of a name that is there twice the first counts.
+std::vector<std::string> check_against(const nlohmann::json& config,
+                                       std::initializer_list<Keys> all) {
   constexpr size_t kShown = 8;
-  const std::vector<std::string> off = check_keys(config, kKnown);
+  std::vector<KnownKey> known;
+  for (const Keys keys : all) known.insert(known.end(), keys.begin(), keys.end());
+  const std::vector<std::string> off = check_keys(config, known);
   if (off.empty()) return {};
   std::string names;
   for (size_t i = 0; i < std::min(off.size(), kShown); ++i) {
@@ -185,6 +162,16 @@ std::vector<std::string> check_hf_config_keys(const nlohmann::json& config) {
   }
   if (off.size() > kShown) names += fmt::format(" and {} more", off.size() - kShown);
   return {"config.json: unknown keys that are off: " + names};
+}
+
+}  // namespace
+
+std::vector<std::string> check_hf_config_keys(const nlohmann::json& config, Keys own) {
+  return check_against(config, {own, kOfAll, kOfNoResult});
+}
+
+std::vector<std::string> check_hf_outer_keys(const nlohmann::json& config, Keys own) {
+  return check_against(config, {own, kOfNoResult});
 }
 
 }  // namespace st

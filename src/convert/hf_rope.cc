@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "base/error.h"
 #include "base/json.h"
@@ -54,41 +55,81 @@ std::string rope_type(const json& parameters) {
   return type;
 }
 
-double find_theta(const json& object, double fallback) {
-  return find_number(object, "rope_theta", 1, 1e12, fallback);
+std::optional<float> find_theta(const json& object, const char* name = "rope_theta") {
+  if (find(object, name) == nullptr) return std::nullopt;
+  return static_cast<float>(find_number(object, name, 1, 1e12, 1));
 }
 
-}  // namespace
+// Parameters of one rotation. `theta`: what is said of it outside of them.
+Rope read_parameters(const json& parameters, const std::optional<float>& theta, Rope rope) {
+  const bool linear = rope_type(parameters) == "linear";
+  check_keys(parameters, linear ? kLinear : kDefault);
+  rope.theta = find_theta(parameters).value_or(rope.theta);
+  if (theta && *theta != rope.theta) {
+    fail(ErrorCode::kInvalidData, "rope_theta {}, but {} outside of it", rope.theta, *theta);
+  }
+  if (!linear) return rope;
+  if (find(parameters, "factor") == nullptr) fail(ErrorCode::kInvalidData, "factor: missing");
+  rope.factor = static_cast<float>(find_number(parameters, "factor", 1, 1e6, 1));
+  return rope;
+}
 
-HfRope read_hf_rope(const json& config) {
-  const bool old_theta = find(config, "rope_theta") != nullptr;
-  HfRope rope;
-  rope.theta = static_cast<float>(find_theta(config, rope.theta));
+const json& as_object(const json& value) {
+  if (value.is_object()) return value;
+  fail(ErrorCode::kInvalidData, "want a JSON object, got {}", show_json(value));
+}
+
+// rope_parameters, or its older name.
+struct Given {
+  const char* name = "";
+  const json* parameters = nullptr;  // null: none
+};
+Given find_parameters(const json& config) {
   const json* scaling = find(config, "rope_scaling");
   const json* all = find(config, "rope_parameters");
   if (scaling != nullptr && all != nullptr && *scaling != *all) {
     fail(ErrorCode::kInvalidData, "rope_scaling and rope_parameters disagree");
   }
-  const json* given = all != nullptr ? all : scaling;
-  if (given == nullptr) return rope;
+  if (all != nullptr) return {"rope_parameters", all};
+  return {"rope_scaling", scaling};
+}
 
-  with_context(all != nullptr ? "rope_parameters" : "rope_scaling", [&] {
-    if (!given->is_object()) {
-      fail(ErrorCode::kInvalidData, "want a JSON object, got {}", show_json(*given));
-    }
-    const json& parameters = same_for_all_layers(*given);
-    const bool linear = rope_type(parameters) == "linear";
-    check_keys(parameters, linear ? kLinear : kDefault);
-    const auto theta = static_cast<float>(find_theta(parameters, rope.theta));
-    if (old_theta && theta != rope.theta) {
-      fail(ErrorCode::kInvalidData, "rope_theta {}, but {} outside of it", theta, rope.theta);
-    }
-    rope.theta = theta;
-    if (!linear) return;
-    if (find(parameters, "factor") == nullptr) fail(ErrorCode::kInvalidData, "factor: missing");
-    rope.factor = static_cast<float>(find_number(parameters, "factor", 1, 1e6, 1));
-  });
+}  // namespace
+
+Rope read_hf_rope(const json& config, float theta) {
+  const std::optional<float> outer = find_theta(config);
+  Rope rope{.theta = outer.value_or(theta)};
+  const Given given = find_parameters(config);
+  if (given.parameters != nullptr) {
+    rope = with_context(given.name, [&] {
+      return read_parameters(same_for_all_layers(as_object(*given.parameters)), outer, rope);
+    });
+  }
+  if (rope.theta == 0) fail(ErrorCode::kInvalidData, "rope_theta: missing");
   return rope;
+}
+
+HfRopes read_hf_ropes(const json& config) {
+  const std::optional<float> full = find_theta(config);
+  const std::optional<float> sliding = find_theta(config, "rope_local_base_freq");
+  HfRopes ropes{.full = {.theta = full.value_or(1e6f)},
+                .sliding = {.theta = sliding.value_or(1e4f)}};
+  const Given given = find_parameters(config);
+  if (given.parameters == nullptr) return ropes;
+  return with_context(given.name, [&] {
+    const auto read = [&](const char* type, const std::optional<float>& theta, const Rope& rope) {
+      const json* parameters = find(as_object(*given.parameters), type);
+      if (parameters == nullptr) fail(ErrorCode::kInvalidData, "{}: missing", type);
+      const Rope rope_of_type =
+          with_context(type, [&] { return read_parameters(as_object(*parameters), theta, rope); });
+      if (rope_of_type.factor != 1)
+        fail(ErrorCode::kUnsupported, "{}: factor {} unsupported, want 1", type,
+             rope_of_type.factor);
+      return rope_of_type;
+    };
+    return HfRopes{read("full_attention", full, ropes.full),
+                   read("sliding_attention", sliding, ropes.sliding)};
+  });
 }
 
 }  // namespace st

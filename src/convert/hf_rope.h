@@ -3,16 +3,21 @@
 
 #include <nlohmann/json_fwd.hpp>
 
+#include "model/config.h"
+
 namespace st {
 
-struct HfRope {
-  float theta = 1e6f;  // of the published configuration class
-  float factor = 1;    // positions are divided by it
-};
+// Of all layers. Reads what Transformers 4 writes (rope_theta beside rope_scaling) and what
+// Transformers 5 does (all of it in rope_parameters, perhaps once for each type of layer). Types
+// other than "default" and "linear", and parts that contradict each other, are an Error.
+// `theta`: where the file does not say it; 0: then that is an Error.
+Rope read_hf_rope(const nlohmann::json& config, float theta);
 
-// Reads what Transformers 4 writes (rope_theta beside rope_scaling) and what Transformers 5 does
-// (all of it in rope_parameters, perhaps once for each type of layer). Types other than "default"
-// and "linear", and parts that contradict each other, are an Error.
-HfRope read_hf_rope(const nlohmann::json& config);
+// Of layers that see all and of those that slide: rope_theta and rope_local_base_freq, or
+// rope_parameters with both. No type but "default".
+struct HfRopes {
+  Rope full, sliding;
+};
+HfRopes read_hf_ropes(const nlohmann::json& config);
 
 }  // namespace st

@@ -19,8 +19,8 @@ bool is_float(DType type) {
 
 // The type a tensor is to have in the output.
 DType choose_type(const GgufTensor& tensor, const QuantizeOptions& options, bool is_output) {
-  const bool matrix = tensor.ne.size() >= 2 && tensor.name.ends_with(".weight") &&
-                      tensor.name.find(names::kRouter) == std::string::npos;
+  const bool matrix =
+      tensor.ne.size() >= 2 && tensor.name.ends_with(".weight") && !keeps_floats(tensor.name);
   if (tensor.name == names::kPredictor) return type_for_row(options.type, tensor.ne[0]);
   if (!matrix || tensor.type == options.type) return tensor.type;
   if (!is_float(tensor.type)) {

@@ -27,9 +27,9 @@ struct QuantizeResult {
   std::string notice;  // if there was something worth telling
 };
 
-// Norms and routers are copied as they are; matrices in F32, F16 or BF16 are encoded row by row;
-// the lm-head predictor, though one flat tensor, is encoded too. Matrices that are quantised
-// already can only be kept in their type: anything else is Error(kUnsupported).
+// Norms and what keeps_floats() are copied as they are; other matrices in F32, F16 or BF16 are
+// encoded row by row; the lm-head predictor, though one flat tensor, is encoded too. Matrices that
+// are quantised already can only be kept in their type: anything else is Error(kUnsupported).
 QuantizeResult quantize_file(const QuantizeOptions& options);
 
 }  // namespace st

@@ -2,93 +2,199 @@
 
 #include <fmt/format.h>
 
-#include <unordered_map>
-#include <unordered_set>
+#include <algorithm>
+#include <array>
+#include <map>
+#include <set>
 
 #include "arch/names.h"
 #include "base/error.h"
+#include "convert/hf_family.h"
 
 namespace st {
 namespace {
 
 constexpr std::string_view kMergedPredictor = "model.lm_head_profiler.weight";
 
-class Planner {
+// The tensors of a checkpoint by name, and which of them have a use.
+class Checkpoint {
  public:
-  Planner(const ModelConfig& config, const std::vector<CheckpointTensor>& checkpoint,
-          const PlanOptions& options)
-      : c_(config), options_(options) {
-    for (const CheckpointTensor& tensor : checkpoint) by_name_.emplace(tensor.name, &tensor);
+  explicit Checkpoint(const std::vector<CheckpointTensor>& tensors) {
+    for (const CheckpointTensor& tensor : tensors) by_name_.emplace(tensor.name, &tensor);
   }
 
   bool has(const std::string& name) const { return by_name_.contains(name); }
 
-  // The checkpoint tensor of this name and shape (outermost first).
-  const CheckpointTensor& take(const std::string& name, const std::vector<int64_t>& shape) {
+  const CheckpointTensor& take(const std::string& name) {
     const auto it = by_name_.find(name);
     if (it == by_name_.end()) fail(ErrorCode::kInvalidData, "tensor '{}': missing", name);
     taken_.insert(name);
-    const CheckpointTensor& tensor = *it->second;
-    if (!std::equal(shape.begin(), shape.end(), tensor.shape.begin(), tensor.shape.end(),
-                    [](int64_t a, uint64_t b) { return static_cast<uint64_t>(a) == b; })) {
+    return *it->second;
+  }
+
+  // The one of this shape (outermost first).
+  const CheckpointTensor& take(const std::string& name, const std::vector<uint64_t>& shape) {
+    const CheckpointTensor& tensor = take(name);
+    if (tensor.shape != shape) {
       fail(ErrorCode::kInvalidData, "tensor '{}': shape [{}], want [{}]", name,
            fmt::join(tensor.shape, ","), fmt::join(shape, ","));
     }
     return tensor;
   }
 
-  void vector(std::string_view to, const std::string& from, int64_t n) {
-    plan_.push_back({std::string(to), DType::kF32, {static_cast<uint64_t>(n)}, {take(from, {n})}});
-  }
-
-  void matrix(std::string_view to, const std::string& from, int64_t rows, int64_t cols,
-              DType type) {
-    plan_.push_back({std::string(to),
-                     type_for_row(type, static_cast<uint64_t>(cols)),
-                     {static_cast<uint64_t>(cols), static_cast<uint64_t>(rows)},
-                     {take(from, {rows, cols})}});
-  }
-
-  // Experts' matrices (rows, cols) stacked; transposed one by one if asked.
-  void stack(int64_t l, std::string_view to, std::string_view from, int64_t rows, int64_t cols,
-             bool transpose) {
-    PlannedTensor out;
-    out.name = names::layer(l, to);
-    out.transpose = transpose;
-    if (transpose) std::swap(rows, cols);
-    out.type = type_for_row(options_.type, static_cast<uint64_t>(cols));
-    out.ne = {static_cast<uint64_t>(cols), static_cast<uint64_t>(rows),
-              static_cast<uint64_t>(c_.ffn(l).experts)};
-    if (transpose) std::swap(rows, cols);
-    for (int64_t e = 0; e < c_.ffn(l).experts; ++e) {
-      out.sources.push_back(
-          take(hf_layer(l, fmt::format("block_sparse_moe.experts.{}.{}", e, from)), {rows, cols}));
+  // Takes all whose names begin so.
+  int64_t skip(std::string_view prefix) {
+    int64_t count = 0;
+    for (const auto& [name, tensor] : by_name_) {
+      if (name.starts_with(prefix)) count += taken_.insert(name).second ? 1 : 0;
     }
-    plan_.push_back(std::move(out));
+    return count;
   }
 
-  static std::string hf_layer(int64_t l, std::string_view name) {
-    return fmt::format("model.layers.{}.{}.weight", l, name);
+  void refuse_rest() const {
+    for (const auto& [name, tensor] : by_name_) {
+      // Old exporters stored the RoPE frequencies, which follow from rope_theta.
+      if (taken_.contains(name) || name.ends_with("rotary_emb.inv_freq")) continue;
+      fail(ErrorCode::kUnsupported, "tensor '{}': not part of this architecture", printable(name));
+    }
   }
 
-  void plan_layer(int64_t l) {
-    using names::layer;
-    const DType type = options_.type;
-    vector(layer(l, names::kAttnNorm), hf_layer(l, "input_layernorm"), c_.hidden);
-    matrix(layer(l, names::kAttnQ), hf_layer(l, "self_attn.q_proj"), c_.q_width(), c_.hidden, type);
-    matrix(layer(l, names::kAttnK), hf_layer(l, "self_attn.k_proj"), c_.kv_width(), c_.hidden,
-           type);
-    matrix(layer(l, names::kAttnV), hf_layer(l, "self_attn.v_proj"), c_.kv_width(), c_.hidden,
-           type);
-    matrix(layer(l, names::kAttnOutput), hf_layer(l, "self_attn.o_proj"), c_.hidden, c_.q_width(),
-           type);
-    vector(layer(l, names::kFfnNorm), hf_layer(l, "post_attention_layernorm"), c_.hidden);
-    // Quantising the router scrambles the choice of experts, so it stays F32.
-    matrix(layer(l, names::kRouter), hf_layer(l, "block_sparse_moe.primary_router"),
-           c_.ffn(l).experts, c_.hidden, DType::kF32);
-    stack(l, names::kFfnGate, "gate", c_.ffn(l).width, c_.hidden, false);
-    stack(l, names::kFfnUp, "up", c_.ffn(l).width, c_.hidden, false);
-    stack(l, names::kFfnDown, "down", c_.hidden, c_.ffn(l).width, options_.transpose_down);
+ private:
+  std::map<std::string, const CheckpointTensor*> by_name_;
+  std::set<std::string> taken_;
+};
+
+class Planner {
+ public:
+  Planner(const HfConfig& config, const std::vector<CheckpointTensor>& checkpoint,
+          const PlanOptions& options)
+      : hf_(config), c_(config.model), options_(options), in_(checkpoint), prefix_(find_prefix()) {}
+
+  TensorPlan plan() {
+    const HfNames& names = hf_.family->names;
+    for (const TensorName& name : names.before) add(name, 0, std::string(name.gguf), prefix_);
+    for (int64_t l = 0; l < c_.layers; ++l) {
+      const std::string from = fmt::format("{}layers.{}.", prefix_, l);
+      for (const auto part : names.layer) {
+        for (const TensorName& name : part)
+          add(name, l, fmt::format("blk.{}.{}", l, name.gguf), from);
+      }
+    }
+    add({"output_norm", "norm.weight", Length::kHidden}, 0, "output_norm", prefix_);
+    if (hf_.tied) {
+      in_.skip("lm_head.weight");
+    } else {
+      add({"output", "lm_head.weight", Length::kVocab, Length::kHidden}, 0, "output", "");
+    }
+    if (hf_.family->skips_neurons) plan_predictor();
+    skip_other_parts();
+    in_.refuse_rest();
+    return std::move(plan_);
+  }
+
+ private:
+  // That the names of the model's tensors begin with.
+  std::string find_prefix() const {
+    const auto prefixes = hf_.family->names.prefixes;
+    for (const std::string_view prefix : prefixes) {
+      if (in_.has(fmt::format("{}embed_tokens.weight", prefix))) return std::string(prefix);
+    }
+    return std::string(prefixes.front());
+  }
+
+  uint64_t length(Length of, int64_t l) const {
+    const auto number = [&]() -> int64_t {
+      const int64_t streams = hf_.streams.count, per_layer = hf_.streams.per_layer;
+      switch (of) {
+        case Length::kNone:
+          return 0;
+        case Length::kHidden:
+          return c_.hidden;
+        case Length::kVocab:
+          return c_.vocab;
+        case Length::kQ:
+          return c_.q_width();
+        case Length::kKv:
+          return c_.kv_width();
+        case Length::kHead:
+          return c_.head_dim;
+        case Length::kFfn:
+          return c_.ffn(l).width;
+        case Length::kExperts:
+          return c_.ffn(l).experts;
+        case Length::kStreams:
+          return streams;
+        case Length::kStreamsSquared:
+          return streams * streams;
+        case Length::kOtherStreams:
+          return streams - 1;
+        case Length::kLaurel:
+          return hf_.streams.laurel_rank;
+        case Length::kPerLayer:
+          return per_layer;
+        case Length::kPerLayerAll:
+          return c_.layers * per_layer;
+        case Length::kPerLayerVocab:
+          return hf_.streams.per_layer_vocab;
+      }
+      return 0;
+    };
+    return static_cast<uint64_t>(number());
+  }
+
+  bool holds(const TensorName& name, int64_t l, const std::string& from) const {
+    switch (name.where) {
+      case Where::kDense:
+        return !c_.ffn(l).routed;
+      case Where::kRouted:
+        return c_.ffn(l).routed;
+      case Where::kOwnsKv:
+        return c_.layer[static_cast<size_t>(l)].owns_kv() || in_.has(from);
+      case Where::kAlways:
+        break;
+    }
+    return true;
+  }
+
+  DType type_of(const TensorName& name, uint64_t cols) const {
+    if (name.cols == Length::kNone || name.kept != Kept::kAsAsked) return DType::kF32;
+    const bool quantised = dtype_info(options_.type).block_values > 1;
+    return quantised && keeps_floats(name.gguf) ? DType::kF16 : type_for_row(options_.type, cols);
+  }
+
+  // One row of the table, in layer l. `from`: what stands before the name in the checkpoint.
+  void add(const TensorName& name, int64_t l, const std::string& to, const std::string& from) {
+    if (!holds(name, l, from + std::string(name.hf))) return;
+    PlannedTensor out{.name = to + ".weight", .ne = {}, .sources = {}};
+    std::vector<uint64_t> shape{length(name.rows, l)};
+    if (name.cols != Length::kNone) shape.push_back(length(name.cols, l));
+    if (name.stack == Length::kNone) {
+      out.sources = {in_.take(from + std::string(name.hf), shape)};
+    } else {
+      for (uint64_t i = 0; i < length(name.stack, l); ++i) {
+        out.sources.push_back(in_.take(from + fmt::format(fmt::runtime(name.hf), i), shape));
+      }
+    }
+    out.transpose = options_.transpose_down && name.gguf == names::kFfnDown;
+    out.ne.assign(shape.rbegin(), shape.rend());
+    if (out.transpose) std::swap(out.ne[0], out.ne[1]);
+    out.type = type_of(name, out.ne[0]);
+    if (name.stack != Length::kNone) out.ne.push_back(out.sources.size());
+    if (name.rows == Length::kPerLayerVocab) {
+      // llama.cpp wants as many rows as the embedding has; tokens without one take the first.
+      out.first_row_again = static_cast<uint64_t>(c_.vocab) - shape[0];
+      out.ne[1] += out.first_row_again;
+    }
+    if (name.kept == Kept::kCoefficient) out.largest = hf_.streams.largest_coefficient;
+    plan_.tensors.push_back(std::move(out));
+  }
+
+  void skip_other_parts() {
+    int64_t count = 0;
+    for (const std::string_view prefix : hf_.family->names.skipped) count += in_.skip(prefix);
+    if (count == 0) return;
+    plan_.notices.push_back(fmt::format("{} tensors left out: they are not for text ({}*)", count,
+                                        fmt::join(hf_.family->names.skipped, "*, ")));
   }
 
   // One flat tensor: all of fc1 (R, D), then all of fc2 (V, R).
@@ -98,9 +204,8 @@ class Planner {
     uint64_t rank = 0;
     const auto D = static_cast<uint64_t>(c_.hidden);
     const auto V = static_cast<uint64_t>(c_.vocab);
-    if (has(std::string(kMergedPredictor))) {
-      const CheckpointTensor& merged = *by_name_.at(std::string(kMergedPredictor));
-      taken_.insert(merged.name);
+    if (in_.has(std::string(kMergedPredictor))) {
+      const CheckpointTensor& merged = in_.take(std::string(kMergedPredictor));
       if (merged.shape.size() == 1) rank = merged.shape[0] / (D + V);
       if (rank == 0 || merged.shape[0] != rank * (D + V)) {
         fail(ErrorCode::kInvalidData, "tensor '{}': shape [{}] does not fit D={} V={}", merged.name,
@@ -122,16 +227,14 @@ class Planner {
     const bool quantised = options_.type == DType::kQ4_0 || options_.type == DType::kQ8_0;
     if (quantised && rank % 32 == 0 && D % 32 == 0) out.type = options_.type;
     out.ne = {rank * (D + V)};
-    plan_.push_back(std::move(out));
+    plan_.tensors.push_back(std::move(out));
   }
 
   std::vector<CheckpointTensor> predictor_halves() {
     if (!options_.predictor.empty()) return find_halves(options_.predictor);
     for (const std::string prefix : {"", "lm_head_profiler.", "model.lm_head_profiler."}) {
-      if (!has(prefix + "fc1.weight") || !has(prefix + "fc2.weight")) continue;
-      taken_.insert(prefix + "fc1.weight");
-      taken_.insert(prefix + "fc2.weight");
-      return {*by_name_.at(prefix + "fc1.weight"), *by_name_.at(prefix + "fc2.weight")};
+      if (!in_.has(prefix + "fc1.weight") || !in_.has(prefix + "fc2.weight")) continue;
+      return {in_.take(prefix + "fc1.weight"), in_.take(prefix + "fc2.weight")};
     }
     return {};
   }
@@ -149,23 +252,12 @@ class Planner {
     return halves;
   }
 
-  void skip(const std::string& name) { taken_.insert(name); }
-
-  std::vector<PlannedTensor> finish() {
-    for (const auto& [name, tensor] : by_name_) {
-      // Old exporters stored the RoPE frequencies, which follow from rope_theta.
-      if (taken_.contains(name) || name.ends_with("rotary_emb.inv_freq")) continue;
-      fail(ErrorCode::kUnsupported, "tensor '{}': not part of this architecture", printable(name));
-    }
-    return std::move(plan_);
-  }
-
- private:
+  const HfConfig& hf_;
   const ModelConfig& c_;
   const PlanOptions& options_;
-  std::unordered_map<std::string, const CheckpointTensor*> by_name_;
-  std::unordered_set<std::string> taken_;
-  std::vector<PlannedTensor> plan_;
+  Checkpoint in_;
+  const std::string prefix_;
+  TensorPlan plan_;
 };
 
 }  // namespace
@@ -185,25 +277,20 @@ uint32_t gguf_file_type(DType type) {
   }
 }
 
+bool keeps_floats(std::string_view name) {
+  return std::ranges::any_of(
+      std::array{names::kRouter, std::string_view("altup"), std::string_view("laurel"),
+                 std::string_view("per_layer_model_proj")},
+      [&](std::string_view part) { return name.find(part) != std::string_view::npos; });
+}
+
 DType type_for_row(DType want, uint64_t cols) {
   return cols % dtype_info(want).block_values == 0 ? want : DType::kF16;
 }
 
-std::vector<PlannedTensor> plan_tensors(const ModelConfig& config, bool tied,
-                                        const std::vector<CheckpointTensor>& checkpoint,
-                                        const PlanOptions& options) {
-  Planner planner(config, checkpoint, options);
-  planner.matrix(names::kEmbedding, "model.embed_tokens.weight", config.vocab, config.hidden,
-                 options.type);
-  for (int64_t l = 0; l < config.layers; ++l) planner.plan_layer(l);
-  planner.vector(names::kOutputNorm, "model.norm.weight", config.hidden);
-  if (tied) {
-    planner.skip("lm_head.weight");
-  } else {
-    planner.matrix(names::kOutput, "lm_head.weight", config.vocab, config.hidden, options.type);
-  }
-  planner.plan_predictor();
-  return planner.finish();
+TensorPlan plan_tensors(const HfConfig& config, const std::vector<CheckpointTensor>& checkpoint,
+                        const PlanOptions& options) {
+  return Planner(config, checkpoint, options).plan();
 }
 
 }  // namespace st

@@ -342,11 +342,25 @@ bool GgufArray::holds_integers() const {
   return is_signed(type) || is_unsigned(type) || type == GgufType::kBool;
 }
 
+namespace {
+
+GgufArray packed_array(GgufType type, uint64_t count, std::span<const std::byte> bytes) {
+  return {.type = type, .count = count, .packed = {bytes.begin(), bytes.end()}, .strings = {}};
+}
+
+}  // namespace
+
 GgufArray GgufArray::of(std::span<const int32_t> values) {
-  GgufArray array{.type = GgufType::kI32, .count = values.size(), .packed = {}, .strings = {}};
-  const auto bytes = std::as_bytes(values);
-  array.packed.assign(bytes.begin(), bytes.end());
-  return array;
+  return packed_array(GgufType::kI32, values.size(), std::as_bytes(values));
+}
+
+GgufArray GgufArray::of(std::span<const float> values) {
+  return packed_array(GgufType::kF32, values.size(), std::as_bytes(values));
+}
+
+GgufArray GgufArray::of(const std::vector<bool>& values) {
+  const std::vector<uint8_t> bytes(values.begin(), values.end());
+  return packed_array(GgufType::kBool, bytes.size(), std::as_bytes(std::span(bytes)));
 }
 
 GgufArray GgufArray::of(std::vector<std::string> values) {

@@ -50,6 +50,8 @@ struct GgufArray {
   bool holds_integers() const;  // any integer type, or bool
 
   static GgufArray of(std::span<const int32_t> values);
+  static GgufArray of(std::span<const float> values);
+  static GgufArray of(const std::vector<bool>& values);
   static GgufArray of(std::vector<std::string> values);
 };
 
