@@ -114,10 +114,10 @@ void write_tensor(const PlannedTensor& tensor, ThreadPool& pool, const ByteSink&
 void check_options(const ConvertOptions& options, const HfFamily& family) {
   if (family.skips_neurons) return;
   if (options.transpose_down) {
-    fail(ErrorCode::kInvalidUsage, "{} has no transposed layout", family.architecture);
+    fail(ErrorCode::kUnsupported, "{} has no transposed layout", family.architecture);
   }
   if (!options.predictor.empty()) {
-    fail(ErrorCode::kInvalidUsage, "{} has no lm-head predictor", family.architecture);
+    fail(ErrorCode::kUnsupported, "{} has no lm-head predictor", family.architecture);
   }
 }
 
@@ -127,9 +127,11 @@ ConvertResult convert_hf(const ConvertOptions& options) {
   check_folder(options.folder);
   const std::string config_path = in_folder(options.folder, "config.json");
   const std::string config = read_text_file(config_path, kMaxConfigBytes);
-  const HfConfig hf =
-      with_context(printable_path(config_path), [&] { return parse_hf_config(config); });
-  check_options(options, *hf.family);
+  const HfConfig hf = with_context(printable_path(config_path), [&] {
+    HfConfig parsed = parse_hf_config(config);
+    check_options(options, *parsed.family);
+    return parsed;
+  });
   const std::vector<CheckpointTensor> checkpoint = read_safetensors_folder(options.folder);
   const std::vector<CheckpointTensor> predictor = read_predictor(options.predictor);
 

@@ -287,13 +287,13 @@ TEST(Convert, OnlyWhereNeuronsAreSkipped) {
   const std::string dense = testkit::shipped_model("micro-qwen3");
   EXPECT_EQ(
       error_of([&] { convert_hf({.folder = dense, .transpose_down = true, .dry_run = true}); }),
-      "qwen3 has no transposed layout");
+      dense + "/config.json: qwen3 has no transposed layout");
   EXPECT_EQ(
       error_of([&] {
         convert_hf(
             {.folder = dense, .predictor = kModels + "model/model_lm_head.pt", .dry_run = true});
       }),
-      "qwen3 has no lm-head predictor");
+      dense + "/config.json: qwen3 has no lm-head predictor");
 }
 
 TEST(Convert, NothingIsLeftBehindWhenItFails) {

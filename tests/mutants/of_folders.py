@@ -14,6 +14,8 @@ WHOLE_FILES = [b"", b"null", b"[]", b"{}", b"1", b'"x"', b"[" * 100000, b'{"a":'
                b"\xef\xbb\xbf{}", b" " * 1000, b"\0" * 64, b"-", b"NaN", b'{"a":1}{"b":2}', b"<!DOCTYPE html><html></html>",
                b"version https://git-lfs.github.com/spec/v1\noid sha256:ab\nsize 5\n", b"\x1f\x8b\x08\0\0\0\0\0\0\3",
                b"PK\3\4" + bytes(60), b'{"a":' + b"1" * 100000 + b"}"]
+OTHERS = ["micro-qwen3", "micro-qwen3moe-odd"]  # beside the tiny model
+NOT_READ = {"golden.json", "gguf-expected.json"}
 CONFIG_KEYS = ["rope_scaling", "rope_parameters", "hidden_act", "attention_bias", "partial_rotary_factor", "quantization_config",
                "routed_scaling_factor", "clip_qkv", "num_key_value_heads", "unheard_of"]
 OPCODES = [b"\x80\x02", b"(", b"t", b"R", b"b", b"u", b"s", b"}", b"]", b")", b"a", b"e", b"Q", b"q\x00", b"h\x00",
@@ -66,11 +68,17 @@ class FolderMutants:
 
     def __init__(self, random, judge, models):
         self.random, self.judge = random, judge
-        source = models / "variants" / "micro-odd-sharded"
-        self.files = {p.name: p.read_bytes() for p in source.iterdir() if p.name != "golden.json"}
-        config = json.loads(self.files["config.json"])
-        self.hidden, self.vocab, self.rank = config["hidden_size"], config["vocab_size"], 8
+        folders = [models / "variants" / "micro-odd-sharded", *(models.parent / name for name in OTHERS)]
+        self.sources = [{p.name: p.read_bytes() for p in folder.iterdir() if p.name not in NOT_READ} for folder in folders]
+        self.choose(0)
+
+    def choose(self, number):
+        """Takes this folder as the one to damage."""
+        self.files = self.sources[number]
         self.json = {name: json.loads(data) for name, data in self.files.items() if name.endswith(".json")}
+        config = self.json["config.json"]
+        config = config.get("text_config", config)
+        self.hidden, self.vocab, self.rank = config["hidden_size"], config["vocab_size"], 8
 
     def odd_value(self):
         return self.random.choice([None, True, False, "", "x", "\0", "\x1b[2J", [], {}, [[]], {"a": 1}, "y" * 100000, *NUMBERS])
@@ -140,6 +148,8 @@ class FolderMutants:
         return f"vocabulary: {what}"
 
     def odd_index(self, files):
+        if "model.safetensors.index.json" not in files:
+            return self.odd_shard(files)
         index = copy.deepcopy(self.json["model.safetensors.index.json"])
         place = self.random.choice(list(index["weight_map"]))
         index["weight_map"][place] = self.random.choice(
@@ -247,6 +257,7 @@ class FolderMutants:
         return bytes(data), f"predictor: {what}"
 
     def one(self):
+        self.choose(self.random.randrange(len(self.sources)))
         files, did = dict(self.files), []
         command = ["convert", "folder", "--outfile", "out", "--no-progress", "-t", 2]
         command += self.random.choice([[], ["--outtype", "q4_0"], ["--outtype", "q8_0", "--transpose-down", "all"],
