@@ -117,6 +117,7 @@ def tokenizer_json():
         small["model"]["merges"] = [m.split(" ") for m in small["model"]["merges"]]
         small["added_tokens"] = []
         yield f"{size}-pairs", json.dumps(small, ensure_ascii=False).encode()
+    yield "pieces", (MODELS.parent / "micro-gemma3n" / "tokenizer.json").read_bytes()
 
 
 def routing_trace():

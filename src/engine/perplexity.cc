@@ -43,12 +43,19 @@ PerplexityResult perplexity(
   const auto V = static_cast<size_t>(engine.config().vocab);
   const auto total = static_cast<int64_t>(tokens.size());
   const int64_t windows = total / window + (total % window >= 2 ? 1 : 0);
+  const Vocab& vocab = engine.tokenizer().vocab();
+  std::vector<Token> with_bos;  // a window, if windows begin with BOS, as in llama.cpp
   PerplexityResult result;
   ScopedSequence sequence(engine.cache());
   for (int64_t begin = 0; begin < total; begin += window) {
     const int64_t n = std::min(window, total - begin);
     if (n < 2) break;
-    const auto part = tokens.subspan(static_cast<size_t>(begin), static_cast<size_t>(n));
+    auto part = tokens.subspan(static_cast<size_t>(begin), static_cast<size_t>(n));
+    if (vocab.add_bos) {
+      with_bos.assign(part.begin(), part.end());
+      with_bos.front() = vocab.bos;
+      part = with_bos;
+    }
     int64_t target = 0;  // of the next row: the token after its own
     const auto score = [&](std::span<const float> rows) {
       for (; !rows.empty() && ++target < n; rows = rows.subspan(V)) {

@@ -23,6 +23,7 @@ struct PerplexityResult {
 
 // Cuts `tokens` into consecutive windows of `window` tokens (the last may be shorter, at least 2),
 // each evaluated on its own from an empty cache; every token of a window but the first is scored.
+// Where texts begin with BOS it takes the place of the first token of each window.
 // The second half of full windows is summed apart: that is what llama.cpp's perplexity reports.
 // `progress` is called after each window; may be empty. Throws what Engine::evaluate() throws.
 PerplexityResult perplexity(

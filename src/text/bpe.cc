@@ -2,15 +2,13 @@
 
 #include <algorithm>
 #include <array>
-#include <functional>
 #include <optional>
-#include <queue>
-#include <random>
 #include <string>
 #include <unordered_map>
 #include <utility>
 
 #include "base/error.h"
+#include "text/seeded_hash.h"
 #include "text/utf8.h"
 
 namespace st {
@@ -59,24 +57,16 @@ std::optional<std::string> alphabet_to_bytes(std::string_view text) {
   return bytes;
 }
 
-namespace {
-
-// Pieces up to this length are merged by plain scanning: nearly all words are that short, and for
-// them nothing beats a pass over a few numbers on the stack.
-constexpr size_t kShort = 32;
-
-// A hash that nobody can aim collisions at, since it differs from run to run.
-struct SeededHash {
-  uint64_t seed = std::random_device{}() | uint64_t{std::random_device{}()} << 32;
-  size_t operator()(std::string_view text) const {
-    uint64_t hash = seed;
-    for (const char c : text) {
-      hash = (hash ^ static_cast<uint8_t>(c)) * 0x9E3779B97F4A7C15;
-      hash ^= hash >> 32;
-    }
-    return hash;
+std::pair<std::string_view, std::string_view> merge_parts(std::string_view merge, size_t rank) {
+  const size_t space = merge.find(' ');
+  if (space == std::string_view::npos || merge.find(' ', space + 1) != std::string_view::npos) {
+    fail(ErrorCode::kInvalidData, "merges[{}]: want two pieces and a space, got '{}'", rank,
+         printable(merge));
   }
-};
+  return {merge.substr(0, space), merge.substr(space + 1)};
+}
+
+namespace {
 
 // Token ids by text.
 class TokenIndex {
@@ -111,11 +101,6 @@ struct Merge {
 };
 
 Merge parse_merge(const std::string& text, size_t rank, const TokenIndex& index) {
-  const size_t space = text.find(' ');
-  if (space == std::string::npos || text.find(' ', space + 1) != std::string::npos) {
-    fail(ErrorCode::kInvalidData, "merges[{}]: want two pieces and a space, got '{}'", rank,
-         printable(text));
-  }
   const auto id_of = [&](std::string_view piece) {
     const auto id = index.find(piece);
     if (!id) {
@@ -123,9 +108,8 @@ Merge parse_merge(const std::string& text, size_t rank, const TokenIndex& index)
     }
     return *id;
   };
-  const std::string_view view = text;
-  return {id_of(view.substr(0, space)), id_of(view.substr(space + 1)),
-          id_of(std::string(view.substr(0, space)).append(view.substr(space + 1)))};
+  const auto [left, right] = merge_parts(text, rank);
+  return {id_of(left), id_of(right), id_of(std::string(left).append(right))};
 }
 
 }  // namespace
@@ -167,72 +151,23 @@ Bpe::Bpe(const Vocab& vocab) {
   for (size_t i = 1; i < first_.size(); ++i) first_[i] += first_[i - 1];
 }
 
-Bpe::Rank Bpe::rank_of(Token left, Token right) const {
+Merged Bpe::merge_of(Token left, Token right) const {
   const auto begin = rights_.begin() + first_[static_cast<size_t>(left)];
   const auto end = rights_.begin() + first_[static_cast<size_t>(left) + 1];
   const auto it = std::lower_bound(begin, end, right);
-  return it != end && *it == right ? ranks_[static_cast<size_t>(it - rights_.begin())] : kNone;
+  if (it == end || *it != right) return {};
+  const Rank rank = ranks_[static_cast<size_t>(it - rights_.begin())];
+  return {rank, results_[static_cast<size_t>(rank)]};
 }
 
 void Bpe::encode(std::string_view piece, std::vector<Token>& out) const {
-  piece.size() <= kShort ? encode_short(piece, out) : encode_long(piece, out);
-}
-
-void Bpe::encode_short(std::string_view piece, std::vector<Token>& out) const {
-  Token tokens[kShort];
-  Rank ranks[kShort];  // of tokens[i] with tokens[i + 1]
-  size_t n = 0;
-  for (const char c : piece) tokens[n++] = byte_tokens_[static_cast<uint8_t>(c)];
-  for (size_t i = 0; i + 1 < n; ++i) ranks[i] = rank_of(tokens[i], tokens[i + 1]);
-  while (n > 1) {
-    const size_t i = static_cast<size_t>(std::min_element(ranks, ranks + n - 1) - ranks);
-    if (ranks[i] == kNone) break;
-    tokens[i] = results_[static_cast<size_t>(ranks[i])];
-    std::copy(tokens + i + 2, tokens + n, tokens + i + 1);
-    std::copy(ranks + i + 1, ranks + n - 1, ranks + i);
-    --n;
-    if (i > 0) ranks[i - 1] = rank_of(tokens[i - 1], tokens[i]);
-    if (i + 1 < n) ranks[i] = rank_of(tokens[i], tokens[i + 1]);
+  Symbols symbols(piece.size());
+  for (size_t i = 0; i < piece.size(); ++i) {
+    symbols.add(byte_tokens_[static_cast<uint8_t>(piece[i])], i);
   }
-  out.insert(out.end(), tokens, tokens + n);
-}
-
-void Bpe::encode_long(std::string_view piece, std::vector<Token>& out) const {
-  struct Symbol {
-    Token token;
-    uint32_t previous, next;  // indices; `end` past the last, and before the first
-    Rank rank;                // with the next symbol
-  };
-  const auto end = static_cast<uint32_t>(piece.size());
-  std::vector<Symbol> symbols(piece.size());
-  // Candidates as rank << 32 | index of the left symbol, so the best is the leftmost of the lowest
-  // rank. One whose rank is no longer that of its symbol is out of date.
-  std::priority_queue<uint64_t, std::vector<uint64_t>, std::greater<>> queue;
-
-  const auto link = [&](uint32_t i) {
-    Symbol& symbol = symbols[i];
-    symbol.rank = symbol.next == end ? kNone : rank_of(symbol.token, symbols[symbol.next].token);
-    if (symbol.rank != kNone) queue.push(static_cast<uint64_t>(symbol.rank) << 32 | i);
-  };
-  for (uint32_t i = 0; i < end; ++i) {
-    symbols[i] = {byte_tokens_[static_cast<uint8_t>(piece[i])], i == 0 ? end : i - 1, i + 1, kNone};
-  }
-  for (uint32_t i = 0; i < end; ++i) link(i);
-
-  while (!queue.empty()) {
-    const auto i = static_cast<uint32_t>(queue.top());
-    const auto rank = static_cast<Rank>(queue.top() >> 32);
-    queue.pop();
-    Symbol& left = symbols[i];
-    if (left.rank != rank) continue;
-    left.token = results_[static_cast<size_t>(rank)];
-    symbols[left.next].rank = kNone;
-    left.next = symbols[left.next].next;
-    if (left.next != end) symbols[left.next].previous = i;
-    link(i);
-    if (left.previous != end) link(left.previous);
-  }
-  for (uint32_t i = 0; i != end; i = symbols[i].next) out.push_back(symbols[i].token);
+  symbols.merge(
+      piece.size(),
+      [this](Token left, Token right, uint32_t, uint32_t) { return merge_of(left, right); }, out);
 }
 
 }  // namespace st

@@ -6,8 +6,10 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
+#include "text/merging.h"
 #include "text/vocab.h"
 
 namespace st {
@@ -20,6 +22,9 @@ std::string byte_to_char(uint8_t byte);
 // The bytes that `text` stands for; none if some character is not of the alphabet.
 std::optional<std::string> alphabet_to_bytes(std::string_view text);
 
+// "left right", which is merge number `rank` of a list.
+std::pair<std::string_view, std::string_view> merge_parts(std::string_view merge, size_t rank);
+
 // The merges of a vocabulary, by token id. Immutable; encode() may be called from several threads.
 class Bpe {
  public:
@@ -27,20 +32,14 @@ class Bpe {
   // "left right", repeats another, or has parts or a result outside the vocabulary.
   explicit Bpe(const Vocab& vocab);
 
-  // Appends the tokens of `piece`: beginning with single bytes, the adjacent pair with the lowest
-  // rank (the leftmost of them) is merged until none can be. O(n log n).
+  // Appends the tokens of `piece`, which begins as single bytes. O(n log n).
   void encode(std::string_view piece, std::vector<Token>& out) const;
 
  private:
-  // The position of a merge in the list, best first; kNone if the two do not merge.
-  using Rank = int32_t;
-  static constexpr Rank kNone = INT32_MAX;
-
-  Rank rank_of(Token left, Token right) const;
-  void encode_short(std::string_view piece, std::vector<Token>& out) const;
-  void encode_long(std::string_view piece, std::vector<Token>& out) const;
+  Merged merge_of(Token left, Token right) const;
 
   std::array<Token, 256> byte_tokens_;
+  // The rank of a merge is its position in the list.
   std::vector<Token> results_;  // by rank
   // All merges ordered by (left, right): those of one `left` are at [first_[left], first_[left+1]).
   // Found by bisection; unlike a hash table no choice of merges makes it slow.

@@ -11,6 +11,7 @@
 #include "base/json.h"
 #include "base/json_keys.h"
 #include "format/json_object.h"
+#include "text/hf_sentencepiece.h"
 #include "text/pretokenize.h"
 
 namespace st {
@@ -114,10 +115,11 @@ void check_pre_tokenizer(const json* part) {
   });
 }
 
-void check_model(const json* model) {
+// Returns whether it is of SentencePiece's kind.
+bool check_model(const json* model) {
   check_type("model", model, {"BPE"});
-  with_context("model", [&] {
-    for (const char* key : {"byte_fallback", "ignore_merges"}) check_false(*model, key, false);
+  return with_context("model", [&] {
+    check_false(*model, "ignore_merges", false);
     for (const char* key : {"continuing_subword_prefix", "end_of_word_suffix"}) {
       if (const std::string affix = find_string(*model, key, ""); !affix.empty()) {
         fail(ErrorCode::kUnsupported, "{} '{}' is not supported", key, printable(affix));
@@ -127,7 +129,17 @@ void check_model(const json* model) {
       fail(ErrorCode::kUnsupported, "dropout is not supported");
     }
     check_keys(*model, kModelKeys);
+    return find_bool(*model, "byte_fallback", false);
   });
+}
+
+void check_byte_level_parts(const json& tokenizer) {
+  check_pre_tokenizer(find(tokenizer, "pre_tokenizer"));
+  for (const char* part : {"post_processor", "decoder"}) {
+    check_type(part, find(tokenizer, part), {"ByteLevel", "null"});
+    check_keys_of(part, find(tokenizer, part), kBytesKeys);
+  }
+  check_keys_of("normalizer", find(tokenizer, "normalizer"), kNormalizerKeys);
 }
 
 int64_t any_int(const json& object, std::string_view key) {
@@ -243,15 +255,12 @@ void read_hf_tokenizer(std::string_view text, TokenTable& table, Vocab& vocab) {
         [&](const std::string&, const json& merge) { lists.take_merge(merge); }}}};
   const json tokenizer = parse_json_object(text, streams);
 
-  vocab.nfc = check_type("normalizer", find(tokenizer, "normalizer"), {"NFC", "null"}) == "NFC";
-  check_pre_tokenizer(find(tokenizer, "pre_tokenizer"));
-  for (const char* part : {"post_processor", "decoder"}) {
-    check_type(part, find(tokenizer, part), {"ByteLevel", "null"});
-    check_keys_of(part, find(tokenizer, part), kBytesKeys);
-  }
-  check_keys_of("normalizer", find(tokenizer, "normalizer"), kNormalizerKeys);
   const json* model = find(tokenizer, "model");
-  check_model(model);
+  const bool sentencepiece = check_model(model);
+  if (!sentencepiece) {
+    vocab.nfc = check_type("normalizer", find(tokenizer, "normalizer"), {"NFC", "null"}) == "NFC";
+    check_byte_level_parts(tokenizer);
+  }
   const json* tokens = find(*model, "vocab");
   if (tokens == nullptr || !tokens->is_object()) {
     fail(ErrorCode::kInvalidData, "model: vocab: want an object");
@@ -265,6 +274,7 @@ void read_hf_tokenizer(std::string_view text, TokenTable& table, Vocab& vocab) {
 
   add_base_tokens(lists, table);
   read_added_tokens(tokenizer, table);
+  if (sentencepiece) read_sentencepiece_parts(tokenizer, vocab);
   vocab.merges = std::move(lists.merges);
 }
 

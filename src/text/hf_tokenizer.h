@@ -62,8 +62,9 @@ class TokenTable {
 };
 
 // Reads tokens, merges and the normalizer of a tokenizer.json that is a byte-level BPE of Qwen2's
-// kind. Every key is read, is known to change no token, or must say what we do: others are an
-// Error(kUnsupported) that names it. Memory: within a few times the text, whatever it is.
+// kind, or one of SentencePiece's kind. Every key is read, is known to change no token, or must say
+// what we do: others are an Error(kUnsupported) that names it. Memory: within a few times the text,
+// whatever it is.
 void read_hf_tokenizer(std::string_view text, TokenTable& table, Vocab& vocab);
 
 // Keys of tokenizer_config.json that change tokens, and its list of added tokens.

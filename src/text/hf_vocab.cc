@@ -7,6 +7,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "format/json_object.h"
+#include "text/hf_sentencepiece.h"
 #include "text/hf_tokenizer.h"
 #include "text/vocab.h"
 
@@ -95,14 +96,25 @@ Vocab parse_hf_vocab(const HfVocabFiles& files, int64_t vocab_size) {
   with_context("tokenizer_config.json", [&] {
     read_hf_tokenizer_config(tokenizer_config, table);
     table.pad();
-    vocab.add_bos = find_bool(tokenizer_config, "add_bos_token", false);
+    vocab.add_bos = find_bool(tokenizer_config, "add_bos_token", vocab.add_bos);
+    const Token front = vocab.bos;  // that the post-processor puts before a text
     vocab.bos =
         (vocab.add_bos ? needed_token : unneeded_token)(tokenizer_config, "bos_token", vocab);
+    if (vocab.bos < 0) vocab.bos = front;
+    if (front >= 0 && front != vocab.bos) {
+      fail(ErrorCode::kUnsupported, "bos_token: token {}, but tokenizer.json puts {} before a text",
+           vocab.bos, front);
+    }
     vocab.eos = needed_token(tokenizer_config, "eos_token", vocab);
     vocab.pad = unneeded_token(tokenizer_config, "pad_token", vocab);
     vocab.chat_template =
         files.chat_template.empty() ? chat_template(tokenizer_config) : files.chat_template;
   });
+
+  if (vocab.kind == TokenizerKind::kSentencePiece) {
+    vocab.unk = unneeded_token(tokenizer_config, "unk_token", vocab);
+    with_context("tokenizer.json", [&] { scores_of_merges(vocab); });
+  }
 
   // The rest of generation_config.json is advice on how to draw tokens, for which there are
   // options.

@@ -2,10 +2,13 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <optional>
 
 #include "base/error.h"
 #include "text/bpe.h"
 #include "text/pretokenize.h"
+#include "text/printed_tokens.h"
+#include "text/sentencepiece.h"
 #include "text/special_tokens.h"
 #include "text/utf8.h"
 
@@ -26,7 +29,9 @@ void check(const Vocab& vocab) {
       fail(ErrorCode::kInvalidData, "{} token {}, want {}..{}", name, id, min, n - 1);
     }
   };
-  if (vocab.add_bos) fail(ErrorCode::kUnsupported, "add_bos_token true unsupported");
+  if (vocab.add_bos && vocab.bos < 0) {
+    fail(ErrorCode::kInvalidData, "add_bos_token true, and no bos token");
+  }
   check_id("bos", vocab.bos, -1);
   check_id("eos", vocab.eos, -1);
   check_id("padding", vocab.pad, -1);
@@ -44,57 +49,43 @@ SpecialTokens special_tokens(const Vocab& vocab, bool with_control) {
   return SpecialTokens(std::move(names));
 }
 
-// What each token prints as, end to end in one string.
-class Pieces {
- public:
-  explicit Pieces(const Vocab& vocab) {
-    ends_.reserve(vocab.tokens.size());
-    for (size_t id = 0; id < vocab.tokens.size(); ++id) {
-      bytes_ += bytes_of_token(vocab.tokens[id], vocab.types[id]);
-      ends_.push_back(bytes_.size());
-    }
-  }
+// Text without special tokens to tokens, for byte-level vocabularies.
+struct ByteLevel {
+  explicit ByteLevel(const Vocab& vocab) : pretokenizer(vocab.pre), bpe(vocab), nfc(vocab.nfc) {}
 
-  std::string_view operator[](Token token) const {
-    const auto id = static_cast<size_t>(token);
-    const size_t begin = id == 0 ? 0 : ends_[id - 1];
-    return std::string_view(bytes_).substr(begin, ends_[id] - begin);
-  }
-
- private:
-  static std::string bytes_of_token(const std::string& text, TokenType type) {
-    if (type == TokenType::kUnused) return {};
-    if (type != TokenType::kNormal) return text;
-    return alphabet_to_bytes(text).value_or(text);
-  }
-
-  std::string bytes_;
-  std::vector<size_t> ends_;
+  Pretokenizer pretokenizer;
+  Bpe bpe;
+  bool nfc;  // bring text to NFC first
 };
 
 }  // namespace
 
+// One of the two kinds.
 struct Tokenizer::Impl {
   explicit Impl(const Vocab& vocab)
-      : pretokenizer(vocab.pre),
-        bpe(vocab),
-        user_defined(special_tokens(vocab, false)),
+      : user_defined(special_tokens(vocab, false)),
         all_special(special_tokens(vocab, true)),
-        pieces(vocab) {}
+        printed(vocab) {
+    if (vocab.kind == TokenizerKind::kByteLevel) {
+      byte_level.emplace(vocab);
+    } else {
+      sentencepiece.emplace(vocab, printed);
+    }
+  }
 
-  Pretokenizer pretokenizer;
-  Bpe bpe;
   SpecialTokens user_defined, all_special;
-  Pieces pieces;
+  PrintedTokens printed;
+  std::optional<ByteLevel> byte_level;
+  std::optional<SentencePiece> sentencepiece;
 };
 
 namespace {
 
 // Encodes stretches of text without special tokens, for one call of encode().
-class PlainEncoder {
+class ByteLevelEncoder {
  public:
-  PlainEncoder(const Pretokenizer& pretokenizer, const Bpe& bpe, bool use_nfc)
-      : scanner_(pretokenizer), bpe_(bpe), use_nfc_(use_nfc) {}
+  explicit ByteLevelEncoder(const ByteLevel& parts)
+      : scanner_(parts.pretokenizer), bpe_(parts.bpe), use_nfc_(parts.nfc) {}
 
   // Bytes that are not UTF-8 are pieces of their own between the stretches that are.
   void encode(std::string_view text, std::vector<Token>& out) {
@@ -142,6 +133,7 @@ Tokenizer::~Tokenizer() = default;
 void Tokenizer::forget_texts() {
   vocab_.tokens = std::vector<std::string>();
   vocab_.merges = std::vector<std::string>();
+  vocab_.scores = std::vector<float>();
 }
 
 bool Tokenizer::is_end_of_generation(Token token) const {
@@ -155,16 +147,20 @@ size_t Tokenizer::encode_to(std::string_view text, size_t end, bool parse_specia
     fail(ErrorCode::kInvalidUsage, "text: {} bytes > {}", text.size(), kMaxTextBytes);
   }
   const SpecialTokens& special = parse_special ? impl_->all_special : impl_->user_defined;
-  PlainEncoder plain(impl_->pretokenizer, impl_->bpe, vocab_.nfc);
+  std::optional<ByteLevelEncoder> byte_level;
+  if (impl_->byte_level) byte_level.emplace(*impl_->byte_level);
+  const auto encode_plain = [&](std::string_view stretch) {
+    byte_level ? byte_level->encode(stretch, out) : impl_->sentencepiece->encode(stretch, out);
+  };
   size_t begin = 0;
   for (auto match = special.find(text, 0); match && match->begin < end;
        match = special.find(text, begin)) {
-    plain.encode(text.substr(begin, match->begin - begin), out);
+    encode_plain(text.substr(begin, match->begin - begin));
     out.push_back(match->token);
     begin = match->end;
   }
   if (begin >= end) return begin;
-  plain.encode(text.substr(begin, end - begin), out);
+  encode_plain(text.substr(begin, end - begin));
   return end;
 }
 
@@ -178,8 +174,19 @@ size_t Tokenizer::encode_part(std::string_view text, bool parse_special,
                               std::vector<Token>& out) const {
   // Beyond the border, a special token that begins before it is there as a whole.
   if (text.size() <= SpecialTokens::kMaxNameBytes) return 0;
-  const size_t border = last_border(text, text.size() - SpecialTokens::kMaxNameBytes);
+  const size_t most = text.size() - SpecialTokens::kMaxNameBytes;
+  const size_t border = impl_->sentencepiece ? impl_->sentencepiece->last_border(text, most)
+                                             : last_border(text, most);
   return border == 0 ? 0 : encode_to(text, border, parse_special, out);
+}
+
+void TextEncoder::begin(std::vector<Token>& out, size_t first) {
+  const Vocab& vocab = tokenizer_.vocab();
+  const bool has_bos = first < out.size() && out[first] == vocab.bos;
+  if (!begun_ && vocab.add_bos && !has_bos) {
+    out.insert(out.begin() + static_cast<std::ptrdiff_t>(first), vocab.bos);
+  }
+  begun_ = true;
 }
 
 void TextEncoder::add(std::string_view part, std::vector<Token>& out) {
@@ -190,7 +197,9 @@ void TextEncoder::add(std::string_view part, std::vector<Token>& out) {
     held_.append(part.substr(0, n));
     part.remove_prefix(n);
     if (held_.size() < std::max(window_, kWindow)) continue;
+    const size_t first = out.size();
     const size_t done = tokenizer_.encode_part(held_, parse_special_, out);
+    if (done > 0) begin(out, first);
     held_.erase(0, done);
     window_ = done > 0 ? kWindow : 2 * held_.size();
   }
@@ -198,14 +207,16 @@ void TextEncoder::add(std::string_view part, std::vector<Token>& out) {
 
 void TextEncoder::finish(std::vector<Token>& out) {
   const std::vector<Token> rest = tokenizer_.encode(held_, parse_special_);
+  const size_t first = out.size();
   out.insert(out.end(), rest.begin(), rest.end());
+  begin(out, first);
   held_ = {};
 }
 
 std::string Tokenizer::piece(Token token, bool special) const {
   const TokenType type = vocab_.types[static_cast<size_t>(token)];
   const bool hidden = type == TokenType::kControl || type == TokenType::kUnknown;
-  return hidden && !special ? std::string() : std::string(impl_->pieces[token]);
+  return hidden && !special ? std::string() : std::string(impl_->printed[token]);
 }
 
 std::string Tokenizer::decode(std::span<const Token> tokens, bool special) const {

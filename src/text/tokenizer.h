@@ -1,4 +1,4 @@
-// Text to tokens and back: byte-level BPE with Qwen2's pre-tokenizer.
+// Text to tokens and back: byte-level BPE with Qwen2's pre-tokenizer, or SentencePiece's BPE.
 #pragma once
 
 #include <memory>
@@ -14,7 +14,8 @@ namespace st {
 class Tokenizer {
  public:
   // Throws Error(kInvalidData) when the vocabulary cannot work (merges of unknown pieces, bytes
-  // without a token, ids out of range), Error(kUnsupported) for an unknown pre-tokenizer.
+  // without a token, scores that are no numbers, ids out of range), Error(kUnsupported) for an
+  // unknown pre-tokenizer.
   explicit Tokenizer(Vocab vocab);
   ~Tokenizer();
 
@@ -26,8 +27,9 @@ class Tokenizer {
   void forget_texts();
 
   // Tokens of `text`; any bytes are accepted and come back from decode() exactly, after NFC of what
-  // is valid UTF-8. With `parse_special`, control tokens written in the text become single tokens;
-  // user-defined ones always do. Adds no BOS. Time is O(n log n) in the length of the text.
+  // is valid UTF-8 (SentencePiece: after U+2581 became a blank). With `parse_special`, control
+  // tokens written in the text become single tokens; user-defined ones always do. Adds no BOS. Time
+  // is O(n log n) in the length of the text.
   std::vector<Token> encode(std::string_view text, bool parse_special) const;
 
   // The beginning of a longer text: appends the tokens of as much of `text` as whatever follows
@@ -51,7 +53,8 @@ class Tokenizer {
 };
 
 // Encodes a text that comes in parts, as encode() does the whole, in memory that does not grow with
-// it but with its longest stretch in which no word ends.
+// it but with its longest stretch in which no word ends. Puts BOS in front if the vocabulary asks
+// for it, unless the text brings its own.
 class TextEncoder {
  public:
   explicit TextEncoder(const Tokenizer& tokenizer, bool parse_special)
@@ -64,11 +67,15 @@ class TextEncoder {
   // Bytes of memory that the next add() or finish() may take: what is held back is encoded at once.
   uint64_t bytes() const { return kBytesPerByte * held_.size(); }
   // For the symbols of a piece and their queue, or its code points.
-  static constexpr uint64_t kBytesPerByte = 72;
+  static constexpr uint64_t kBytesPerByte = 80;
 
  private:
+  // out[first...] are the first tokens of the text.
+  void begin(std::vector<Token>& out, size_t first);
+
   const Tokenizer& tokenizer_;
   const bool parse_special_;
+  bool begun_ = false;
   std::string held_;
   size_t window_ = 0;  // so much must be there before another try
 };

@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "base/error.h"
+#include "text/sentencepiece.h"
 
 namespace st {
 namespace {
@@ -14,10 +15,14 @@ constexpr std::string_view kPre = "tokenizer.ggml.pre";
 constexpr std::string_view kTokens = "tokenizer.ggml.tokens";
 constexpr std::string_view kTokenType = "tokenizer.ggml.token_type";
 constexpr std::string_view kMerges = "tokenizer.ggml.merges";
+constexpr std::string_view kScores = "tokenizer.ggml.scores";
 constexpr std::string_view kBos = "tokenizer.ggml.bos_token_id";
 constexpr std::string_view kEos = "tokenizer.ggml.eos_token_id";
 constexpr std::string_view kPad = "tokenizer.ggml.padding_token_id";
+constexpr std::string_view kUnknown = "tokenizer.ggml.unknown_token_id";
 constexpr std::string_view kAddBos = "tokenizer.ggml.add_bos_token";
+constexpr std::string_view kAddEos = "tokenizer.ggml.add_eos_token";
+constexpr std::string_view kAddSpacePrefix = "tokenizer.ggml.add_space_prefix";
 constexpr std::string_view kChatTemplate = "tokenizer.chat_template";
 // Ours: what the keys above cannot say.
 constexpr std::string_view kEndOfGeneration = "smallthinker.tokenizer.end_of_generation";
@@ -70,6 +75,17 @@ std::vector<TokenType> read_types(const GgufFile& file, size_t count) {
   return types;
 }
 
+std::vector<float> read_scores(const GgufFile& file, size_t count) {
+  const GgufArray* array = find_array(file, kScores, GgufType::kF32);
+  if (array == nullptr) fail(ErrorCode::kInvalidData, "{}: missing", kScores);
+  if (array->count != count) {
+    fail(ErrorCode::kInvalidData, "{}: {} entries for {} tokens", kScores, array->count, count);
+  }
+  std::vector<float> scores(count);
+  for (size_t i = 0; i < count; ++i) scores[i] = static_cast<float>(array->number(i));
+  return scores;
+}
+
 Token checked_id(std::string_view key, int64_t id, size_t count) {
   if (id < 0 || static_cast<uint64_t>(id) >= count) {
     fail(ErrorCode::kInvalidData, "{}: {} is not one of {} tokens", key, id, count);
@@ -82,10 +98,12 @@ constexpr std::string_view kEnds[] = {
     "tokenizer.ggml.eot_token_id", "tokenizer.ggml.eom_token_id", "tokenizer.ggml.fim_pad_token_id",
     "tokenizer.ggml.fim_rep_token_id", "tokenizer.ggml.fim_sep_token_id"};
 
-// What may be there without an effect on byte-level BPE: names of tokens, and what says the same
-// otherwise.
-constexpr std::string_view kHarmless[] = {"tokenizer.ggml.scores",
-                                          "tokenizer.ggml.unknown_token_id",
+// What may be there without an effect: scores of byte-level BPE, merges of SentencePiece's, names
+// of tokens, and what says the same otherwise.
+constexpr std::string_view kHarmless[] = {kScores,
+                                          kMerges,
+                                          kPre,
+                                          kUnknown,
                                           "tokenizer.ggml.seperator_token_id",
                                           "tokenizer.ggml.separator_token_id",
                                           "tokenizer.ggml.cls_token_id",
@@ -99,8 +117,7 @@ constexpr std::string_view kHarmless[] = {"tokenizer.ggml.scores",
                                           "tokenizer.huggingface.json",
                                           "tokenizer.chat_templates"};
 // These change nothing if they are false.
-constexpr std::string_view kOff[] = {"tokenizer.ggml.add_eos_token", "tokenizer.ggml.add_sep_token",
-                                     "tokenizer.ggml.add_space_prefix",
+constexpr std::string_view kOff[] = {kAddEos, "tokenizer.ggml.add_sep_token", kAddSpacePrefix,
                                      "tokenizer.ggml.remove_extra_whitespaces"};
 
 void refuse_others(const GgufFile& file) {
@@ -118,7 +135,7 @@ void refuse_others(const GgufFile& file) {
 }
 
 void tell_guesses(const GgufFile& file, const Vocab& vocab, std::vector<std::string>& notices) {
-  if (file.find(kPre) == nullptr) {
+  if (vocab.kind == TokenizerKind::kByteLevel && file.find(kPre) == nullptr) {
     notices.push_back(fmt::format("no {} in the file: using {}", kPre, vocab.pre));
   }
   if (file.find(kTokenType) == nullptr) {
@@ -129,9 +146,35 @@ void tell_guesses(const GgufFile& file, const Vocab& vocab, std::vector<std::str
   }
 }
 
+TokenizerKind read_kind(std::string_view model) {
+  if (model == "gpt2") return TokenizerKind::kByteLevel;
+  if (model == "llama") return TokenizerKind::kSentencePiece;
+  fail(ErrorCode::kUnsupported,
+       "{}: '{}', only 'gpt2' (byte-level BPE) and 'llama' (SentencePiece) are supported", kModel,
+       printable(model));
+}
+
 Token read_id(const GgufFile& file, std::string_view key, size_t count) {
   const auto id = file.find_u32(key);
   return id ? checked_id(key, *id, count) : -1;
+}
+
+// llama.cpp's converter writes the marks of user-defined tokens as the blanks they print as. Of
+// runs of blanks they are restored: what Hugging Face finds in a text are marks, and blanks merge.
+void read_sentencepiece(const GgufFile& file, Vocab& vocab) {
+  if (file.find_bool(kAddSpacePrefix).value_or(true)) {
+    fail(ErrorCode::kUnsupported, "{}: true (also if absent), only false is supported",
+         kAddSpacePrefix);
+  }
+  vocab.scores = read_scores(file, vocab.tokens.size());
+  vocab.unk = read_id(file, kUnknown, vocab.tokens.size());
+  for (size_t id = 0; id < vocab.tokens.size(); ++id) {
+    std::string& text = vocab.tokens[id];
+    const bool blanks = !text.empty() && text.find_first_not_of(' ') == std::string::npos;
+    if (blanks && vocab.types[id] == TokenType::kUserDefined) {
+      text = with_marks(text);
+    };
+  }
 }
 
 }  // namespace
@@ -157,21 +200,23 @@ void set_end_of_generation(Vocab& vocab, std::vector<Token> ids) {
 Vocab read_gguf_vocab(const GgufFile& file, std::vector<std::string>* notices) {
   const std::string* model = file.find_string(kModel);
   if (model == nullptr) fail(ErrorCode::kInvalidData, "{}: missing", kModel);
-  if (*model != "gpt2") {
-    fail(ErrorCode::kUnsupported, "{}: '{}', only 'gpt2' (byte-level BPE) is supported", kModel,
-         printable(*model));
-  }
   Vocab vocab;
-  vocab.pre = read_pre(file);
+  vocab.kind = read_kind(*model);
+  if (vocab.kind == TokenizerKind::kByteLevel) vocab.pre = read_pre(file);
   vocab.tokens = get_strings(file, kTokens).strings;
-  vocab.merges = get_strings(file, kMerges).strings;
   const size_t count = vocab.tokens.size();
   vocab.types = read_types(file, count);
+  if (vocab.kind == TokenizerKind::kByteLevel) {
+    vocab.merges = get_strings(file, kMerges).strings;
+  } else {
+    read_sentencepiece(file, vocab);
+  }
   vocab.nfc = file.find_bool(kNfc).value_or(true);
   vocab.bos = read_id(file, kBos, count);
   vocab.eos = read_id(file, kEos, count);
   vocab.pad = read_id(file, kPad, count);
-  vocab.add_bos = file.find_bool(kAddBos).value_or(false);
+  // llama.cpp's defaults.
+  vocab.add_bos = file.find_bool(kAddBos).value_or(vocab.kind == TokenizerKind::kSentencePiece);
   if (const std::string* source = file.find_string(kChatTemplate)) vocab.chat_template = *source;
 
   std::vector<Token> end_of_generation;
@@ -189,6 +234,33 @@ Vocab read_gguf_vocab(const GgufFile& file, std::vector<std::string>* notices) {
   return vocab;
 }
 
+namespace {
+
+// What llama.cpp's converter takes for a control token whatever the tokenizer says of it.
+bool looks_special(std::string_view text) {
+  return text == "<pad>" || text == "<mask>" ||
+         (text.starts_with("<unused") && text.ends_with(">"));
+}
+
+// Texts and types of tokens as llama.cpp's converter writes them.
+void write_tokens(const Vocab& vocab, GgufWriter& writer) {
+  std::vector<std::string> tokens = vocab.tokens;
+  std::vector<int32_t> types;
+  types.reserve(tokens.size());
+  for (size_t id = 0; id < tokens.size(); ++id) {
+    TokenType type = vocab.types[id];
+    if (vocab.kind == TokenizerKind::kSentencePiece && type == TokenType::kUserDefined) {
+      if (is_blank_run(tokens[id])) tokens[id] = with_blanks(tokens[id]);
+      if (looks_special(tokens[id])) type = TokenType::kControl;
+    }
+    types.push_back(static_cast<int32_t>(type));
+  }
+  writer.set(std::string(kTokens), GgufValue::array(GgufArray::of(tokens)));
+  writer.set(std::string(kTokenType), GgufValue::array(GgufArray::of(types)));
+}
+
+}  // namespace
+
 void write_gguf_vocab(const Vocab& vocab, GgufWriter& writer) {
   const auto set = [&](std::string_view key, GgufValue value) {
     writer.set(std::string(key), std::move(value));
@@ -196,22 +268,27 @@ void write_gguf_vocab(const Vocab& vocab, GgufWriter& writer) {
   const auto set_id = [&](std::string_view key, Token id) {
     if (id >= 0) set(key, GgufValue::u32(static_cast<uint32_t>(id)));
   };
-  std::vector<int32_t> types;
-  types.reserve(vocab.types.size());
-  for (const TokenType type : vocab.types) types.push_back(static_cast<int32_t>(type));
-
-  set(kModel, GgufValue::string("gpt2"));
-  set(kPre, GgufValue::string(vocab.pre));
-  set(kTokens, GgufValue::array(GgufArray::of(vocab.tokens)));
-  set(kTokenType, GgufValue::array(GgufArray::of(types)));
-  set(kMerges, GgufValue::array(GgufArray::of(vocab.merges)));
+  const bool byte_level = vocab.kind == TokenizerKind::kByteLevel;
+  set(kModel, GgufValue::string(byte_level ? "gpt2" : "llama"));
+  set(kPre, GgufValue::string(byte_level ? vocab.pre : "default"));
+  write_tokens(vocab, writer);
+  if (byte_level) {
+    set(kMerges, GgufValue::array(GgufArray::of(vocab.merges)));
+  } else {
+    set(kScores, GgufValue::array(GgufArray::of(vocab.scores)));
+  }
   set_id(kBos, vocab.bos);
   set_id(kEos, vocab.eos);
+  set_id(kUnknown, vocab.unk);
   set_id(kPad, vocab.pad);
   set(kAddBos, GgufValue::boolean(vocab.add_bos));
+  if (!byte_level) {
+    set(kAddEos, GgufValue::boolean(false));
+    set(kAddSpacePrefix, GgufValue::boolean(false));
+  }
   if (!vocab.end_of_generation.empty())
     set(kEndOfGeneration, GgufValue::array(GgufArray::of(vocab.end_of_generation)));
-  if (!vocab.nfc) set(kNfc, GgufValue::boolean(false));
+  if (byte_level && !vocab.nfc) set(kNfc, GgufValue::boolean(false));
   if (!vocab.chat_template.empty()) set(kChatTemplate, GgufValue::string(vocab.chat_template));
 }
 

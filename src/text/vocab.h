@@ -21,16 +21,25 @@ enum class TokenType : int32_t {
   kByte = 6,
 };
 
+enum class TokenizerKind : uint8_t {
+  kByteLevel,      // tokenizer.ggml.model "gpt2": a pre-tokenizer's words, bytes that merge
+  kSentencePiece,  // "llama": characters that merge by score, bytes where there is no character
+};
+
 struct Vocab {
-  std::string pre = "qwen2";           // tokenizer.ggml.pre: which pre-tokenizer pattern
-  std::vector<std::string> tokens;     // by id; normal tokens in GPT-2's byte-to-unicode alphabet
-  std::vector<TokenType> types;        // by id
-  std::vector<std::string> merges;     // "left right", best first
-  bool nfc = true;                     // bring text to NFC before anything else
-  Token bos = -1, eos = -1, pad = -1;  // -1: none
-  bool add_bos = false;
-  std::vector<Token> end_of_generation;  // stop here: eos and its like, ascending
-  std::string chat_template;             // Jinja source, empty if none
+  TokenizerKind kind = TokenizerKind::kByteLevel;
+  std::string pre = "qwen2";  // tokenizer.ggml.pre: which pre-tokenizer pattern, of kByteLevel
+  // By id; normal tokens in GPT-2's byte-to-unicode alphabet, or (kSentencePiece) with U+2581 for
+  // blanks.
+  std::vector<std::string> tokens;
+  std::vector<TokenType> types;     // by id
+  std::vector<std::string> merges;  // kByteLevel: "left right", best first
+  std::vector<float> scores;        // kSentencePiece: by id, the higher the earlier merged
+  bool nfc = true;                  // kByteLevel: bring text to NFC before anything else
+  Token bos = -1, eos = -1, pad = -1, unk = -1;  // -1: none
+  bool add_bos = false;                          // texts begin with bos
+  std::vector<Token> end_of_generation;          // stop here: eos and its like, ascending
+  std::string chat_template;                     // Jinja source, empty if none
 };
 
 // From tokenizer.ggml.* of a GGUF file. Guesses at what it lacks are told to `notices`, one line

@@ -2,6 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
+#include <optional>
+
 #include "support/vocabularies.h"
 
 namespace st {
@@ -125,7 +128,60 @@ TEST(GgufVocab, RefusesIdsThatAreNoToken) {
 
 TEST(GgufVocab, RefusesOtherTokenizers) {
   EXPECT_EQ(error_with("tokenizer.ggml.model", GgufValue::string("llama\n")),
-            "tokenizer.ggml.model: 'llama\\x0a', only 'gpt2' (byte-level BPE) is supported");
+            "tokenizer.ggml.model: 'llama\\x0a', only 'gpt2' (byte-level BPE) and 'llama' "
+            "(SentencePiece) are supported");
+}
+
+Vocab full_piece_vocab() {
+  Vocab vocab = testkit::piece_vocab({"ab", "a", "b", "\u2581"});
+  add_token(vocab, "\u2581\u2581", TokenType::kUserDefined);  // 260
+  add_token(vocab, "<b>", TokenType::kUserDefined);           // 261
+  add_token(vocab, "<eos>", TokenType::kControl);             // 262
+  vocab.scores.resize(vocab.tokens.size(), -1000);
+  vocab.bos = vocab.eos = 262, vocab.pad = 1, vocab.unk = 2;
+  vocab.add_bos = true;
+  vocab.end_of_generation = {262};
+  return vocab;
+}
+
+TEST(GgufVocab, PiecesComeBackAsTheyWere) {
+  const Vocab vocab = full_piece_vocab();
+  const Vocab back = there_and_back(vocab);
+  EXPECT_EQ(back.kind, TokenizerKind::kSentencePiece);
+  EXPECT_EQ(back.scores, vocab.scores);
+  EXPECT_EQ(back.unk, vocab.unk);
+  expect_equal(back, vocab);
+}
+
+TEST(GgufVocab, RefusesPiecesWithoutScores) {
+  const auto error_with = [](std::string key, std::optional<GgufValue> value) {
+    GgufWriter whole, writer;
+    write_gguf_vocab(full_piece_vocab(), whole);
+    const GgufFile file = written(whole);
+    for (const GgufEntry& entry : file.entries()) {
+      if (entry.key != key) writer.set(entry.key, entry.value);
+    }
+    if (value) writer.set(key, *value);
+    return error_of([&] { Tokenizer{read_gguf_vocab(written(writer))}; });
+  };
+  const std::string scores = "tokenizer.ggml.scores", prefix = "tokenizer.ggml.add_space_prefix";
+  std::vector<float> values(263);
+  EXPECT_EQ(error_with(scores, std::nullopt), scores + ": missing");
+  EXPECT_EQ(error_with(scores, ints({1})), scores + ": want array of f32, got i32");
+  EXPECT_EQ(error_with(scores, GgufValue::array(GgufArray::of(std::vector<float>(4)))),
+            scores + ": 4 entries for 263 tokens");
+  values[257] = NAN;
+  EXPECT_EQ(error_with(scores, GgufValue::array(GgufArray::of(values))),
+            "scores[257]: nan, want a finite number");
+  EXPECT_EQ(error_with(prefix, std::nullopt),
+            prefix + ": true (also if absent), only false is supported");
+  EXPECT_EQ(error_with(prefix, GgufValue::boolean(true)),
+            prefix + ": true (also if absent), only false is supported");
+  EXPECT_EQ(error_with("tokenizer.ggml.add_eos_token", GgufValue::boolean(true)),
+            "key tokenizer.ggml.add_eos_token true: not understood, tokens could be wrong");
+  EXPECT_EQ(error_with("tokenizer.ggml.add_bos_token", std::nullopt), "no error");
+  EXPECT_EQ(error_with("tokenizer.ggml.bos_token_id", std::nullopt),
+            "add_bos_token true, and no bos token");
 }
 
 TEST(GgufVocab, NeedsModelTokensAndMerges) {

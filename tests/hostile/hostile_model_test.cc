@@ -184,8 +184,10 @@ TEST_F(Hostile, G14_Vocabulary) {
             "merges[0]: 'yy' not in vocab");
   EXPECT_EQ(with("tokenizer.ggml.pre", GgufValue::string("llama-bpe")),
             "pre-tokenizer 'llama-bpe': only 'qwen2' is supported");
-  EXPECT_EQ(with("tokenizer.ggml.model", GgufValue::string("llama")),
-            "tokenizer.ggml.model: 'llama', only 'gpt2' (byte-level BPE) is supported");
+  EXPECT_EQ(
+      with("tokenizer.ggml.model", GgufValue::string("bert")),
+      "tokenizer.ggml.model: 'bert', only 'gpt2' (byte-level BPE) and 'llama' (SentencePiece) "
+      "are supported");
 }
 
 TEST_F(Hostile, G18_Predictor) {

@@ -8,6 +8,7 @@
 #include "convert/bundle_file.h"
 #include "convert/convert.h"
 #include "engine/engine.h"
+#include "engine/perplexity.h"
 #include "format/gguf_model.h"
 #include "support/bytes.h"
 #include "support/feed_at.h"
@@ -172,11 +173,25 @@ TEST_F(UnknownParts, KeysOfTheVocabulary) {
             "key tokenizer.ggml.add_space_prefix true: not understood, tokens could be wrong");
   EXPECT_EQ(error_with("tokenizer.ggml.add_eos_token", true),
             "key tokenizer.ggml.add_eos_token true: not understood, tokens could be wrong");
-  EXPECT_EQ(error_with("tokenizer.ggml.add_bos_token", true), "add_bos_token true unsupported");
   EXPECT_EQ(error_with("tokenizer.ggml.add_space_prefix", false), "no error");
   const Engine engine(changed({.entries = {{"tokenizer.ggml.eot_token_id", GgufValue::u32(40)}}}),
                       {.threads = 1});
   EXPECT_TRUE(engine.tokenizer().is_end_of_generation(40));
+}
+
+// Windows of a text begin with BOS where the file says so, whatever stood there.
+TEST_F(UnknownParts, BosBeginsTexts) {
+  const auto likelihood = [](bool add_bos, Token first) {
+    Engine engine(
+        changed({.entries = {{"tokenizer.ggml.add_bos_token", GgufValue::boolean(add_bos)}}}),
+        {.threads = 1});
+    const std::vector<Token> tokens = {first, 5, 6, 7, first, 8, 9};
+    return perplexity(engine, tokens, 4, {}).nll;
+  };
+  const Token bos = 4077;
+  EXPECT_EQ(likelihood(true, 1), likelihood(true, 2));
+  EXPECT_EQ(likelihood(true, 1), likelihood(false, bos));
+  EXPECT_NE(likelihood(false, 1), likelihood(false, 2));
 }
 
 TEST_F(UnknownParts, WhatOnlyDescribesIsAcceptedAndListed) {

