@@ -329,8 +329,7 @@ CLI::App* add_convert(CLI::App& app, ConvertArgs& args) {
 CLI::App* add_quantize(CLI::App& app, QuantizeArgs& args) {
   QuantizeOptions& o = args.options;
   CLI::App* quantize = app.add_subcommand("quantize", "GGUF of floats to fewer bits");
-  quantize->add_flag("--pure", o.pure,
-                     "every matrix in TYPE (default: the output matrix stays Q8_0)");
+  quantize->add_flag("--pure", o.pure, "the output matrix in TYPE too (default: it stays Q8_0)");
   quantize->add_option("input", o.input, "GGUF in F32, F16 or BF16")->required()->type_name("IN");
   quantize->add_option("output", o.output, "GGUF file to write")->required()->type_name("OUT");
   quantize

@@ -355,5 +355,34 @@ TEST(QuantizeFile, KeepsTheHeadPreciseUnlessPure) {
       "is Q4_0 already"));
 }
 
+TEST(QuantizeFile, KeepsWhatLlamaCppKeeps) {
+  const TemporaryFolder folder;
+  const std::string in = folder / "f16.gguf";
+  const std::string out = folder / "q.gguf";
+  const std::pair<const char*, DType> tensors[] = {{"token_embd.weight", DType::kQ4_0},
+                                                   {"per_layer_token_embd.weight", DType::kQ4_0},
+                                                   {"per_layer_model_proj.weight", DType::kF16},
+                                                   {"altup_proj.weight", DType::kF16},
+                                                   {"altup_unembd_proj.weight", DType::kF16},
+                                                   {"blk.0.altup_router.weight", DType::kF16},
+                                                   {"blk.0.altup_predict_coef.weight", DType::kF16},
+                                                   {"blk.0.laurel_l.weight", DType::kF16},
+                                                   {"blk.0.inp_gate.weight", DType::kQ4_0},
+                                                   {"blk.0.proj.weight", DType::kQ4_0},
+                                                   {"blk.0.ffn_gate_inp.weight", DType::kF16},
+                                                   {"blk.0.ffn_gate.weight", DType::kQ4_0}};
+  GgufWriter writer;
+  for (const auto& [name, type] : tensors) writer.add_tensor(name, DType::kF16, {64, 2});
+  writer.add_tensor("blk.0.attn_v.weight", DType::kF16, {48, 2});  // 48 values are no whole blocks
+  writer.begin(in);
+  for (const GgufTensor& tensor : writer.tensors())
+    writer.write(std::vector<std::byte>(tensor.bytes));
+  writer.finish();
+  quantize_file({.input = in, .output = out, .type = DType::kQ4_0, .pure = true});
+  const GgufModel made(out);
+  for (const auto& [name, type] : tensors) EXPECT_EQ(made.find(name).info->type, type) << name;
+  EXPECT_EQ(made.find("blk.0.attn_v.weight").info->type, DType::kF16);
+}
+
 }  // namespace
 }  // namespace st

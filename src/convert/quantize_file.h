@@ -13,7 +13,7 @@ namespace st {
 struct QuantizeOptions {
   std::string input, output;
   DType type = DType::kQ4_0;  // F32, F16, BF16, Q8_0 or Q4_0
-  bool pure = false;          // every matrix in `type`; else the output matrix keeps at least Q8_0
+  bool pure = false;          // the output matrix in `type` too; else it keeps at least Q8_0
   int threads = 0;            // 0: as choose_threads() says
   Progress progress;
   // Told each tensor as it is done. May be empty.
