@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <cstring>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
@@ -236,7 +237,8 @@ void expect_value(const json& want, const GgufValue* got, const std::string& key
 TEST(Convert, KeysAndTensorsAreLlamaCpps) {
   const TemporaryFolder folder;
   const std::string out = folder / "micro.gguf";
-  for (const char* model : {"micro-qwen3", "micro-qwen3-untied", "micro-qwen3moe"}) {
+  for (const char* model : {"micro-qwen3", "micro-qwen3-untied", "micro-qwen3moe", "micro-gemma3n",
+                            "micro-gemma3n-e2b-style"}) {
     const std::string in = testkit::shipped_model(model);
     convert_hf({.folder = in, .outfile = out, .type = DType::kF32});
     const GgufModel made(out);
@@ -281,6 +283,52 @@ TEST(Convert, LayersWithAndWithoutExperts) {
   EXPECT_EQ(file.get_u32("qwen3moe.expert_feed_forward_length"), 96u);
   EXPECT_EQ(file.get_u32("qwen3moe.expert_count"), 6u);
   EXPECT_EQ(made.find("blk.5.ffn_up_exps.weight").info->ne, (std::vector<uint64_t>{96, 96, 6}));
+}
+
+// The values of a tensor in F32.
+std::vector<float> floats_of(const GgufModel& model, std::string_view name) {
+  const auto tensor = model.find(name);
+  const std::string bytes =
+      testkit::read_bytes(*tensor.source, tensor.info->offset, tensor.info->bytes);
+  std::vector<float> values(bytes.size() / sizeof(float));
+  std::memcpy(values.data(), bytes.data(), bytes.size());
+  return values;
+}
+
+TEST(Convert, WhatGemma3nHasAndNoOtherFamily) {
+  const TemporaryFolder folder;
+  const std::string out = folder / "odd.gguf";
+  ConvertResult result = convert_hf(
+      {.folder = testkit::shipped_model("micro-gemma3n-odd"), .outfile = out, .type = DType::kF32});
+  EXPECT_EQ(result.notices, std::vector<std::string>{});
+  const GgufModel made(out);
+  const GgufFile& file = made.metadata();
+  const GgufArray& widths = *file.find_integers("gemma3n.feed_forward_length");
+  EXPECT_EQ(widths.count, 12u);
+  EXPECT_EQ(widths.integer(3), 64);
+  EXPECT_EQ(file.find_f32("gemma3n.rope.freq_base"), 250000.0f);
+  EXPECT_EQ(file.find_f32("gemma3n.rope.freq_base_swa"), 5000.0f);
+  EXPECT_EQ(made.find("altup_proj.weight").info->ne, (std::vector<uint64_t>{96, 96, 2}));
+  // altup_coef_clip is 0.1, and some are beyond it.
+  for (const char* name : {"blk.3.altup_predict_coef.weight", "blk.3.altup_correct_coef.weight"}) {
+    const std::vector<float> values = floats_of(made, name);
+    const auto [least, most] = std::ranges::minmax(values);
+    EXPECT_EQ(std::max(-least, most), 0.1f) << name;
+  }
+  // The table has 494 rows for 502 tokens; the others take the first.
+  const std::vector<float> table = floats_of(made, "per_layer_token_embd.weight");
+  const size_t width = 12 * 32;
+  ASSERT_EQ(table.size(), 502 * width);
+  for (size_t row = 494; row < 502; ++row) {
+    EXPECT_TRUE(std::equal(table.begin(), table.begin() + width, table.begin() + row * width))
+        << row;
+  }
+  EXPECT_FALSE(std::equal(table.begin(), table.begin() + width, table.begin() + 493 * width));
+
+  result = convert_hf({.folder = testkit::shipped_model("micro-gemma3n"), .dry_run = true});
+  EXPECT_EQ(result.notices, std::vector<std::string>{
+                                "4 tensors left out: they are not for text (model.vision_tower.*, "
+                                "model.audio_tower.*, model.embed_vision.*, model.embed_audio.*)"});
 }
 
 TEST(Convert, OnlyWhereNeuronsAreSkipped) {

@@ -70,10 +70,21 @@ const json& text_of(const json& config, HfConfig& hf) {
   return *text;
 }
 
-// A number that null switches off, as the published configuration class has it.
-float read_optional(const json& config, const char* key, double fallback, float off) {
-  if (config.contains(key) && config[key].is_null()) return off;
-  return static_cast<float>(find_number(config, key, 1e-6, 1e6, fallback));
+bool is_null(const json& config, const char* key) {
+  return config.contains(key) && config[key].is_null();
+}
+
+// 0: none, which null stands for.
+float read_softcap(const json& config) {
+  constexpr const char* kKey = "final_logit_softcapping";
+  return is_null(config, kKey) ? 0 : static_cast<float>(find_number(config, kKey, 1e-6, 1e6, 30));
+}
+
+// Who runs the file clips to the default, which it cannot be told.
+float read_coefficient_limit(const json& config) {
+  constexpr const char* kKey = "altup_coef_clip";
+  if (is_null(config, kKey)) fail(ErrorCode::kUnsupported, "{} null unsupported", kKey);
+  return static_cast<float>(find_number(config, kKey, 1e-6, 120, 120));
 }
 
 // Every fifth layer sees all, where no list says which.
@@ -163,12 +174,12 @@ int64_t share_keys(const json& config, ModelConfig& c) {
 }
 
 void read_streams(const json& config, HfConfig& hf) {
-  hf.streams = {.count = find_int(config, "altup_num_inputs", 2, 64, 4),
+  hf.streams = {.count = find_int(config, "altup_num_inputs", 2, 8, 4),
                 .laurel_rank = find_int(config, "laurel_rank", 1, 1 << 16, 64),
                 .per_layer = get_int(config, "hidden_size_per_layer_input", 1, 1 << 16),
                 .per_layer_vocab = find_int(config, "vocab_size_per_layer_input", 1, hf.model.vocab,
                                             hf.model.vocab),
-                .largest_coefficient = read_optional(config, "altup_coef_clip", 120, INFINITY)};
+                .largest_coefficient = read_coefficient_limit(config)};
 }
 
 void read_layers(const json& config, const HfRopes& rope, int64_t window, ModelConfig& c) {
@@ -201,8 +212,7 @@ void read(const json& outer, HfConfig& hf) {
   u32("attention.shared_kv_layers", share_keys(config, c));
   add_key("rope.freq_base", GgufValue::f32(rope.full.theta), hf);
   add_key("rope.freq_base_swa", GgufValue::f32(rope.sliding.theta), hf);
-  add_key("final_logit_softcapping",
-          GgufValue::f32(read_optional(config, "final_logit_softcapping", 30, 0)), hf);
+  add_key("final_logit_softcapping", GgufValue::f32(read_softcap(config)), hf);
   u32("altup.active_idx", 0);
   u32("altup.num_inputs", hf.streams.count);
   u32("embedding_length_per_layer_input", hf.streams.per_layer);

@@ -14,7 +14,7 @@ WHOLE_FILES = [b"", b"null", b"[]", b"{}", b"1", b'"x"', b"[" * 100000, b'{"a":'
                b"\xef\xbb\xbf{}", b" " * 1000, b"\0" * 64, b"-", b"NaN", b'{"a":1}{"b":2}', b"<!DOCTYPE html><html></html>",
                b"version https://git-lfs.github.com/spec/v1\noid sha256:ab\nsize 5\n", b"\x1f\x8b\x08\0\0\0\0\0\0\3",
                b"PK\3\4" + bytes(60), b'{"a":' + b"1" * 100000 + b"}"]
-OTHERS = ["micro-qwen3", "micro-qwen3moe-odd"]  # beside the tiny model
+OTHERS = ["micro-qwen3", "micro-qwen3moe-odd", "micro-gemma3n-odd"]  # beside the tiny model
 NOT_READ = {"golden.json", "gguf-expected.json"}
 CONFIG_KEYS = ["rope_scaling", "rope_parameters", "hidden_act", "attention_bias", "partial_rotary_factor", "quantization_config",
                "routed_scaling_factor", "clip_qkv", "num_key_value_heads", "unheard_of"]
