@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """The released models' shapes without their weights: makes sparse checkpoints (headers are real, data are
-holes) of the 4B and the 21B, lets the converter plan them, and compares with the published counts and
-sizes. Also converts a model of the 21B's widths for real, to see that memory stays bounded."""
+holes) of SmallThinker's 4B and 21B, of Qwen3's and of Gemma 3n's, lets the converter plan them, and compares
+with the published counts and sizes. Also converts the experts of two layers of the 21B and the tables of
+Gemma 3n for real, to see that memory stays bounded."""
 import argparse
 import json
 import pathlib
@@ -22,6 +23,19 @@ MODELS = {
 # Tensor counts and bytes of the pure Q4_0 files with predictor (rank 128), and parts of them.
 EXPECTED = {"4b": dict(tensors=323, bytes=2_286_535_680, predictor=19_644_416, experts=2_038_431_744),
             "21b": dict(tensors=524, bytes=12_138_775_552, predictor=19_775_488, experts=11_041_505_280)}
+# Qwen3: D, layers, H, K, F, experts, per token, and whether the head is tied; what a pure Q4_0 file has.
+QWEN3 = {
+    "qwen3-0.6b": (dict(hidden=1024, layers=28, heads=16, kv=8, ffn=3072, tied=True), dict(tensors=310, bytes=335_503_360)),
+    "qwen3-1.7b": (dict(hidden=2048, layers=28, heads=16, kv=8, ffn=6144, tied=True), dict(tensors=310, bytes=968_249_344)),
+    "qwen3-8b": (dict(hidden=4096, layers=36, heads=32, kv=8, ffn=12288, tied=False), dict(tensors=399, bytes=4_608_348_160)),
+    "qwen3-30b-a3b": (dict(hidden=2048, layers=48, heads=32, kv=4, ffn=768, tied=False, experts=128, used=8),
+                      dict(tensors=579, bytes=17_218_297_856)),
+}
+GEMMA3N = {
+    "gemma3n-e2b": (dict(layers=30, ffn=8192, shared=10), dict(tensors=727, table=1_133_568_000)),
+    "gemma3n-e4b": (dict(layers=35, ffn=16384, shared=15), dict(tensors=847, table=1_322_496_000)),
+}
+GEMMA_D, GEMMA_V, GEMMA_TABLE_ROWS, GEMMA_P, GEMMA_RANK, GEMMA_A = 2048, 262400, 262144, 256, 64, 4
 failures = 0
 checks = 0
 
@@ -54,6 +68,54 @@ def tensors_of(m):
             yield q + "down.weight", [D, F]
     yield "model.norm.weight", [D]
     yield "lm_head.weight", [V, D]  # the 4B stores its tied head too
+
+
+def qwen3_tensors(m):
+    """The same of a Qwen3, whose tied head is stored too."""
+    D, H, K, W = m["hidden"], m["heads"] * HEAD, m["kv"] * HEAD, m["ffn"]
+    yield "model.embed_tokens.weight", [V, D]
+    for l in range(m["layers"]):
+        p = f"model.layers.{l}."
+        yield p + "input_layernorm.weight", [D]
+        yield p + "post_attention_layernorm.weight", [D]
+        for name, rows, cols in (("q", H, D), ("k", K, D), ("v", K, D), ("o", D, H)):
+            yield f"{p}self_attn.{name}_proj.weight", [rows, cols]
+        yield p + "self_attn.q_norm.weight", [HEAD]
+        yield p + "self_attn.k_norm.weight", [HEAD]
+        if "experts" in m:
+            yield p + "mlp.gate.weight", [m["experts"], D]
+        for mlp in [f"experts.{e}." for e in range(m["experts"])] if "experts" in m else [""]:
+            for name, rows, cols in (("gate", W, D), ("up", W, D), ("down", D, W)):
+                yield f"{p}mlp.{mlp}{name}_proj.weight", [rows, cols]
+    yield "model.norm.weight", [D]
+    yield "lm_head.weight", [V, D]
+
+
+def gemma3n_tensors(m):
+    """The same of a Gemma 3n as published: names with `model.language_model.`, and a tensor of vision."""
+    D, W, P, A, R, L = GEMMA_D, m["ffn"], GEMMA_P, GEMMA_A, GEMMA_RANK, m["layers"]
+    q = "model.language_model."
+    yield q + "embed_tokens.weight", [GEMMA_V, D]
+    yield q + "embed_tokens_per_layer.weight", [GEMMA_TABLE_ROWS, L * P]
+    yield q + "per_layer_model_projection.weight", [L * P, D]
+    yield q + "per_layer_projection_norm.weight", [P]
+    yield q + "norm.weight", [D]
+    for i in range(A - 1):
+        yield f"{q}altup_projections.{i}.weight", [D, D]
+        yield f"{q}altup_unembed_projections.{i}.weight", [D, D]
+    matrices = {"self_attn.q_proj": [2048, D], "self_attn.k_proj": [512, D], "self_attn.v_proj": [512, D],
+                "self_attn.o_proj": [D, 2048], "mlp.gate_proj": [W, D], "mlp.up_proj": [W, D], "mlp.down_proj": [D, W],
+                "laurel.linear_left": [R, D], "laurel.linear_right": [D, R], "per_layer_input_gate": [P, D],
+                "per_layer_projection": [D, P], "altup.correction_coefs": [A, A], "altup.prediction_coefs": [A * A, A],
+                "altup.modality_router": [A, D], "self_attn.q_norm": [256], "self_attn.k_norm": [256]}
+    norms = ("input_layernorm", "post_attention_layernorm", "pre_feedforward_layernorm", "post_feedforward_layernorm",
+             "laurel.post_laurel_norm", "post_per_layer_input_norm", "altup.router_norm")
+    for l in range(L):
+        p = f"{q}layers.{l}."
+        for name, shape in [*matrices.items(), *((norm, [D]) for norm in norms)]:
+            yield f"{p}{name}.weight", shape
+        yield p + "altup.correct_output_scale", [D]
+    yield "model.vision_tower.timm_model.conv_stem.conv.weight", [64, 3, 3, 3]
 
 
 def write_safetensors(path, tensors, dtype="BF16", size=2):
@@ -106,10 +168,37 @@ def write_checkpoint(folder, name, m, source):
                       "F32", 4)
 
 
+def write_other(folder, config, tensors, source):
+    """A checkpoint in one file."""
+    (folder / "config.json").write_text(json.dumps(config))
+    write_vocabulary(folder, source)
+    write_safetensors(folder / "model.safetensors", tensors)
+
+
+def qwen3_config(m):
+    config = {"model_type": "qwen3", "architectures": ["Qwen3ForCausalLM"], "hidden_size": m["hidden"],
+              "num_hidden_layers": m["layers"], "num_attention_heads": m["heads"], "num_key_value_heads": m["kv"],
+              "head_dim": HEAD, "intermediate_size": m["ffn"], "hidden_act": "silu", "rms_norm_eps": 1e-6,
+              "rope_theta": 1000000, "max_position_embeddings": 40960, "tie_word_embeddings": m["tied"], "vocab_size": V}
+    if "experts" in m:
+        config |= {"model_type": "qwen3_moe", "architectures": ["Qwen3MoeForCausalLM"], "intermediate_size": 6144,
+                   "moe_intermediate_size": m["ffn"], "num_experts": m["experts"], "num_experts_per_tok": m["used"],
+                   "norm_topk_prob": True}
+    return config
+
+
+def gemma3n_config(m):
+    return {"architectures": ["Gemma3nForConditionalGeneration"], "model_type": "gemma3n", "vision_config": {"hidden_size": 2048},
+            "text_config": {
+                "model_type": "gemma3n_text", "hidden_size": GEMMA_D, "num_hidden_layers": m["layers"],
+                "num_attention_heads": 8, "num_key_value_heads": 2, "head_dim": 256, "intermediate_size": [m["ffn"]] * m["layers"],
+                "hidden_size_per_layer_input": GEMMA_P, "vocab_size": GEMMA_V, "vocab_size_per_layer_input": GEMMA_TABLE_ROWS,
+                "num_kv_shared_layers": m["shared"], "altup_num_inputs": GEMMA_A, "laurel_rank": GEMMA_RANK}}
+
+
 def plan(binary, folder, *arguments):
     """(tensor lines, tensor bytes, summary) of a dry run."""
-    result = subprocess.run([binary, "convert", folder, "--dry-run", "--lm-head-predictor",
-                             folder / "predictor.safetensors", *arguments], capture_output=True, text=True)
+    result = subprocess.run([binary, "convert", folder, "--dry-run", *arguments], capture_output=True, text=True)
     if result.returncode != 0:
         raise SystemExit(f"convert --dry-run: {result.stderr}")
     lines = [re.match(r"(\S+)\s+(\S+)\s+\[([\d, ]+)\]", line).groups() for line in result.stdout.splitlines()]
@@ -120,7 +209,8 @@ def plan(binary, folder, *arguments):
 def check_model(binary, folder, name, m, source):
     write_checkpoint(folder, name, m, source)
     want = EXPECTED[name]
-    lines, tensor_bytes, summary = plan(binary, folder, "--outtype", "q4_0", "--transpose-down", "all")
+    predictor = ("--lm-head-predictor", folder / "predictor.safetensors")
+    lines, tensor_bytes, summary = plan(binary, folder, "--outtype", "q4_0", "--transpose-down", "all", *predictor)
     print(f"{name}: {summary}")
     check(len(lines), want["tensors"], f"{name}: tensors")
     check(tensor_bytes, want["bytes"], f"{name}: tensor bytes")
@@ -134,24 +224,55 @@ def check_model(binary, folder, name, m, source):
     check(experts, want["experts"], f"{name}: expert bytes")
     check(experts // (3 * m["layers"] * E), D // 32 * 18 * F, f"{name}: bytes of one expert matrix")
     check("output.weight" in shapes, not m["tied"], f"{name}: output.weight")
-    lines, _, _ = plan(binary, folder, "--outtype", "f16")
+    lines, _, _ = plan(binary, folder, "--outtype", "f16", *predictor)
     shapes = {tensor: (kind, ne) for tensor, kind, ne in lines}
     check(shapes["blk.0.ffn_down_exps.weight"], ("F16", f"{F}, {D}, {E}"), f"{name}: upstream down")
     check(shapes["lm_head_profiler.weight"][0], "F32", f"{name}: predictor in F16 files")
 
 
-def check_memory(binary, folder, source):
-    """Two layers of the 21B's widths with all its experts, 3.1 GB of BF16: peak memory far below that."""
-    m = dict(MODELS["21b"], layers=2, layout=[0, 1], rope=[0, 1], shards=1)
-    write_checkpoint(folder, "two-layers", m, source)
-    out = folder / "out.gguf"
-    code = subprocess.run([binary, "convert", folder, "--outfile", out, "--outtype", "q4_0", "--transpose-down", "all",
-                           "--no-progress"], stderr=subprocess.DEVNULL).returncode
-    check(code, 0, "conversion of two layers")
+def check_qwen3(binary, folder, name, source):
+    m, want = QWEN3[name]
+    write_other(folder, qwen3_config(m), qwen3_tensors(m), source)
+    lines, tensor_bytes, summary = plan(binary, folder, "--outtype", "q4_0")
+    print(f"{name}: {summary}")
+    check(len(lines), want["tensors"], f"{name}: tensors")
+    check(tensor_bytes, want["bytes"], f"{name}: tensor bytes")
+
+
+def check_gemma3n(binary, folder, name, source):
+    m, want = GEMMA3N[name]
+    write_other(folder, gemma3n_config(m), gemma3n_tensors(m), source)
+    lines, _, summary = plan(binary, folder, "--outtype", "q4_0")
+    print(f"{name}: {summary}")
+    check(len(lines), want["tensors"], f"{name}: tensors")
+    shapes = {tensor: (kind, [int(n) for n in ne.split(",")]) for tensor, kind, ne in lines}
+    kind, ne = shapes["per_layer_token_embd.weight"]
+    check((kind, ne[0] // 32 * 18 * ne[1]), ("Q4_0", want["table"]), f"{name}: bytes of the per-layer table")
+    check(shapes["token_embd.weight"], ("Q4_0", [GEMMA_D, GEMMA_V]), f"{name}: embedding")
+    check(shapes["altup_proj.weight"], ("F16", [GEMMA_D, GEMMA_D, GEMMA_A - 1]), f"{name}: projections of the streams")
+    check(shapes["blk.29.altup_predict_coef.weight"], ("F32", [GEMMA_A, GEMMA_A**2]), f"{name}: coefficients")
+
+
+def check_memory(binary, folder, what, *arguments):
+    """Converts the folder, whose files are far larger than the memory that this may take."""
+    code = subprocess.run([binary, "convert", folder, "--outfile", folder / "out.gguf", "--outtype", "q4_0", "--no-progress",
+                           *arguments], stderr=subprocess.DEVNULL).returncode
+    check(code, 0, f"conversion of {what}")
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
-    print(f"converting {sum(f.stat().st_size for f in folder.glob('model-*')) / 1e9:.1f} GB: "
+    print(f"converting {sum(f.stat().st_size for f in folder.glob('model*')) / 1e9:.1f} GB, {what}: "
           f"peak memory {peak / 1024:.0f} MiB")
-    check(peak < 1024 * 1024, True, f"peak memory {peak} KiB below 1 GiB")
+    check(peak < 256 * 1024, True, f"peak memory {peak} KiB below 256 MiB")
+
+
+def check_memory_of_experts(binary, folder, source):
+    write_checkpoint(folder, "two-layers", dict(MODELS["21b"], layers=2, layout=[0, 1], rope=[0, 1], shards=1), source)
+    check_memory(binary, folder, "two layers of the 21B with all experts", "--transpose-down", "all")
+
+
+def check_memory_of_tables(binary, folder, source):
+    m = dict(layers=2, ffn=8192, shared=0)
+    write_other(folder, gemma3n_config(m), gemma3n_tensors(m), source)
+    check_memory(binary, folder, "two layers of E2B with all rows of its tables")
 
 
 def main():
@@ -162,8 +283,16 @@ def main():
     for name, m in MODELS.items():
         with tempfile.TemporaryDirectory(prefix="st-shapes-") as folder:
             check_model(args.binary, pathlib.Path(folder), name, m, args.models / "model")
-    with tempfile.TemporaryDirectory(prefix="st-shapes-") as folder:
-        check_memory(args.binary, pathlib.Path(folder), args.models / "model")
+    for name in QWEN3:
+        with tempfile.TemporaryDirectory(prefix="st-shapes-") as folder:
+            check_qwen3(args.binary, pathlib.Path(folder), name, args.models / "model")
+    for name in GEMMA3N:
+        with tempfile.TemporaryDirectory(prefix="st-shapes-") as folder:
+            check_gemma3n(args.binary, pathlib.Path(folder), name, args.models.parent / "micro-gemma3n")
+    for check_peak, model in ((check_memory_of_experts, args.models / "model"),
+                              (check_memory_of_tables, args.models.parent / "micro-gemma3n")):
+        with tempfile.TemporaryDirectory(prefix="st-shapes-") as folder:
+            check_peak(args.binary, pathlib.Path(folder), model)
     print(f"{checks - failures} passed, {failures} failed")
     return 1 if failures else 0
 
