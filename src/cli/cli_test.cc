@@ -190,8 +190,8 @@ TEST(CommandLine, WrongUseIsOneLine) {
   EXPECT_EQ(usage_error({"synth", "4b"}), "--outfile is required" + synth);
   EXPECT_EQ(usage_error({"synth", "4b", "-o", "x", "--layout", "rows"}),
             "--layout: 'rows': want none or transposed" + synth);
-  EXPECT_EQ(usage_error({"synth", "4b", "-o", "x", "--type", "f16"}),
-            "--type: 'f16': want q4_0 or q8_0" + synth);
+  EXPECT_EQ(usage_error({"synth", "4b", "-o", "x", "--type", "q6_k"}),
+            "--type: 'q6_k': want f32, f16, bf16, q8_0 or q4_0" + synth);
 }
 
 // Commands that are complete but for one option.

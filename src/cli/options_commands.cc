@@ -5,6 +5,8 @@
 
 #include "cli/option_values.h"
 #include "cli/options_cli11.h"
+#include "study/synth_archs.h"
+#include "study/synth_rows.h"
 
 namespace st {
 namespace {
@@ -379,7 +381,7 @@ CLI::App* add_strip(CLI::App& app, StripArgs& args) {
 CLI::App* add_synth(CLI::App& app, SynthArgs& args) {
   SynthOptions& o = args.options;
   CLI::App* synth = app.add_subcommand("synth", "a made-up model of real shapes, to measure with");
-  synth->add_option("arch", o.arch, "4b, 21b or tiny")->required()->type_name("ARCH");
+  synth->add_option("arch", o.arch, std::string(kSynthArchNames))->required()->type_name("ARCH");
   synth->add_option("-o,--outfile", o.outfile, "GGUF file to write")->required()->type_name("FILE");
   add_whole(*synth, "-s,--seed", "of the random weights", 0, INT64_MAX, o.seed);
   add_checked(*synth, "--layout", "none (llama.cpp's) or transposed: expert down matrices",
@@ -388,7 +390,7 @@ CLI::App* add_synth(CLI::App& app, SynthArgs& args) {
                 o.transpose_down = text == "transposed";
                 return {};
               });
-  add_decimal(*synth, "--gate-sparsity", "share of neurons that are off", 0.05, 0.99,
+  add_decimal(*synth, "--gate-sparsity", "share of ReLU neurons that are off", 0.05, 0.99,
               o.gate_sparsity);
   add_decimal(*synth, "--router-skew", "0: experts used evenly; 1: as in real models", 0, 1,
               o.router_skew);
@@ -396,10 +398,10 @@ CLI::App* add_synth(CLI::App& app, SynthArgs& args) {
   synth->add_option("--arch-name", o.arch_name, "smallthinker, or qwen3moe for other engines")
       ->capture_default_str()
       ->type_name("NAME");
-  add_checked(*synth, "--type", "q4_0 or q8_0 (default: q4_0)",
+  add_checked(*synth, "--type", "f32, f16, bf16, q8_0 or q4_0 (default: q4_0)",
               [&o](const std::string& text) -> std::string {
                 const auto type = parse_dtype(text);
-                if (type != DType::kQ4_0 && type != DType::kQ8_0) return "want q4_0 or q8_0";
+                if (!type || !can_fill(*type)) return "want f32, f16, bf16, q8_0 or q4_0";
                 o.type = *type;
                 return {};
               });

@@ -23,7 +23,14 @@ class Checkpoint {
     for (const CheckpointTensor& tensor : tensors) by_name_.emplace(tensor.name, &tensor);
   }
 
-  bool has(const std::string& name) const { return by_name_.contains(name); }
+  // One that has whatever it is asked for.
+  static Checkpoint complete() {
+    Checkpoint all({});
+    all.is_complete_ = true;
+    return all;
+  }
+
+  bool has(const std::string& name) const { return is_complete_ || by_name_.contains(name); }
 
   const CheckpointTensor& take(const std::string& name) {
     const auto it = by_name_.find(name);
@@ -33,7 +40,8 @@ class Checkpoint {
   }
 
   // The one of this shape (outermost first).
-  const CheckpointTensor& take(const std::string& name, const std::vector<uint64_t>& shape) {
+  CheckpointTensor take(const std::string& name, const std::vector<uint64_t>& shape) {
+    if (is_complete_) return {.name = name, .shape = shape};
     const CheckpointTensor& tensor = take(name);
     if (tensor.shape != shape) {
       fail(ErrorCode::kInvalidData, "tensor '{}': shape [{}], want [{}]", name,
@@ -60,15 +68,19 @@ class Checkpoint {
   }
 
  private:
+  bool is_complete_ = false;
   std::map<std::string, const CheckpointTensor*> by_name_;
   std::set<std::string> taken_;
 };
 
 class Planner {
  public:
-  Planner(const HfConfig& config, const std::vector<CheckpointTensor>& checkpoint,
-          const PlanOptions& options)
-      : hf_(config), c_(config.model), options_(options), in_(checkpoint), prefix_(find_prefix()) {}
+  Planner(const HfConfig& config, Checkpoint checkpoint, const PlanOptions& options)
+      : hf_(config),
+        c_(config.model),
+        options_(options),
+        in_(std::move(checkpoint)),
+        prefix_(find_prefix()) {}
 
   TensorPlan plan() {
     const HfNames& names = hf_.family->names;
@@ -290,7 +302,11 @@ DType type_for_row(DType want, uint64_t cols) {
 
 TensorPlan plan_tensors(const HfConfig& config, const std::vector<CheckpointTensor>& checkpoint,
                         const PlanOptions& options) {
-  return Planner(config, checkpoint, options).plan();
+  return Planner(config, Checkpoint(checkpoint), options).plan();
+}
+
+TensorPlan plan_every_tensor(const HfConfig& config, DType type) {
+  return Planner(config, Checkpoint::complete(), {.type = type, .predictor = {}}).plan();
 }
 
 }  // namespace st

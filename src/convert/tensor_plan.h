@@ -40,6 +40,10 @@ struct PlanOptions {
 TensorPlan plan_tensors(const HfConfig& config, const std::vector<CheckpointTensor>& checkpoint,
                         const PlanOptions& options);
 
+// The same of a checkpoint that has every tensor a family may have: names, shapes and types of a
+// made-up model. REQUIRES: the family has no predictor.
+TensorPlan plan_every_tensor(const HfConfig& config, DType type);
+
 // general.file_type of a file whose matrices are mostly `type`; informational, the tensors decide.
 uint32_t gguf_file_type(DType type);
 

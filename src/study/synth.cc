@@ -7,6 +7,8 @@
 #include "base/thread_pool.h"
 #include "convert/gguf_out.h"
 #include "study/synth_archs.h"
+#include "study/synth_rows.h"
+#include "study/synth_vocab.h"
 #include "study/synth_weights.h"
 
 namespace st {
@@ -21,16 +23,45 @@ void check(const SynthOptions& o) {
   };
   check_share("gate sparsity", o.gate_sparsity, 0.05, 0.99);
   check_share("router skew", o.router_skew, 0, 1);
-  if (o.type != DType::kQ4_0 && o.type != DType::kQ8_0)
-    fail(ErrorCode::kInvalidUsage, "type {}: want Q4_0 or Q8_0", dtype_name(o.type));
-  if (o.arch_name == "smallthinker") return;
-  if (o.arch_name != "qwen3moe") {
+  if (!can_fill(o.type)) {
+    fail(ErrorCode::kInvalidUsage, "type {}: want F32, F16, BF16, Q8_0 or Q4_0",
+         dtype_name(o.type));
+  }
+  if (o.arch_name != "smallthinker" && o.arch_name != "qwen3moe") {
     fail(ErrorCode::kInvalidUsage, "architecture '{}': want smallthinker or qwen3moe",
          printable(o.arch_name));
   }
-  // Other engines refuse shapes and tensors that they do not know.
-  if (o.transpose_down) fail(ErrorCode::kInvalidUsage, "qwen3moe has no transposed layout");
-  if (o.predictor) fail(ErrorCode::kInvalidUsage, "qwen3moe has no lm-head predictor");
+}
+
+// Other families, and other engines, have no such things.
+void check_family(const SynthOptions& o, const ModelConfig& c) {
+  if (c.architecture == "smallthinker") return;
+  const auto refuse = [&](std::string_view what) {
+    fail(ErrorCode::kInvalidUsage, "{} has no {}", c.architecture, what);
+  };
+  if (o.transpose_down) refuse("transposed layout");
+  if (o.predictor) refuse("lm-head predictor");
+  if (c.ffn(0).activation == Activation::kRelu) return;
+  if (o.gate_sparsity != SynthOptions().gate_sparsity) refuse("gates that a sparsity turns off");
+}
+
+// The configuration, under the name that is asked for.
+SynthArch find_arch(const SynthOptions& o) {
+  SynthArch arch = find_synth_arch(o.arch);
+  if (o.arch_name == "qwen3moe") {
+    if (arch.config.architecture != "smallthinker") {
+      fail(ErrorCode::kInvalidUsage, "{} is a {} already", o.arch, arch.config.architecture);
+    }
+    arch.config.architecture = o.arch_name;
+  }
+  check_family(o, arch.config);
+  return arch;
+}
+
+Vocab make_vocab(const SynthArch& arch) {
+  const ModelConfig& c = arch.config;
+  return c.architecture == "gemma3n" ? make_synth_pieces(arch.regular_tokens, c.vocab)
+                                     : make_synth_vocab(arch.regular_tokens, c.vocab);
 }
 
 // Makes the rows a piece at a time, each piece on all threads.
@@ -59,12 +90,12 @@ void write_rows(const SynthRows& part, DType type, ThreadPool& pool, std::vector
 
 SynthResult synthesize(const SynthOptions& options) {
   check(options);
-  SynthArch arch = find_synth_arch(options.arch);
-  arch.config.architecture = options.arch_name;
+  const SynthArch arch = find_arch(options);
 
   GgufWriter out;
   set_gguf_metadata(arch.config, options.type, options.transpose_down, out);
-  write_gguf_vocab(make_synth_vocab(arch.regular_tokens, arch.config.vocab), out);
+  for (const GgufEntry& entry : arch.hf.keys) out.set(entry.key, entry.value);
+  write_gguf_vocab(make_vocab(arch), out);
   const std::vector<SynthTensor> tensors = plan_synth_tensors(arch, options);
   SynthResult result;
   result.tensors = tensors.size();

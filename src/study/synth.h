@@ -3,7 +3,7 @@
 // Types, shapes and metadata are those of the real files; the weights are random, but arranged so
 // that what decides speed behaves as measured on the real models: neuron sparsity, how unevenly
 // experts are used, and how many logits the lm-head predictor lets through. synth_weights.cc says
-// how.
+// how; of Gemma 3n, synth_gemma3n.h.
 #pragma once
 
 #include <cstdint>
@@ -16,15 +16,15 @@
 namespace st {
 
 struct SynthOptions {
-  std::string arch;  // 4b, 21b or tiny
+  std::string arch;  // one of kSynthArchNames
   std::string outfile;
   uint64_t seed = 0;
   bool transpose_down = false;
-  double gate_sparsity = 0.65;             // share of gate values <= 0, median over layers
+  double gate_sparsity = 0.65;             // ReLU: share of gate values <= 0, median over layers
   double router_skew = 1;                  // 0: experts used evenly; 1: as unevenly as measured
   bool predictor = false;                  // with the lm-head predictor
-  std::string arch_name = "smallthinker";  // or qwen3moe: the shapes for other engines
-  DType type = DType::kQ4_0;               // or Q8_0
+  std::string arch_name = "smallthinker";  // or qwen3moe: those shapes for other engines
+  DType type = DType::kQ4_0;               // or Q8_0, F16, BF16, F32
   int threads = 0;                         // 0: as choose_threads() says
   Progress progress;
 };

@@ -1,30 +1,29 @@
-// The models `synth` can imitate: their configurations, and a vocabulary of their size.
+// The models `synth` can imitate, by their configurations.
 #pragma once
 
 #include <string_view>
 
+#include "convert/hf_config.h"
 #include "model/config.h"
-#include "text/vocab.h"
 
 namespace st {
 
 struct SynthArch {
   ModelConfig config;
   bool tied = false;            // the embedding is the output matrix too
-  int64_t regular_tokens = 0;   // <|endoftext|> comes next
+  int64_t regular_tokens = 0;   // <|endoftext|>, or an unused token of Gemma's, comes next
   int64_t hot_experts = 0;      // of each layer, at --router-skew 1
   double hot_score = 0;         // what sets them apart, in deviations of a router score
   double sum_square_gates = 0;  // sum over the chosen experts of weight^2, typically
+  HfConfig hf = {};             // of other families than SmallThinker
 };
+
+// The names, for messages. The "tiny" ones are for tests.
+inline constexpr std::string_view kSynthArchNames =
+    "4b, 21b, tiny, qwen3-0.6b, qwen3-1.7b, qwen3-4b, qwen3-8b, qwen3-30b-a3b, qwen3-tiny, "
+    "qwen3-moe-tiny, gemma3n-e2b, gemma3n-e4b or gemma3n-tiny";
 
 // Throws Error(kInvalidUsage) for a name that is none.
 SynthArch find_synth_arch(std::string_view name);
-
-// A made-up vocabulary of any size, byte-level BPE, laid out as Qwen2's. `rows` tokens: the bytes,
-// pieces made by merges of earlier ones up to id `regular`, then
-// <|endoftext|>, <|im_start|>, <|im_end|>, and padding. Any text round trips, and common letters go
-// together, so English costs about as many tokens as its letters in pairs. The order is Latin
-// first, other scripts last. REQUIRES: 256 <= regular <= rows - 3, regular <= 300,000.
-Vocab make_synth_vocab(int64_t regular, int64_t rows);
 
 }  // namespace st

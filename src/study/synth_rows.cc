@@ -91,8 +91,9 @@ struct Q4_0 {
   using Block = BlockQ4_0;
   static double deviation() { return deviation_of(kQuantiles4); }
 
-  static void random(uint64_t low, uint64_t high, Block& block) {
+  static void random(uint64_t low, uint64_t high, uint16_t scale, Block& block) {
     static const std::array<uint8_t, 256> kPairs = make_nibble_pairs();
+    block.d = scale;
     for (size_t i = 0; i < 8; ++i) {
       block.qs[i] = kPairs[(low >> (8 * i)) & 255];
       block.qs[i + 8] = kPairs[(high >> (8 * i)) & 255];
@@ -112,7 +113,8 @@ struct Q8_0 {
   using Block = BlockQ8_0;
   static double deviation() { return deviation_of(kQuantiles8); }
 
-  static void random(uint64_t low, uint64_t high, Block& block) {
+  static void random(uint64_t low, uint64_t high, uint16_t scale, Block& block) {
+    block.d = scale;
     for (size_t i = 0; i < 16; ++i) {
       block.qs[i] = kQuantiles8[(low >> (4 * i)) & 15];
       block.qs[i + 16] = kQuantiles8[(high >> (4 * i)) & 15];
@@ -123,6 +125,31 @@ struct Q8_0 {
     for (size_t i = 0; i < 32; ++i) block.qs[i] = mask >> i & 1 ? 64 : 0;
   }
 };
+
+// 32 numbers of a type that is no block, with the values that Q8_0 would have.
+template <typename Number, Number (*convert)(float)>
+struct Floats {
+  using Block = std::array<Number, kBlock>;
+  static double deviation() { return deviation_of(kQuantiles8); }
+
+  static void random(uint64_t low, uint64_t high, uint16_t scale, Block& block) {
+    std::array<Number, 16> values;
+    for (size_t i = 0; i < 16; ++i) values[i] = convert(kQuantiles8[i] * f16_to_f32(scale));
+    for (size_t i = 0; i < 16; ++i) {
+      block[i] = values[(low >> (4 * i)) & 15];
+      block[i + 16] = values[(high >> (4 * i)) & 15];
+    }
+  }
+  static void pattern(float value, uint32_t mask, Block& block) {
+    for (size_t i = 0; i < 32; ++i) block[i] = convert(mask >> i & 1 ? value : 0);
+  }
+};
+
+float same(float value) { return value; }
+
+using F32 = Floats<float, same>;
+using F16 = Floats<uint16_t, f32_to_f16>;
+using BF16 = Floats<uint16_t, f32_to_bf16>;
 
 template <typename Format>
 std::byte* fill(uint64_t key, const Row& row, std::byte* out) {
@@ -142,8 +169,7 @@ std::byte* fill(uint64_t key, const Row& row, std::byte* out) {
     for (int64_t b = 0; b < stretch.blocks; ++b) {
       const auto counter = static_cast<uint64_t>(stretch.first_block + b) * 2;
       const uint64_t low = mix_bits(key, counter);
-      Format::random(low, mix_bits(key, counter + 1), block);
-      block.d = d[low & 15];
+      Format::random(low, mix_bits(key, counter + 1), d[low & 15], block);
       put();
     }
   }
@@ -167,8 +193,24 @@ double normal_deviate(uint64_t bits) {
   return kQuantiles8[bits >> 60] / kDeviation;
 }
 
+bool can_fill(DType type) {
+  return type == DType::kQ4_0 || type == DType::kQ8_0 || type == DType::kF16 ||
+         type == DType::kBF16 || type == DType::kF32;
+}
+
 std::byte* fill_row(DType type, uint64_t key, const Row& row, std::byte* out) {
-  return type == DType::kQ4_0 ? fill<Q4_0>(key, row, out) : fill<Q8_0>(key, row, out);
+  switch (type) {
+    case DType::kQ4_0:
+      return fill<Q4_0>(key, row, out);
+    case DType::kQ8_0:
+      return fill<Q8_0>(key, row, out);
+    case DType::kF16:
+      return fill<F16>(key, row, out);
+    case DType::kBF16:
+      return fill<BF16>(key, row, out);
+    default:
+      return fill<F32>(key, row, out);
+  }
 }
 
 }  // namespace st

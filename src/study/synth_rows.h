@@ -1,4 +1,4 @@
-// Rows of made-up weights, written as quantised blocks without ever being floats.
+// Rows of made-up weights, in blocks of 32 whatever their type.
 //
 // The bits come from a counter: a block depends on its key and its place alone, so rows can be made
 // in any order, on any number of threads, and twice the same where two tensors must agree. Only
@@ -47,7 +47,10 @@ struct Stretch {
 };
 using Row = std::vector<Stretch>;
 
-// Writes the blocks of `row` to `out`; returns the end. REQUIRES: type is Q4_0 or Q8_0.
+// Types that rows can have.
+bool can_fill(DType type);
+
+// Writes the blocks of `row` to `out`; returns the end. REQUIRES: can_fill(type).
 std::byte* fill_row(DType type, uint64_t key, const Row& row, std::byte* out);
 
 }  // namespace st

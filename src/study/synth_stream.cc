@@ -82,7 +82,7 @@ std::vector<size_t> shuffled(size_t experts, uint64_t key) {
 }  // namespace
 
 std::vector<float> make_synth_router(const SynthArch& arch, const SynthStream& stream, int64_t l,
-                                     double skew, uint64_t key) {
+                                     double skew, uint64_t key, bool normed) {
   const auto D = static_cast<size_t>(arch.config.hidden);
   const auto E = static_cast<size_t>(arch.config.ffn(l).experts);
   std::vector<float> rows(E * D);
@@ -112,6 +112,9 @@ std::vector<float> make_synth_router(const SynthArch& arch, const SynthStream& s
       add(order[i % hot], channel, kChannels, -score);
       add(order[hot + i % (E - hot)], channel, kChannels, score);
     }
+  }
+  if (normed) {
+    for (float& weight : rows) weight *= static_cast<float>(stream.rms(l));
   }
   return rows;
 }

@@ -66,8 +66,9 @@ class SynthStream {
 
 // The router (E, D) of layer l. Scores are random, of deviation 1; those of the hot experts of the
 // token's topic are higher by `skew` times what the architecture says. Which experts are hot
-// depends on the layer, through `key`, and differs from topic to topic.
+// depends on the layer, through `key`, and differs from topic to topic. The router reads x as layer
+// l finds it or, if `normed`, RMSNorm(x).
 std::vector<float> make_synth_router(const SynthArch& arch, const SynthStream& stream, int64_t l,
-                                     double skew, uint64_t key);
+                                     double skew, uint64_t key, bool normed = false);
 
 }  // namespace st

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <sys/resource.h>
 
+#include <algorithm>
 #include <cmath>
 #include <csignal>
 #include <filesystem>
@@ -11,9 +12,11 @@
 #include "arch/names.h"
 #include "base/error.h"
 #include "convert/convert.h"
+#include "convert/tensor_plan.h"
 #include "format/gguf_model.h"
 #include "study/synth_archs.h"
 #include "study/synth_rows.h"
+#include "study/synth_vocab.h"
 #include "study/synth_weights.h"
 #include "support/bytes.h"
 #include "support/shipped.h"
@@ -130,6 +133,85 @@ TEST(SynthPlan, HasTheSizesOfTheReleasedModels) {
   }
 }
 
+// Of every tensor, as the planner describes it.
+uint64_t described_bytes(const std::vector<SynthTensor>& tensors) {
+  GgufWriter writer;
+  uint64_t bytes = 0;
+  for (const SynthTensor& tensor : tensors) {
+    writer.add_tensor(tensor.name, tensor.type, tensor.ne);
+    bytes += writer.tensors().back().bytes;
+  }
+  return bytes;
+}
+
+// Names, types and shapes are those that convert would write.
+TEST(SynthPlan, HasTheTensorsOfConvertedFamilies) {
+  for (const char* name : {"qwen3-tiny", "qwen3-moe-tiny", "gemma3n-tiny", "qwen3-0.6b", "qwen3-8b",
+                           "qwen3-30b-a3b", "gemma3n-e2b"}) {
+    for (const DType type : {DType::kQ4_0, DType::kF16}) {
+      const SynthArch arch = find_synth_arch(name);
+      const auto made = plan_synth_tensors(arch, {.type = type});
+      const auto want = plan_every_tensor(arch.hf, type).tensors;
+      ASSERT_EQ(made.size(), want.size()) << name;
+      for (const PlannedTensor& tensor : want) {
+        const auto it = std::ranges::find(made, tensor.name, &SynthTensor::name);
+        ASSERT_NE(it, made.end()) << name << " " << tensor.name;
+        EXPECT_EQ(it->type, tensor.type) << name << " " << tensor.name;
+        EXPECT_EQ(it->ne, tensor.ne) << name << " " << tensor.name;
+      }
+    }
+  }
+}
+
+// Counts of the published files; bytes follow from published shapes, at 18 bytes for 32 weights.
+TEST(SynthPlan, HasTheSizesOfQwen3) {
+  const struct {
+    const char* arch;
+    size_t tensors;
+    uint64_t q4_0, f16;
+  } kReleased[] = {{"qwen3-0.6b", 310, 335'503'360, 1'192'230'912},
+                   {"qwen3-1.7b", 310, 968'249'344, 3'441'397'760},
+                   {"qwen3-4b", 398, 2'263'312'384, 8'045'328'384},
+                   {"qwen3-8b", 399, 4'608'348'160, 16'382'087'168},
+                   {"qwen3-30b-a3b", 579, 17'218'297'856, 0}};
+  for (const auto& released : kReleased) {
+    const SynthArch arch = find_synth_arch(released.arch);
+    const auto tensors = plan_synth_tensors(arch, {});
+    EXPECT_EQ(tensors.size(), released.tensors) << released.arch;
+    EXPECT_EQ(described_bytes(tensors), released.q4_0) << released.arch;
+    if (released.f16 == 0) continue;
+    EXPECT_EQ(described_bytes(plan_synth_tensors(arch, {.type = DType::kF16})), released.f16);
+  }
+}
+
+// Weights as published: 4.46 and 6.87 thousand million, of which 1.91 and 3.98 are the core.
+TEST(SynthPlan, HasTheSizesOfGemma3n) {
+  const struct {
+    const char* arch;
+    size_t tensors;
+    uint64_t core, per_layer;
+  } kReleased[] = {{"gemma3n-e2b", 727, 1'905'495'648, 2'013'265'920},
+                   {"gemma3n-e4b", 847, 3'980'491'248, 2'348'810'240}};
+  for (const auto& released : kReleased) {
+    const SynthArch arch = find_synth_arch(released.arch);
+    const auto tensors = plan_synth_tensors(arch, {});
+    EXPECT_EQ(tensors.size(), released.tensors);
+    uint64_t core = 0;
+    for (const SynthTensor& tensor : tensors) {
+      uint64_t weights = 1;
+      for (const uint64_t n : tensor.ne) weights *= n;
+      if (tensor.name == "token_embd.weight") {
+        EXPECT_EQ(weights, 537'395'200u);
+      } else if (tensor.name == "per_layer_token_embd.weight") {
+        EXPECT_EQ(weights / tensor.ne[1] * 262'144, released.per_layer);
+      } else {
+        core += weights;
+      }
+    }
+    EXPECT_EQ(core, released.core) << released.arch;
+  }
+}
+
 TEST_F(Synth, OtherEnginesGetTheirNames) {
   const GgufModel model(make("q", {.arch_name = "qwen3moe"}));
   const GgufFile& file = model.metadata();
@@ -165,14 +247,21 @@ TEST_F(Synth, WrongOptionsAreUsageErrors) {
     }
     return std::string("no error");
   };
-  EXPECT_TRUE(contains(error({.arch = "7b"}), "want 4b, 21b or tiny"));
+  EXPECT_TRUE(contains(error({.arch = "7b"}), "want 4b, 21b, tiny, qwen3-0.6b"));
   EXPECT_TRUE(contains(error({.gate_sparsity = 1}), "gate sparsity"));
   EXPECT_TRUE(contains(error({.gate_sparsity = std::nan("")}), "gate sparsity"));
   EXPECT_TRUE(contains(error({.router_skew = -1}), "router skew"));
   EXPECT_TRUE(contains(error({.arch_name = "llama"}), "architecture"));
   EXPECT_TRUE(contains(error({.transpose_down = true, .arch_name = "qwen3moe"}), "layout"));
   EXPECT_TRUE(contains(error({.predictor = true, .arch_name = "qwen3moe"}), "predictor"));
-  EXPECT_TRUE(contains(error({.type = DType::kF16}), "type"));
+  EXPECT_TRUE(contains(error({.type = DType::kQ6_K}), "type Q6_K: want F32"));
+  EXPECT_EQ(error({.arch = "qwen3-tiny", .predictor = true}), "qwen3 has no lm-head predictor");
+  EXPECT_EQ(error({.arch = "gemma3n-tiny", .transpose_down = true}),
+            "gemma3n has no transposed layout");
+  EXPECT_EQ(error({.arch = "qwen3-moe-tiny", .gate_sparsity = 0.5}),
+            "qwen3moe has no gates that a sparsity turns off");
+  EXPECT_EQ(error({.arch = "qwen3-moe-tiny", .arch_name = "qwen3moe"}),
+            "qwen3-moe-tiny is a qwen3moe already");
   EXPECT_EQ(files(), 0u);
 }
 
@@ -224,6 +313,27 @@ TEST(SynthVocabulary, AnyTextRoundTrips) {
   EXPECT_EQ(Tokenizer(make_synth_vocab(256, 259)).encode("abc", false).size(), 3u);
 }
 
+TEST(SynthVocabulary, IsWhatGemmasLooksLike) {
+  for (const auto& [regular, rows] :
+       {std::pair<int64_t, int64_t>{262'144, 262'400}, {4080, 4096}, {1024, 1024}}) {
+    const Tokenizer tokenizer(make_synth_pieces(regular, rows));
+    const Vocab& vocab = tokenizer.vocab();
+    ASSERT_EQ(std::ssize(vocab.tokens), rows);
+    EXPECT_EQ(vocab.tokens[106], "<end_of_turn>");
+    EXPECT_EQ(vocab.tokens[108], "\n\n");
+    EXPECT_EQ(vocab.tokens[138], "\u2581\u2581");
+    EXPECT_EQ(vocab.tokens[494], "ee");
+    EXPECT_EQ(vocab.types[static_cast<size_t>(regular) - 1], TokenType::kNormal);
+    EXPECT_EQ(vocab.end_of_generation, (std::vector<Token>{1, 106}));
+    EXPECT_EQ(tokenizer.encode("<start_of_turn>a\n\n  <0x41>", true).size(), 10u);
+    std::string all = "The quick brown fox\n\n  jumps; 1234 na\u00efve \u4f60\u597d \U0001f600!";
+    for (int i = 0; i < 256; ++i) all += static_cast<char>(i);
+    const std::vector<Token> ids = tokenizer.encode(all, false);
+    EXPECT_EQ(tokenizer.decode(ids, false), all);
+    EXPECT_LT(ids.size(), all.size());
+  }
+}
+
 class BlockTypes : public ::testing::TestWithParam<DType> {};
 
 TEST_P(BlockTypes, HoldWhatTheRowDescribes) {
@@ -249,7 +359,9 @@ TEST_P(BlockTypes, HoldWhatTheRowDescribes) {
   EXPECT_TRUE(std::equal(part.begin(), part.end(),
                          encoded.begin() + static_cast<ptrdiff_t>(row_bytes(type, 102 * 32))));
 }
-INSTANTIATE_TEST_SUITE_P(All, BlockTypes, ::testing::Values(DType::kQ4_0, DType::kQ8_0));
+INSTANTIATE_TEST_SUITE_P(All, BlockTypes,
+                         ::testing::Values(DType::kQ4_0, DType::kQ8_0, DType::kF16, DType::kBF16,
+                                           DType::kF32));
 
 // Figures of printed tables.
 TEST(NormalDistribution, AsTabulated) {

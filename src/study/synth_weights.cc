@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "arch/names.h"
+#include "study/synth_gemma3n.h"
 #include "study/synth_rows.h"
 #include "study/synth_stream.h"
 #include "tensor/blocks.h"
@@ -16,6 +17,7 @@ constexpr double kScoreDeviation = 2;  // of q.k / sqrt(d): attends to a few key
 constexpr double kFirstLayers[] = {0.96, 0.94, 0.92};  // sparsity; the report has 0.9 to 1.0
 constexpr double kLayerSpread = 0.08;                  // width of the range of the other layers
 constexpr double kNeuronSpread = 0.5;  // deviation of a neuron's bias: some are hot, some cold
+constexpr double kSiluSquare = 0.356;  // E[silu(g)^2] for g normal with deviation 1
 
 constexpr double kLogitDeviation = 3;
 constexpr double kTopicBonus = 1.5;  // for logits of the topic, in deviations: topics last a while
@@ -134,17 +136,38 @@ class Planner {
     writers(layer(l, names::kAttnOutput), c_.q_width(),
             std::sqrt(SynthStream::kAttentionVariance / static_cast<double>(c_.layers) /
                       static_cast<double>(c_.q_width())));
-    if (c_.architecture == "qwen3moe") {
-      ones(layer(l, "attn_q_norm"), c_.head_dim);
-      ones(layer(l, "attn_k_norm"), c_.head_dim);
+    const bool is_qwen = c_.architecture != "smallthinker";
+    if (is_qwen) {
+      // Normed heads of d channels: q.k / sqrt(d) has the product of the weights as its deviation.
+      for (const char* name : {"attn_q_norm", "attn_k_norm"}) {
+        vector(layer(l, name), std::vector<float>(static_cast<size_t>(c_.head_dim),
+                                                  static_cast<float>(std::sqrt(kScoreDeviation))));
+      }
     }
     ones(layer(l, names::kFfnNorm), c_.hidden);
-    floats(layer(l, names::kRouter),
-           {static_cast<uint64_t>(c_.hidden), static_cast<uint64_t>(c_.ffn(l).experts)},
-           [=, arch = arch_, s = stream_, skew = options_.router_skew, key = next_key()] {
-             return make_synth_router(arch, s, l, skew, key);
-           });
-    plan_experts(l);
+    if (c_.ffn(l).routed) {
+      floats(layer(l, names::kRouter),
+             {static_cast<uint64_t>(c_.hidden), static_cast<uint64_t>(c_.ffn(l).experts)},
+             [=, arch = arch_, s = stream_, skew = options_.router_skew, key = next_key()] {
+               return make_synth_router(arch, s, l, skew, key, is_qwen);
+             });
+    }
+    c_.ffn(l).activation == Activation::kRelu ? plan_experts(l) : plan_swiglu(l);
+  }
+
+  // Experts or a dense network whose gates are never exactly 0.
+  void plan_swiglu(int64_t l) {
+    const Ffn& ffn = c_.ffn(l);
+    const auto& [gate, up, down] = ffn.routed ? names::kExpertParts : names::kDenseParts;
+    const double read = stream_.reading(l);
+    readers(names::layer(l, gate), ffn.width, read, ffn.experts);
+    readers(names::layer(l, up), ffn.width, read, ffn.experts);
+    const double hidden = kSiluSquare * static_cast<double>(ffn.width);
+    const double gates = ffn.routed ? arch_.sum_square_gates : 1;
+    writers(
+        names::layer(l, down), ffn.width,
+        std::sqrt(SynthStream::kFfnVariance / static_cast<double>(c_.layers) / (hidden * gates)),
+        ffn.experts);
   }
 
   // Share of gates that are not positive.
@@ -247,6 +270,7 @@ class Planner {
 }  // namespace
 
 std::vector<SynthTensor> plan_synth_tensors(const SynthArch& arch, const SynthOptions& options) {
+  if (arch.config.architecture == "gemma3n") return plan_synth_gemma3n(arch, options);
   return Planner(arch, options).plan();
 }
 
