@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/float_mode.h"
+#include "base/round.h"
 
 namespace st {
 namespace {
@@ -74,6 +75,34 @@ ThreadPool::~ThreadPool() {
   epoch_.fetch_add(1, std::memory_order_release);
   epoch_.notify_all();
   for (std::thread& thread : workers_) thread.join();
+}
+
+void ThreadPool::share_out(int64_t items, int64_t grain, int64_t shares, const Ranges& ranges,
+                           int64_t work) {
+  if (threads() == 1 || items <= grain || work < kWorthSharing) {
+    if (items > 0) ranges.call(ranges.body, 0, items, 0);
+    return;
+  }
+  const int64_t units = div_up(items, grain);
+  const int64_t size = std::max<int64_t>(1, units / (threads() * kRanges)) * grain;
+  const auto border = [&](int64_t share) {
+    return std::min(items, share * units / shares * grain);
+  };
+  for (int64_t i = 0; i < shares; ++i) {
+    Share& share = shares_[static_cast<size_t>(i)];
+    share.next.store(border(i), std::memory_order_relaxed);
+    share.end = border(i + 1);
+  }
+  run([&](int thread, int) {
+    for (int64_t i = 0; i < shares; ++i) {
+      Share& share = shares_[static_cast<size_t>((thread + i) % shares)];
+      while (!failed()) {
+        const int64_t begin = share.next.fetch_add(size, std::memory_order_relaxed);
+        if (begin >= share.end) break;
+        ranges.call(ranges.body, begin, std::min(share.end, begin + size), thread);
+      }
+    }
+  });
 }
 
 void ThreadPool::run_erased(Function function, void* context) {

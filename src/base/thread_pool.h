@@ -8,7 +8,6 @@
 // really taken away.
 #pragma once
 
-#include <algorithm>
 #include <atomic>
 #include <cstdint>
 #include <exception>
@@ -18,7 +17,6 @@
 #include <utility>
 #include <vector>
 
-#include "base/round.h"
 #include "base/start_thread.h"
 #include "base/thread_choice.h"
 
@@ -54,7 +52,7 @@ class ThreadPool {
     using Raw = std::remove_reference_t<Body>;
     run_erased(
         [](void* context, int thread, int count) { (*static_cast<Raw*>(context))(thread, count); },
-        const_cast<void*>(static_cast<const void*>(&body)));
+        address(body));
   }
 
   // Whether a call of the current run()'s body has thrown: what it has left to do is not wanted.
@@ -67,13 +65,13 @@ class ThreadPool {
   // all. After an exception no range is begun.
   template <typename Body>
   void parallel_for(int64_t items, int64_t grain, Body&& body, int64_t work = INT64_MAX) {
-    share_out(items, grain, threads(), body, work);
+    share_out(items, grain, threads(), {call_range<Body>, address(body)}, work);
   }
 
   // The same, but all take from one share: what comes first is begun first.
   template <typename Body>
   void parallel_in_order(int64_t items, int64_t grain, Body&& body, int64_t work = INT64_MAX) {
-    share_out(items, grain, 1, body, work);
+    share_out(items, grain, 1, {call_range<Body>, address(body)}, work);
   }
 
   // About 10 us of arithmetic on one core: less is done sooner than it is handed out, and on a busy
@@ -88,41 +86,26 @@ class ThreadPool {
     int64_t end;
   };
 
-  template <typename Body>
-  void share_out(int64_t items, int64_t grain, int64_t shares, Body&& body, int64_t work) {
-    if (threads() == 1 || items <= grain || work < kWorthSharing) {
-      if (items > 0) call_with_thread(body, int64_t{0}, items, 0);
-      return;
-    }
-    const int64_t units = div_up(items, grain);
-    const int64_t size = std::max<int64_t>(1, units / (threads() * kRanges)) * grain;
-    const auto border = [&](int64_t share) {
-      return std::min(items, share * units / shares * grain);
-    };
-    for (int64_t i = 0; i < shares; ++i) {
-      Share& share = shares_[static_cast<size_t>(i)];
-      share.next.store(border(i), std::memory_order_relaxed);
-      share.end = border(i + 1);
-    }
-    run([&](int thread, int) {
-      for (int64_t i = 0; i < shares; ++i) {
-        Share& share = shares_[static_cast<size_t>((thread + i) % shares)];
-        while (!failed()) {
-          const int64_t begin = share.next.fetch_add(size, std::memory_order_relaxed);
-          if (begin >= share.end) break;
-          call_with_thread(body, begin, std::min(share.end, begin + size), thread);
-        }
-      }
-    });
-  }
+  // A body without its type, so that what runs it is compiled once.
+  struct Ranges {
+    void (*call)(void* body, int64_t begin, int64_t end, int thread);
+    void* body;
+  };
+  void share_out(int64_t items, int64_t grain, int64_t shares, const Ranges& ranges, int64_t work);
 
   template <typename Body>
-  static void call_with_thread(Body& body, int64_t begin, int64_t end, int thread) {
-    if constexpr (std::is_invocable_v<Body&, int64_t, int64_t, int>) {
+  static void call_range(void* context, int64_t begin, int64_t end, int thread) {
+    auto& body = *static_cast<std::remove_reference_t<Body>*>(context);
+    if constexpr (std::is_invocable_v<decltype(body), int64_t, int64_t, int>) {
       body(begin, end, thread);
     } else {
       body(begin, end);
     }
+  }
+
+  template <typename Body>
+  static void* address(Body& body) {
+    return const_cast<void*>(static_cast<const void*>(&body));
   }
 
   struct NoWorkersYet {};
