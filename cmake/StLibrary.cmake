@@ -12,6 +12,8 @@ if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
 endif()
 if(ST_WERROR)
   list(APPEND ST_WARNINGS -Werror)
+elseif(ST_PCH AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU")  # more of them
+  list(APPEND ST_WARNINGS -Wno-array-bounds -Wno-stringop-overflow)
 endif()
 
 add_library(st_options INTERFACE)
@@ -23,10 +25,24 @@ if(ST_SANITIZE)
   target_link_options(st_options INTERFACE -fsanitize=${ST_SANITIZE})
 endif()
 
+# Headers that most files include are parsed once for all libraries, and once for all tests. Every
+# file still includes what it uses: builds that take warnings for errors have none.
+file(GENERATE OUTPUT ${CMAKE_BINARY_DIR}/nothing.cc CONTENT "")
+function(st_headers target)
+  add_library(${target} OBJECT ${CMAKE_BINARY_DIR}/nothing.cc)
+  target_link_libraries(${target} PRIVATE st_options ${ST_FMT})
+  target_precompile_headers(${target} PRIVATE
+    <algorithm> <array> <atomic> <chrono> <cmath> <cstdint> <cstring> <functional> <map> <memory>
+    <mutex> <optional> <set> <span> <string> <string_view> <utility> <vector> <fmt/format.h> ${ARGN})
+endfunction()
+
 function(st_library name)
   cmake_parse_arguments(A "" "" "SOURCES;TESTS;DEPS;LIBS" ${ARGN})
   add_library(st_${name} STATIC ${A_SOURCES})
   target_link_libraries(st_${name} PUBLIC st_options ${A_DEPS} PRIVATE ${A_LIBS})
+  if(ST_PCH AND NOT name STREQUAL kernels)  # whose files have flags of their own
+    target_precompile_headers(st_${name} REUSE_FROM st_headers)
+  endif()
   if(ST_TESTS AND A_TESTS)
     add_executable(${name}_test ${A_TESTS})
     target_link_libraries(${name}_test PRIVATE st_${name} ${A_LIBS} GTest::gtest_main)
@@ -40,6 +56,13 @@ endfunction()
 function(st_test_options target)
   target_link_libraries(${target} PRIVATE st_shipped)
   target_include_directories(${target} PRIVATE ${PROJECT_SOURCE_DIR}/tests)
+  st_test_flags(${target})
+  if(ST_PCH)
+    target_precompile_headers(${target} REUSE_FROM st_test_headers)
+  endif()
+endfunction()
+
+function(st_test_flags target)
   if(ST_SANITIZE)
     target_compile_options(${target} PRIVATE -fno-sanitize=undefined)
   else()
