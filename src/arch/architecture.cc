@@ -5,7 +5,7 @@
 namespace st {
 
 Architectures all_architectures() {
-  static constexpr const Architecture* kAll[] = {&kSmallThinker};
+  static constexpr const Architecture* kAll[] = {&kSmallThinker, &kQwen3, &kQwen3Moe};
   return kAll;
 }
 

@@ -26,8 +26,9 @@ using Notices = std::vector<std::string>;
 struct Architecture {
   std::string_view name;  // general.architecture
 
-  // Reads and checks the hyperparameters.
-  ModelConfig (*read_config)(const GgufFile& file, const ConfigOptions& options, Notices& notices);
+  // Reads and checks the hyperparameters; which tensors there are may be one of them.
+  ModelConfig (*read_config)(const GgufModel& model, const ConfigOptions& options,
+                             Notices& notices);
 
   // Requests every tensor of the model.
   std::unique_ptr<Decoder> (*load)(WeightStore& store, const ModelConfig& config);
@@ -42,6 +43,6 @@ Architectures all_architectures();
 const Architecture& find_architecture(const GgufFile& file,
                                       Architectures known = all_architectures());
 
-extern const Architecture kSmallThinker;
+extern const Architecture kSmallThinker, kQwen3, kQwen3Moe;
 
 }  // namespace st

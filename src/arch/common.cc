@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 
 #include "arch/names.h"
 #include "base/error.h"
@@ -13,24 +14,33 @@
 namespace st {
 namespace {
 
-// As llama.cpp reads them. What is missing is what every GGUF reader takes then; the models this is
-// about have another base.
-Rope read_rope(const ConfigKeys& keys, Notices& notices) {
+// The magnitude is that of the paper, and what the file has beside it.
+void read_yarn(const ConfigKeys& keys, int64_t context, Rope& rope) {
+  rope.yarn_context = context;
+  rope.beta_fast = keys.find_f32("rope.scaling.yarn_beta_fast").value_or(rope.beta_fast);
+  rope.beta_slow = keys.find_f32("rope.scaling.yarn_beta_slow").value_or(rope.beta_slow);
+  rope.magnitude = keys.find_f32("rope.scaling.attn_factor").value_or(1);
+  if (rope.factor > 1) rope.magnitude *= 1 + 0.1f * std::log(rope.factor);
+}
+
+// As llama.cpp reads them. What is missing is what every GGUF reader takes then.
+Rope read_rope(const ConfigKeys& keys, int64_t context, Notices& notices) {
   constexpr float kBase = 10'000;
   const auto base = keys.find_f32("rope.freq_base");
   if (!base) {
     notices.push_back(fmt::format(
-        "no rope.freq_base in the file: using {}, as llama.cpp does; SmallThinker's is 1500000",
+        "no rope.freq_base in the file: using {}, as llama.cpp does; models of this family have "
+        "another",
         kBase));
   }
   const std::string* type = keys.file().find_string(keys.key("rope.scaling.type"));
   const auto factor = keys.find_f32("rope.scaling.factor");
   const auto linear = keys.find_f32("rope.scale_linear");  // its older name
-  // These two matter to other types only, or tell where the weights are from.
-  keys.find_u32("rope.scaling.original_context_length");
-  keys.find_bool("rope.scaling.finetuned");
+  const auto original = keys.find_u32("rope.scaling.original_context_length");
+  keys.find_bool("rope.scaling.finetuned");  // tells where the weights are from
   const bool none = type != nullptr && *type == "none";
-  if (type != nullptr && !none && *type != "linear") {
+  const bool yarn = type != nullptr && *type == "yarn";
+  if (type != nullptr && !none && !yarn && *type != "linear") {
     fail(ErrorCode::kUnsupported, "key {} '{}' unsupported", keys.key("rope.scaling.type"),
          printable(*type));
   }
@@ -38,7 +48,7 @@ Rope read_rope(const ConfigKeys& keys, Notices& notices) {
     fail(ErrorCode::kInvalidData, "key {} {}: differs from {} {}", keys.key("rope.scaling.factor"),
          *factor, keys.key("rope.scale_linear"), *linear);
   }
-  const Rope rope{.theta = base.value_or(kBase), .factor = factor ? *factor : linear.value_or(1)};
+  Rope rope{.theta = base.value_or(kBase), .factor = factor ? *factor : linear.value_or(1)};
   if (none && rope.factor != 1) {  // which llama.cpp obeys in layers that slide, and no others
     fail(ErrorCode::kInvalidData, "key {} {}, but {} 'none'",
          keys.key(factor ? "rope.scaling.factor" : "rope.scale_linear"), rope.factor,
@@ -47,6 +57,7 @@ Rope read_rope(const ConfigKeys& keys, Notices& notices) {
   if (rope.theta == 0) {  // which is how a layer is told not to rotate, and nothing a file may say
     fail(ErrorCode::kInvalidData, "key {} 0: want 1..1e12", keys.key("rope.freq_base"));
   }
+  if (yarn) read_yarn(keys, original.value_or(static_cast<uint32_t>(context)), rope);
   return rope;
 }
 
@@ -61,11 +72,11 @@ float read_rms_eps(const ConfigKeys& keys, Notices& notices) {
 }
 
 // Some files pad the embedding beyond their list of tokens, so its rows are what counts.
-int64_t vocabulary_rows(const GgufFile& file) {
-  if (const GgufTensor* embedding = file.find_tensor(names::kEmbedding)) {
+int64_t vocabulary_rows(const GgufModel& model) {
+  if (const GgufTensor* embedding = model.find(names::kEmbedding).info) {
     return static_cast<int64_t>(std::min<uint64_t>(embedding->dim(1), INT64_MAX));
   }
-  const GgufArray* tokens = file.find_strings("tokenizer.ggml.tokens");
+  const GgufArray* tokens = model.metadata().find_strings("tokenizer.ggml.tokens");
   return tokens == nullptr ? 0 : static_cast<int64_t>(tokens->count);
 }
 
@@ -170,12 +181,12 @@ std::vector<ExpertLayer> load_experts(WeightStore& store, const ModelConfig& c,
 
 }  // namespace
 
-ConfigKeys::ConfigKeys(const GgufFile& file, std::string_view architecture)
-    : file_(file), prefix_(fmt::format("{}.", architecture)) {}
+ConfigKeys::ConfigKeys(const GgufModel& model, std::string_view architecture)
+    : model_(model), prefix_(fmt::format("{}.", architecture)) {}
 
 std::optional<std::vector<bool>> ConfigKeys::find_layout(std::string_view suffix,
                                                          int64_t layers) const {
-  const GgufArray* array = file_.find_integers(key(suffix));
+  const GgufArray* array = file().find_integers(key(suffix));
   if (array == nullptr) return std::nullopt;
   if (array->count != static_cast<uint64_t>(layers)) {
     fail(ErrorCode::kInvalidData, "key {}: {} entries for {} layers", key(suffix), array->count,
@@ -198,9 +209,9 @@ ModelConfig read_base_config(const ConfigKeys& keys, Notices& notices) {
   c.head_dim = keys.find_u32("attention.key_length")
                    .value_or(static_cast<uint32_t>(c.heads > 0 ? c.hidden / c.heads : 0));
   c.context = keys.get_u32("context_length");
-  c.vocab = vocabulary_rows(file);
+  c.vocab = vocabulary_rows(keys.model());
   c.rms_eps = read_rms_eps(keys, notices);
-  const Rope rope = read_rope(keys, notices);
+  const Rope rope = read_rope(keys, c.context, notices);
   check_config(c, keys.prefix());  // before anything is sized by these numbers
   c.layer.assign(static_cast<size_t>(c.layers), {.rope = rope});
   return c;

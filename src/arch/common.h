@@ -13,29 +13,30 @@ namespace st {
 // The keys of a family in a file: "smallthinker." + suffix.
 class ConfigKeys {
  public:
-  ConfigKeys(const GgufFile& file, std::string_view architecture);
+  ConfigKeys(const GgufModel& model, std::string_view architecture);
 
   std::string key(std::string_view suffix) const { return prefix_ + std::string(suffix); }
   const std::string& prefix() const { return prefix_; }
 
   // Missing: Error(kInvalidData) from get_, nothing from find_.
-  int64_t get_u32(std::string_view suffix) const { return file_.get_u32(key(suffix)); }
+  int64_t get_u32(std::string_view suffix) const { return file().get_u32(key(suffix)); }
   std::optional<uint32_t> find_u32(std::string_view suffix) const {
-    return file_.find_u32(key(suffix));
+    return file().find_u32(key(suffix));
   }
   std::optional<float> find_f32(std::string_view suffix) const {
-    return file_.find_f32(key(suffix));
+    return file().find_f32(key(suffix));
   }
   std::optional<bool> find_bool(std::string_view suffix) const {
-    return file_.find_bool(key(suffix));
+    return file().find_bool(key(suffix));
   }
   // An array with a 0 or 1 for each of so many layers.
   std::optional<std::vector<bool>> find_layout(std::string_view suffix, int64_t layers) const;
 
-  const GgufFile& file() const { return file_; }
+  const GgufFile& file() const { return model_.metadata(); }
+  const GgufModel& model() const { return model_; }
 
  private:
-  const GgufFile& file_;
+  const GgufModel& model_;
   std::string prefix_;
 };
 

@@ -111,8 +111,8 @@ Gating read_gating(const ConfigKeys& keys, const ModelConfig& c, const ConfigOpt
   return is_4b ? Gating::kSigmoid : Gating::kSoftmax;
 }
 
-ModelConfig read_config(const GgufFile& file, const ConfigOptions& options, Notices& notices) {
-  const ConfigKeys keys(file, kSmallThinker.name);
+ModelConfig read_config(const GgufModel& model, const ConfigOptions& options, Notices& notices) {
+  const ConfigKeys keys(model, kSmallThinker.name);
   ModelConfig c = read_base_config(keys, notices);
   c.set_ffn(read_experts(keys, Activation::kRelu));
   read_layouts(keys, c);
@@ -137,7 +137,7 @@ std::unique_ptr<Decoder> load(WeightStore& store, const ModelConfig& c) {
          .ffn_norm = store.norm(layer(l, names::kFfnNorm), c.hidden),
          .router = store.matrix(layer(l, names::kRouter), c.ffn(l).experts, c.hidden)});
   }
-  const ConfigKeys keys(store.model().metadata(), kSmallThinker.name);
+  const ConfigKeys keys(store.model(), kSmallThinker.name);
   const bool down_transposed = keys.find_bool(kDownTransposed).value_or(false);
   return std::make_unique<SmallThinker>(load_weights(store, c, down_transposed), std::move(layers));
 }

@@ -63,8 +63,7 @@ class BundleWriter {
         in_(options.input),
         architecture_(
             with_context(name_, [&]() -> auto& { return find_architecture(in_.metadata()); })),
-        config_(with_context(
-            name_, [&] { return architecture_.read_config(in_.metadata(), {}, notices_); })),
+        config_(with_context(name_, [&] { return architecture_.read_config(in_, {}, notices_); })),
         store_(in_, true, options.expert_bundle),
         experts_(with_context(
             name_, [&] { return architecture_.load(store_, config_)->weights().experts; })) {

@@ -13,7 +13,7 @@ Model::Model(const std::string& path, ModelOptions options)
       options_(std::move(options)),
       file_(path),
       architecture_(find_architecture(file_.metadata(), options_.architectures)),
-      config_(architecture_.read_config(file_.metadata(), {.gating = options_.gating}, notices_)),
+      config_(architecture_.read_config(file_, {.gating = options_.gating}, notices_)),
       tokenizer_(read_tokenizer()),
       store_(file_, options_.stream, options_.expert_bundle),
       decoder_(architecture_.load(store_, config_)) {

@@ -133,16 +133,16 @@ void finish_heads(Step& s, const AttentionWeights& w, int64_t l, int64_t t) {
 
 void prepare_attention(Step& s) {
   find_blocks(s);
-  const int64_t half = s.config.head_dim / 2;
+  const int64_t d = s.config.head_dim, half = d / 2;
   for (Rotation& rotation : s.state.rotations) {
+    const double magnitude = rotation.rope.magnitude;
     for (int64_t i = 0; i < half; ++i) {
-      const double frequency = std::pow(static_cast<double>(rotation.rope.theta),
-                                        -static_cast<double>(i) / static_cast<double>(half)) /
-                               static_cast<double>(rotation.rope.factor);
+      const double frequency = rotation.rope.frequency(i, d);
       for (int64_t t = 0; t < s.tokens(); ++t) {
         const double angle = s.batch[static_cast<size_t>(t)].position * frequency;
-        rotation.cos[static_cast<size_t>(t * half + i)] = static_cast<float>(std::cos(angle));
-        rotation.sin[static_cast<size_t>(t * half + i)] = static_cast<float>(std::sin(angle));
+        const auto at = static_cast<size_t>(t * half + i);
+        rotation.cos[at] = static_cast<float>(magnitude * std::cos(angle));
+        rotation.sin[at] = static_cast<float>(magnitude * std::sin(angle));
       }
     }
   }

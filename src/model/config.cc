@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numbers>
 
 #include "base/error.h"
 
@@ -21,6 +22,26 @@ void check_shared_kv(const ModelConfig& c, size_t l, const std::string& prefix) 
     fail(ErrorCode::kInvalidData,
          "key {}attention.shared_kv_layers: layer {} cannot read the keys of layer {}", prefix, l,
          source);
+  }
+}
+
+void check_rope(const Rope& rope, const std::string& prefix) {
+  const auto [theta, factor, yarn_context, beta_fast, beta_slow, magnitude] = rope;
+  if (!(theta == 0 || (theta >= 1 && theta < 1e12f))) {
+    fail(ErrorCode::kInvalidData, "key {}rope.freq_base {}: want 1..1e12", prefix, theta);
+  }
+  const std::string scaling = prefix + "rope.scaling.";
+  const auto positive = [&](std::string_view key, float value) {
+    if (value > 0 && std::isfinite(value)) return;
+    fail(ErrorCode::kInvalidData, "key {}{} {}: want a finite number above 0", scaling, key, value);
+  };
+  positive("factor", factor);
+  positive("attn_factor", magnitude);
+  check_range("key " + scaling + "original_context_length", yarn_context, 0, 1 << 27);
+  positive("yarn_beta_slow", beta_slow);
+  if (!(beta_fast > beta_slow && std::isfinite(beta_fast))) {
+    fail(ErrorCode::kInvalidData, "key {}yarn_beta_fast {}: want more than yarn_beta_slow {}",
+         scaling, beta_fast, beta_slow);
   }
 }
 
@@ -45,6 +66,21 @@ int64_t most(const ModelConfig& c, int64_t Ffn::* number) {
 }
 
 }  // namespace
+
+double Rope::frequency(int64_t i, int64_t d) const {
+  const double base = theta, size = static_cast<double>(d), pair = static_cast<double>(i);
+  const double own = std::pow(base, -pair / (size / 2));
+  if (yarn_context == 0) return own / factor;
+  // The pair, as a fraction, that turns so many times in the context.
+  const auto pair_of = [&](double turns) {
+    return size * std::log(static_cast<double>(yarn_context) / (turns * 2 * std::numbers::pi)) /
+           (2 * std::log(base));
+  };
+  const double first = std::max(std::floor(pair_of(beta_fast)), 0.0);
+  const double last = std::min(std::ceil(pair_of(beta_slow)), size - 1);
+  const double divided = std::clamp((pair - first) / std::max(last - first, 0.001), 0.0, 1.0);
+  return own * (1 - divided) + own / factor * divided;
+}
 
 double ModelConfig::score_divisor() const {
   return attention_scale == 0 ? std::sqrt(static_cast<double>(head_dim)) : 1.0 / attention_scale;
@@ -96,14 +132,7 @@ void check_config(const ModelConfig& c, const std::string& prefix) {
   for (const LayerConfig& layer : c.layer) {
     check_ffn(layer.ffn, prefix);
     check_range("key " + prefix + "attention.sliding_window", layer.window, 0, 1 << 27);
-    const auto [theta, factor] = layer.rope;
-    if (!(theta == 0 || (theta >= 1 && theta < 1e12f))) {
-      fail(ErrorCode::kInvalidData, "key {}rope.freq_base {}: want 1..1e12", prefix, theta);
-    }
-    if (!(factor > 0 && std::isfinite(factor))) {
-      fail(ErrorCode::kInvalidData, "key {}rope.scaling.factor {}: want a finite number above 0",
-           prefix, factor);
-    }
+    check_rope(layer.rope, prefix);
   }
 }
 

@@ -21,11 +21,21 @@ enum class Activation {
   kGelu,  // with tanh: x / 2 (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3)))
 };
 
-// Rotary position embedding: the pair (i, i + d/2) of a head is rotated by
-// position / factor * theta^(-2i/d).
+// Rotary position embedding: the pair (i, i + d/2) of a head is rotated by position * frequency,
+// which is theta^(-2i/d) / factor.
 struct Rope {
   float theta = 0;  // 0: the layer does not rotate
   float factor = 1;
+  // YaRN (Peng et al., 2023), if not 0: positions that a model was trained for before it was
+  // stretched. A pair that turns more than beta_fast times in them keeps theta^(-2i/d), one that
+  // turns less than beta_slow times has it divided, those between have something between.
+  int64_t yarn_context = 0;
+  float beta_fast = 32;
+  float beta_slow = 1;
+  float magnitude = 1;  // of rotated pairs, by which they are multiplied
+
+  // Of pair i of heads of d values, per position.
+  double frequency(int64_t i, int64_t d) const;
 
   bool operator==(const Rope&) const = default;
 };

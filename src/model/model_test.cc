@@ -70,8 +70,43 @@ TEST(Config, RefusesImpossibleNumbers) {
   c.layer[1].rope = {.theta = 1e4f, .factor = 0};
   EXPECT_EQ(error_for(c), "key p.rope.scaling.factor 0: want a finite number above 0");
   c = small_config();
+  c.layer[1].rope = {.theta = 1e4f, .yarn_context = -1};
+  EXPECT_EQ(error_for(c), "key p.rope.scaling.original_context_length -1: want 0..134217728");
+  c.layer[1].rope = {.theta = 1e4f, .yarn_context = 64, .beta_fast = 1};
+  EXPECT_EQ(error_for(c), "key p.rope.scaling.yarn_beta_fast 1: want more than yarn_beta_slow 1");
+  c.layer[1].rope = {.theta = 1e4f, .magnitude = 0};
+  EXPECT_EQ(error_for(c), "key p.rope.scaling.attn_factor 0: want a finite number above 0");
+  c = small_config();
   c.attention_scale = -1;
   EXPECT_EQ(error_for(c), "key p.attention.scale -1: want a finite number, 0 or more");
+}
+
+// As NumPy has them by the formulas of transformers' _compute_yarn_parameters().
+TEST(RopeFrequency, OfYarn) {
+  const Rope qwen{.theta = 1e6f, .factor = 4, .yarn_context = 32768};
+  const std::pair<int64_t, double> want[] = {{0, 1.0},
+                                             {1, 0.8058421877614819},
+                                             {23, 0.006978305848598663},
+                                             {24, 0.005375321490790102},
+                                             {30, 0.0010643609812470017},
+                                             {39, 6.490394320837028e-05},
+                                             {40, 4.445698525097307e-05},
+                                             {41, 3.582531425592407e-05},
+                                             {63, 3.102344401879299e-07}};
+  for (const auto& [i, frequency] : want) {
+    EXPECT_NEAR(qwen.frequency(i, 128), frequency, 1e-12 * frequency) << i;
+  }
+  const Rope other{
+      .theta = 1e4f, .factor = 8, .yarn_context = 2048, .beta_fast = 16, .beta_slow = 2};
+  const std::pair<int64_t, double> others[] = {{0, 1.0},
+                                               {10, 0.056234132519034905},
+                                               {12, 0.02470529422006546},
+                                               {15, 0.006042518989490062},
+                                               {20, 0.00039528470752104737},
+                                               {31, 1.666901790204155e-05}};
+  for (const auto& [i, frequency] : others) {
+    EXPECT_NEAR(other.frequency(i, 64), frequency, 1e-12 * frequency) << i;
+  }
 }
 
 // Layer 1 may read the keys of layer 0 where both see as far back, but not the other way round.

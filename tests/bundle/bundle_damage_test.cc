@@ -78,7 +78,7 @@ TEST_F(BundleDamage, EveryFlippedBitIsSeen) {
   const GgufModel model(std::make_shared<MemorySource>(std::as_bytes(std::span(bytes))));
   const Architecture& architecture = find_architecture(model.metadata());
   Notices notices;
-  const ModelConfig config = architecture.read_config(model.metadata(), {}, notices);
+  const ModelConfig config = architecture.read_config(model, {}, notices);
   WeightStore store(model, true);
   const auto decoder = architecture.load(store, config);
   const Weights& weights = decoder->weights();

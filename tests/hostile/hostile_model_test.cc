@@ -135,7 +135,7 @@ TEST_F(Hostile, G12_NumbersOutOfRange) {
   }
   const std::string other = load_error(edited(
       [](auto& entries) { at(entries, "general.architecture") = GgufValue::string("\x1b[2J"); }));
-  EXPECT_EQ(other, "architecture '\\x1b[2J' unsupported (known: smallthinker)");
+  EXPECT_EQ(other, "architecture '\\x1b[2J' unsupported (known: smallthinker, qwen3, qwen3moe)");
 }
 
 TEST_F(Hostile, G12_Layouts) {

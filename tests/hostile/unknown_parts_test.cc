@@ -212,8 +212,8 @@ TEST_F(UnknownParts, GuessesAreTold) {
     return lines.size() == 1 ? lines[0] : fmt::format("{} lines", lines.size());
   };
   EXPECT_EQ(told("smallthinker.rope.freq_base"),
-            "no rope.freq_base in the file: using 10000, as llama.cpp does; SmallThinker's is "
-            "1500000");
+            "no rope.freq_base in the file: using 10000, as llama.cpp does; models of this family "
+            "have another");
   EXPECT_EQ(told("smallthinker.attention.layer_norm_rms_epsilon"),
             "no attention.layer_norm_rms_epsilon in the file: using 1e-06");
   EXPECT_TRUE(contains(told("smallthinker.expert_gating_func"), "no expert gating function"));
@@ -239,7 +239,8 @@ TEST_F(UnknownParts, LinearRopeScaling) {
             "key smallthinker.rope.scaling.factor 0: want a finite number above 0");
   EXPECT_EQ(error_with(factor, std::numeric_limits<float>::infinity()),
             "key smallthinker.rope.scaling.factor inf: want a finite number above 0");
-  EXPECT_EQ(error_with(type, "yarn"), "key smallthinker.rope.scaling.type 'yarn' unsupported");
+  EXPECT_EQ(error_with(type, "longrope"),
+            "key smallthinker.rope.scaling.type 'longrope' unsupported");
   EXPECT_EQ(load_error({.entries = {{factor, GgufValue::f32(4)}, {older, GgufValue::f32(2)}}}),
             "key smallthinker.rope.scaling.factor 4: differs from smallthinker.rope.scale_linear "
             "2");

@@ -36,8 +36,8 @@ struct Toy final : Decoder {
   const std::vector<Layer> layers;  // (L)
 };
 
-ModelConfig read_config(const GgufFile& file, const ConfigOptions&, Notices& notices) {
-  const ConfigKeys keys(file, kToy.name);
+ModelConfig read_config(const GgufModel& model, const ConfigOptions&, Notices& notices) {
+  const ConfigKeys keys(model, kToy.name);
   ModelConfig c = read_base_config(keys, notices);
   c.set_ffn(read_experts(keys, Activation::kSilu));
   for (size_t l = 0; l < c.layer.size(); l += 2) c.layer[l].rope.theta = 100;

@@ -1,0 +1,27 @@
+// Small models with random weights of the other families, converted once per test program, and
+// what their references say about them (models/README.md).
+#pragma once
+
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "engine/engine.h"
+#include "tensor/dtype.h"
+
+namespace st::families {
+
+// Folders of models.
+inline const std::vector<std::string> kFolders = {"micro-qwen3", "micro-qwen3-untied",
+                                                  "micro-qwen3moe", "micro-qwen3moe-odd"};
+
+// "micro-qwen3" -> "micro_qwen3", for names of tests.
+std::string test_name(std::string folder);
+
+// A GGUF file of that folder in `type`, made on first use.
+std::string converted(const std::string& folder, DType type);
+
+// golden.json. A reference, so that a loop over a part of it is safe.
+const nlohmann::json& read_golden(const std::string& folder);
+
+}  // namespace st::families
