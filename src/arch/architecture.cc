@@ -5,7 +5,7 @@
 namespace st {
 
 Architectures all_architectures() {
-  static constexpr const Architecture* kAll[] = {&kSmallThinker, &kQwen3, &kQwen3Moe};
+  static constexpr const Architecture* kAll[] = {&kSmallThinker, &kQwen3, &kQwen3Moe, &kGemma3n};
   return kAll;
 }
 

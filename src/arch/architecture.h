@@ -43,6 +43,6 @@ Architectures all_architectures();
 const Architecture& find_architecture(const GgufFile& file,
                                       Architectures known = all_architectures());
 
-extern const Architecture kSmallThinker, kQwen3, kQwen3Moe;
+extern const Architecture kSmallThinker, kQwen3, kQwen3Moe, kGemma3n;
 
 }  // namespace st

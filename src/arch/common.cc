@@ -242,6 +242,13 @@ Weights load_weights(WeightStore& store, const ModelConfig& c, bool down_transpo
 
 AttentionWeights load_attention(WeightStore& store, const ModelConfig& c, int64_t l) {
   using names::layer;
+  if (!c.layer[static_cast<size_t>(l)].owns_kv()) {
+    for (const auto name : {names::kAttnK, names::kAttnV}) {
+      store.has(layer(l, name));  // files may have them all the same
+    }
+    return {.wq = store.matrix(layer(l, names::kAttnQ), c.q_width(), c.hidden),
+            .wo = store.matrix(layer(l, names::kAttnOutput), c.hidden, c.q_width())};
+  }
   return {.wq = store.matrix(layer(l, names::kAttnQ), c.q_width(), c.hidden),
           .wk = store.matrix(layer(l, names::kAttnK), c.kv_width(), c.hidden),
           .wv = store.matrix(layer(l, names::kAttnV), c.kv_width(), c.hidden),

@@ -50,6 +50,7 @@ Ffn read_experts(const ConfigKeys& keys, Activation activation);
 // What a file has of a model beside its layers. `down_transposed`: how square down matrices lie.
 Weights load_weights(WeightStore& store, const ModelConfig& config, bool down_transposed);
 
+// Without keys and values where the layer reads another's.
 AttentionWeights load_attention(WeightStore& store, const ModelConfig& config, int64_t l);
 
 }  // namespace st

@@ -104,7 +104,7 @@ void check_neutral_keys(const GgufFile& file, const ModelConfig& c) {
   const auto rotating = std::ranges::find_if(c.layer, rotates);
   const std::pair<std::string_view, double> implied[] = {
       {"attention.key_length_swa", c.head_dim},
-      {"attention.scale", 1 / std::sqrt(static_cast<double>(c.head_dim))},
+      {"attention.scale", 1 / c.score_divisor()},
       {"attention.value_length", c.head_dim},
       {"attention.value_length_swa", c.head_dim},
       {"rope.dimension_count", c.head_dim},

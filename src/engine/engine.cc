@@ -77,6 +77,7 @@ struct Engine::Impl {
     Step step{model->config(), model->weights(), kernels, pool, memory.experts(), memory.cache(),
               state,           pass.batch(),     head,    stop};
     step.embedding = memory.embedding();
+    step.token_rows = memory.token_rows();
     if (observer) step.observer = &observer;
     if (routing_observer) step.routing_observer = &routing_observer;
     const LogitsSink checked = [&](std::span<const float> rows) {
@@ -110,12 +111,9 @@ struct Engine::Impl {
   // What the store did since it had seen `before`.
   void count_reads(const CachedExpertsStats& before, uint64_t loads_before) {
     Stats& stats = memory.state().stats;
-    if (options.memory == 0) {
-      stats.found_experts += stats.expert_loads - loads_before;
-      return;
-    }
     const CachedExpertsStats now = memory.read_so_far();
-    stats.found_experts += now.found - before.found;
+    stats.found_experts +=
+        options.memory == 0 ? stats.expert_loads - loads_before : now.found - before.found;
     stats.disk_bytes += now.bytes_read - before.bytes_read;
     stats.wait_seconds += now.stall_seconds - before.stall_seconds;
   }

@@ -20,6 +20,7 @@ constexpr int64_t kFew = 8;                      // tokens for which scratch is 
 constexpr uint64_t kStack = uint64_t{36} << 10;  // of a thread, in use
 constexpr uint64_t kKernelPerThread = uint64_t{28} << 10;
 constexpr int64_t kPlannedRows = 2;  // of logits, in every plan
+constexpr size_t kTokenRows = 512;   // that stay in memory, of a table that does not
 
 }  // namespace
 
@@ -39,6 +40,7 @@ MemoryKeeper::MemoryKeeper(const Model& model, const EngineOptions& options, Thr
         "context {} is more than the {} positions the model was trained for", context_, trained));
   }
   if (options.encode) text_bytes_ = encode_text();
+  open_rows();
   if (options.memory > 0) plan_budget();
 }
 
@@ -141,19 +143,26 @@ MemoryPlan MemoryKeeper::plan_of(uint64_t resident) {
           .fewest = cached_->fewest()};
 }
 
+// Of tables that stay in the file.
+void MemoryKeeper::open_rows() {
+  const Weights& weights = model_.weights();
+  const bool by_token = !weights.token_rows.name.empty();
+  if (weights.embedding.matrix && !by_token) return;
+  // What is not in the page cache io_uring leaves to threads of the kernel, and says nothing where
+  // it may not have any.
+  row_reader_.emplace(AsyncReader::Options{.backend = AsyncReader::Backend::kPread, .depth = 4});
+  if (!weights.embedding.matrix) embedding_.emplace(weights.embedding, *row_reader_);
+  if (by_token) token_rows_.emplace(weights.token_rows, *row_reader_, kTokenRows);
+}
+
 void MemoryKeeper::plan_budget() {
   const Weights& weights = model_.weights();
   reader_.emplace(
       AsyncReader::Options{.log = [this](std::string_view line) { notices_.emplace_back(line); }});
   cached_ = std::make_unique<CachedExperts>(weights.experts, model_.config().most_used(), *reader_,
                                             options_.page);
-  if (!weights.embedding.matrix) {
-    // What is not in the page cache io_uring leaves to threads of the kernel, and says nothing
-    // where it may not have any.
-    row_reader_.emplace(AsyncReader::Options{.backend = AsyncReader::Backend::kPread, .depth = 4});
-    embedding_.emplace(weights.embedding, *row_reader_);
-  }
-  const uint64_t resident = resident_memory() + text_bytes_ + model_.store().memory_bytes();
+  const uint64_t rows = token_rows_ ? token_rows_->bytes() : 0;
+  const uint64_t resident = resident_memory() + text_bytes_ + model_.store().memory_bytes() + rows;
   plan_ = plan_of(resident);
   // Slower prompts rather than a refusal: what works in a budget works in all that are larger.
   while (!plan_.fits() && micro_batch_ > 1) {
@@ -307,8 +316,8 @@ ExpertStore& MemoryKeeper::experts() {
 }
 
 CachedExpertsStats MemoryKeeper::read_so_far() const {
-  if (!cached_) return {};
-  CachedExpertsStats stats = cached_->stats();
+  CachedExpertsStats stats;
+  if (cached_) stats = cached_->stats();
   if (row_reader_) {
     const ReadStats rows = row_reader_->stats();
     stats.bytes_read += rows.bytes_read;
@@ -317,11 +326,11 @@ CachedExpertsStats MemoryKeeper::read_so_far() const {
   return stats;
 }
 
-// What was read for good was checked when it was; with a budget the files are still read.
+// What was read for good was checked when it was; with a budget the files are still read, and for
+// rows of tables that stay there.
 void MemoryKeeper::check_files() const {
-  if (!cached_) return;
-  cached_->check_files();
-  model_.store().check_files();  // rows of the embedding, of another part perhaps
+  if (cached_) cached_->check_files();
+  if (cached_ || row_reader_) model_.store().check_files();  // rows, of another part perhaps
 }
 
 }  // namespace st

@@ -71,6 +71,7 @@ class MemoryKeeper {
   const State& state() const { return state_; }
   ExpertStore& experts();
   RowReader* embedding() { return embedding_ ? &*embedding_ : nullptr; }  // null: it is in memory
+  RowReader* token_rows() { return token_rows_ ? &*token_rows_ : nullptr; }
   const std::vector<std::string>& notices() const { return notices_; }
 
  private:
@@ -84,6 +85,7 @@ class MemoryKeeper {
   uint64_t least_scratch_bytes() const;
   uint64_t resident_weights() const;
   MemoryPlan plan_of(uint64_t resident);
+  void open_rows();
   void plan_budget();
   void begin_limited();
   void resize_state(int64_t tokens, bool keep_logits);
@@ -101,14 +103,15 @@ class MemoryKeeper {
   KvPool cache_;
   State state_;
   int64_t rows_ = kSinkRows;
-  uint64_t text_bytes_ = 0;  // of a text that there is no room for
+  uint64_t text_bytes_ = 0;                // of a text that there is no room for
+  std::optional<AsyncReader> row_reader_;  // through the page cache
+  std::optional<RowReader> embedding_;     // unless it is in memory
+  std::optional<RowReader> token_rows_;    // if the model has some
   // With a budget:
   MemoryPlan plan_;
   std::optional<AsyncReader> reader_;
-  std::optional<AsyncReader> row_reader_;  // through the page cache
   std::unique_ptr<CachedExperts> cached_;
-  std::optional<RowReader> embedding_;  // unless it is in memory as the output
-  bool loaded_ = false;                 // resident weights are there
+  bool loaded_ = false;  // resident weights are there
   // Without:
   std::unique_ptr<ExpertStore> resident_;
 };

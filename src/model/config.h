@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -48,9 +49,14 @@ struct Ffn {
   int64_t used = 1;     // k, experts per token
   int64_t width = 0;    // F of one expert
   Activation activation = Activation::kSilu;
+  // With kGelu: gates become relu(gate - (mean + cutoff * standard deviation)) first, over the F
+  // gates of a token; -infinity: they stay.
+  float cutoff = -std::numeric_limits<float>::infinity();
+
+  bool cuts() const { return cutoff > -std::numeric_limits<float>::infinity(); }
 
   // Whether some neurons are exactly 0, so that their up rows and down columns are not needed.
-  bool skips() const { return activation == Activation::kRelu; }
+  bool skips() const { return activation == Activation::kRelu || cuts(); }
 
   bool operator==(const Ffn&) const = default;
 };
@@ -87,6 +93,7 @@ struct ModelConfig {
   float logit_softcap = 0;  // logits are cap * tanh(logits / cap); 0: as they are
   // Values of a token in buffers that the family has beside those of all: State::extra.
   std::vector<int64_t> extra;
+  int64_t extra_input = 0;  // columns of the widest projection of such values
 
   int64_t q_width() const { return heads * head_dim; }
   int64_t kv_width() const { return kv_heads * head_dim; }

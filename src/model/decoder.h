@@ -26,6 +26,7 @@ struct AttentionWeights {
 // Views into a WeightStore.
 struct Weights {
   MatrixRows embedding;                // (V, D)
+  MatrixRows token_rows;               // by token, always in the file; without name: none
   std::vector<ExpertLayer> experts;    // (L), for an ExpertStore
   const float* output_norm = nullptr;  // (D)
   Matrix output;                       // (V, D); the embedding again when tied

@@ -1,9 +1,11 @@
 // The feed-forward network of the chosen experts, in three steps on all threads: neurons from the
-// input (gate_up), outputs of each expert from its neurons (down), their weighted sum (combine).
+// input (gate_up; where gates are cut: gate, cutoffs, up), outputs of each expert from its neurons
+// (down), their weighted sum (combine).
 #include "model/expert_ffn.h"
 
 #include <algorithm>
 #include <atomic>
+#include <cmath>
 #include <vector>
 
 #include "base/round.h"
@@ -49,6 +51,7 @@ struct Call {
   std::vector<Group> groups = {};
   bool late = false;                   // the last groups' experts are still on their way
   Q8Rows in_q8 = {};                   // (T, D)
+  std::vector<float> cutoffs = {};     // (pairs), where gates are cut
   std::atomic<int64_t> active = 0;     // (pair, neuron) that are not skipped
   std::atomic<int64_t> needed_up = 0;  // up rows of all experts, each once
 
@@ -172,12 +175,40 @@ int64_t up_of_many(Call& c, const Piece& piece, const Matrix& w,
   return end - begin;
 }
 
-// Neurons [begin, end) of one expert for all its pairs: act(Gate in) * (Up in).
-void gate_up(Call& c, const Piece& piece, NeuronScratch& scratch) {
+// Neurons [begin, end) of one expert for all its pairs: Gate in.
+void gate(Call& c, const Piece& piece, NeuronScratch& /*scratch*/) {
+  const auto [g, begin, end] = piece;
+  linear_rows(c.s.kernels, c.await(g, ExpertPart::kGate), begin, end, g.in,
+              c.neurons(g.begin) + begin, c.F);
+}
+
+// What each pair's gates must exceed: known when all are. The order of sums is fixed.
+void find_cutoffs(Call& c) {
+  c.cutoffs.resize(static_cast<size_t>(c.pairs));
+  const auto find = [&](int64_t p, int64_t end) {
+    for (; p < end; ++p) {
+      const std::span<const float> gates(c.neurons(p), static_cast<size_t>(c.F));
+      double sum = 0, squares = 0;
+      for (const float x : gates) sum += x;
+      const double mean = sum / static_cast<double>(c.F);
+      for (const float x : gates) squares += (x - mean) * (x - mean);
+      const double deviation = std::sqrt(squares / static_cast<double>(c.F));
+      c.cutoffs[static_cast<size_t>(p)] = static_cast<float>(mean + c.ffn.cutoff * deviation);
+    }
+  };
+  c.s.pool.parallel_for(c.pairs, 1, find, c.pairs * c.F);
+}
+
+// act(gates) of a pair in their place, where most may be 0. Returns how many are not.
+int64_t activate(const Call& c, int64_t pair, float* gates, int64_t n) {
+  if (!c.ffn.cuts()) return c.s.kernels.relu(gates, n);
+  return c.s.kernels.gelu_above(gates, c.cutoffs[static_cast<size_t>(pair)], n);
+}
+
+// Of gates: act(gate) * (Up in).
+void up(Call& c, const Piece& piece, NeuronScratch& scratch) {
   const auto [g, begin, end] = piece;
   const KernelTable& kernels = c.s.kernels;
-  linear_rows(kernels, c.await(g, ExpertPart::kGate), begin, end, g.in, c.neurons(g.begin) + begin,
-              c.F);
   const int64_t all = g.pairs() * (end - begin);
   if (!c.ffn.skips()) {
     c.active += all;
@@ -188,14 +219,20 @@ void gate_up(Call& c, const Piece& piece, NeuronScratch& scratch) {
   }
   int64_t active = 0;
   for (int64_t p = g.begin; p < g.end; ++p) {
-    active += kernels.relu(c.neurons(p) + begin, end - begin);
+    active += activate(c, p, c.neurons(p) + begin, end - begin);
   }
   c.active += active;
   const bool few =
       g.in.tiled == 0 || static_cast<double>(active) < kSparse * static_cast<double>(all);
-  const Matrix up = c.await(g, ExpertPart::kUp);
+  const Matrix w = c.await(g, ExpertPart::kUp);
   c.needed_up +=
-      few ? up_of_few(c, piece, up, scratch) : up_of_many(c, piece, up, kernels.multiply_active);
+      few ? up_of_few(c, piece, w, scratch) : up_of_many(c, piece, w, kernels.multiply_active);
+}
+
+// Both, piece by piece where nothing has to be known of the other pieces.
+void gate_up(Call& c, const Piece& piece, NeuronScratch& scratch) {
+  gate(c, piece, scratch);
+  up(c, piece, scratch);
 }
 
 // The neurons as inputs of down matrices whose rows are outputs.
@@ -285,7 +322,14 @@ void expert_ffn(Step& s, int64_t l, const float* in, float* out) {
   gather(c);
   const auto here = [&](const Group& g) { return s.experts.ready(l, g.expert); };
   c.late = !std::ranges::stable_partition(c.groups, here).empty();
-  for_each(c, Pieces(c, c.F, kNeurons, kPieces), gate_up);
+  const Pieces neurons(c, c.F, kNeurons, kPieces);
+  if (c.ffn.cuts()) {
+    for_each(c, neurons, gate);
+    find_cutoffs(c);
+    for_each(c, neurons, up);
+  } else {
+    for_each(c, neurons, gate_up);
+  }
   if (c.rows_are_outputs()) gather_neurons(c);
   for_each(c, Pieces(c, c.D, kColumns, kPieces / 2), down);
   s.pool.parallel_for(

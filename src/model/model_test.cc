@@ -347,18 +347,25 @@ struct MadeExperts {
   }
 };
 
-double activated(Activation activation, double gate) {
-  switch (activation) {
-    case Activation::kRelu:
-      return std::max(gate, 0.0);
-    case Activation::kSilu:
-      return gate / (1 + std::exp(-gate));
-    case Activation::kGelu:
-      return gate / 2 *
-             (1 +
-              std::tanh(std::sqrt(2 / std::acos(-1.0)) * (gate + 0.044715 * std::pow(gate, 3))));
+// What the gates of a token become.
+std::vector<double> activated(const Ffn& ffn, std::vector<double> gates) {
+  const auto gelu = [](double x) {
+    return x / 2 *
+           (1 + std::tanh(std::sqrt(2 / std::acos(-1.0)) * (x + 0.044715 * std::pow(x, 3))));
+  };
+  if (ffn.cuts()) {
+    const auto n = static_cast<double>(gates.size());
+    double mean = 0, variance = 0;
+    for (const double x : gates) mean += x / n;
+    for (const double x : gates) variance += (x - mean) * (x - mean) / n;
+    for (double& x : gates) x = std::max(x - mean - double{ffn.cutoff} * std::sqrt(variance), 0.0);
   }
-  return 0;
+  for (double& x : gates) {
+    x = ffn.activation == Activation::kRelu   ? std::max(x, 0.0)
+        : ffn.activation == Activation::kSilu ? x / (1 + std::exp(-x))
+                                              : gelu(x);
+  }
+  return gates;
 }
 
 // All activations, for every type of weights and place of the down matrix, against plain
@@ -368,14 +375,18 @@ TEST(ExpertFfn, IsTheFormula) {
   c.hidden = 64;
   c.layer[0].ffn.width = 96;
   constexpr int64_t kTokens = 9;
+  const std::pair<Activation, float> kinds[] = {
+      {Activation::kRelu, -INFINITY}, {Activation::kSilu, -INFINITY},
+      {Activation::kGelu, -INFINITY}, {Activation::kGelu, 1.3f},
+      {Activation::kGelu, 0.0f},      {Activation::kGelu, -0.6f}};
   for (const DType type : {DType::kF32, DType::kF16, DType::kQ8_0, DType::kQ4_0}) {
     const DownLayout by_type = is_split(type) ? DownLayout::kRegrouped : DownLayout::kOutputs;
     for (const DownLayout layout : {DownLayout::kOutputs, by_type}) {
       const MadeExperts made(c, type, layout);
       ResidentExperts experts({made.layer});
-      for (const Activation activation :
-           {Activation::kRelu, Activation::kSilu, Activation::kGelu}) {
+      for (const auto& [activation, cutoff] : kinds) {
         c.layer[0].ffn.activation = activation;
+        c.layer[0].ffn.cutoff = cutoff;
         for (const KernelTable* kernels : usable_kernels()) {
           ThreadPool pool(2);
           const Weights weights;
@@ -399,15 +410,19 @@ TEST(ExpertFfn, IsTheFormula) {
           std::vector<float> in(kTokens * 64), out(in.size(), 0.5f);
           for (size_t i = 0; i < in.size(); ++i) in[i] = std::cos(static_cast<float>(i) * 0.3f);
           expert_ffn(step, 0, in.data(), out.data());
+          int64_t active = 0;
           for (int64_t t = 0; t < kTokens; ++t) {
             const std::vector<double> x(in.begin() + t * 64, in.begin() + (t + 1) * 64);
             std::vector<double> want(64, 0.5);
             for (const int64_t e : {int64_t{1}, t % 2 == 1 ? int64_t{3} : int64_t{4}}) {
               std::vector<double> h(96);
-              for (int64_t j = 0; j < 96; ++j) {
-                const double gate = made.dot(ExpertPart::kGate, e, j, x, 96);
-                const double act = activated(activation, gate);
-                h[static_cast<size_t>(j)] = act * made.dot(ExpertPart::kUp, e, j, x, 96);
+              for (size_t j = 0; j < 96; ++j) {
+                h[j] = made.dot(ExpertPart::kGate, e, static_cast<int64_t>(j), x, 96);
+              }
+              h = activated(c.ffn(0), h);
+              active += std::ranges::count_if(h, [](double v) { return v != 0; });
+              for (size_t j = 0; j < 96; ++j) {
+                h[j] *= made.dot(ExpertPart::kUp, e, static_cast<int64_t>(j), x, 96);
               }
               for (int64_t d = 0; d < 64; ++d) {
                 want[static_cast<size_t>(d)] +=
@@ -419,6 +434,10 @@ TEST(ExpertFfn, IsTheFormula) {
                   << kernels->name << ' ' << dtype_name(type) << ' ' << static_cast<int>(layout);
             }
           }
+          // Gates within rounding of the cutoff may count.
+          EXPECT_NEAR(static_cast<double>(state.stats.active_neurons), static_cast<double>(active),
+                      is_split(type) ? 40 : 1)
+              << kernels->name << ' ' << dtype_name(type) << ' ' << cutoff;
         }
       }
     }

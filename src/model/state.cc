@@ -44,7 +44,7 @@ std::vector<Rope> ropes(const ModelConfig& c) {
 }
 
 // Columns of the widest input of a projection.
-int64_t widest(const ModelConfig& c) { return std::max(c.hidden, c.q_width()); }
+int64_t widest(const ModelConfig& c) { return std::max({c.hidden, c.q_width(), c.extra_input}); }
 
 // The same of an expert's matrix.
 int64_t widest_of_expert(const ModelConfig& c) { return std::max(c.hidden, c.widest_ffn()); }

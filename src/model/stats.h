@@ -12,7 +12,7 @@ struct Stats {
   uint64_t weight_bytes = 0;    // of weights read, each matrix or row once per pass
   uint64_t multiply_adds = 0;   // with weights, per token; skipped neurons and rows not counted
   uint64_t neurons = 0;         // gates computed: (token, expert, neuron)
-  uint64_t active_neurons = 0;  // of them positive
+  uint64_t active_neurons = 0;  // of them not skipped
   uint64_t expert_uses = 0;     // (token, slot) pairs
   uint64_t expert_loads = 0;    // distinct experts, summed over layers and passes
   uint64_t pool_calls = 0;      // times the threads were called together

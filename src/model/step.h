@@ -42,6 +42,7 @@ struct Step {
   const LmHeadOptions& head;
   const Stop& stop = Stop::never();  // looked at before each product and each piece of a layer
   RowReader* embedding = nullptr;    // where it stays in the file
+  RowReader* token_rows = nullptr;   // null: the model has none
   const Observer* observer = nullptr;
   const RoutingObserver* routing_observer = nullptr;
   const LogitsSink* sink = nullptr;  // gets the logits; else they are returned, all together

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <chrono>
 #include <fstream>
+#include <numeric>
 #include <thread>
 
 #include "support/bytes.h"
@@ -58,6 +59,9 @@ class Rig {
     return fmt::format("{}: bytes {}..{}", path_, at, at + kRowBytes);
   }
 
+  RowReader& rows() { return *rows_; }
+  float value(int32_t row) const { return values_[static_cast<size_t>(row) * kCols]; }
+
   FaultyBackend* device = nullptr;
 
  private:
@@ -93,6 +97,49 @@ TEST(RowReader, AnErrorNamesTheRowAndIsForgotten) {
                 fmt::format(": read error at {}: Input/output error", at - at % 4096));
   broken = false;
   EXPECT_TRUE(rig.right({5, 6}));
+}
+
+// The first value of each row that is taken.
+std::vector<float> take(RowReader& rows) {
+  std::vector<float> got;
+  rows.take(
+      [&](size_t i, std::span<const float> values) {
+        EXPECT_EQ(i, got.size());
+        EXPECT_EQ(std::ssize(values), kCols);
+        got.push_back(values[0]);
+      },
+      Stop::never());
+  return got;
+}
+
+TEST(RowReader, RowsUsedLastStay) {
+  std::atomic<int> reads = 0;
+  Rig rig([&](uint64_t, const ReadPiece&) { return ++reads, Fault::kNone; });
+  const auto reads_for = [&](const std::vector<int32_t>& rows) {
+    const int before = reads;
+    EXPECT_TRUE(rig.right(rows));
+    return reads - before;
+  };
+  EXPECT_EQ(reads_for({3, 4, 3, 3}), 2);
+  EXPECT_EQ(reads_for({4, 3}), 0);
+  std::vector<int32_t> fifteen(15);
+  std::iota(fifteen.begin(), fifteen.end(), 100);
+  EXPECT_EQ(reads_for(fifteen), 15);  // there is room for 16
+  EXPECT_EQ(reads_for({3}), 1) << "one of those used longest ago had to go";
+  EXPECT_EQ(reads_for({101}), 0);
+  EXPECT_EQ(reads_for({100, 4, 3}), 1);
+}
+
+TEST(RowReader, WhatNobodyTakesIsNoHindrance) {
+  Rig rig([](uint64_t, const ReadPiece&) { return Fault::kNone; });
+  rig.rows().ask(std::vector<int32_t>{7, 8, 9});
+  rig.rows().ask(std::vector<int32_t>{9, 10});
+  EXPECT_EQ(take(rig.rows()), (std::vector<float>{rig.value(9), rig.value(10)}));
+  EXPECT_EQ(take(rig.rows()), (std::vector<float>{rig.value(9), rig.value(10)}));
+  rig.rows().ask(many());
+  const std::vector<float> all = take(rig.rows());
+  ASSERT_EQ(all.size(), many().size());
+  for (size_t i = 0; i < all.size(); ++i) EXPECT_EQ(all[i], rig.value(many()[i])) << i;
 }
 
 TEST(RowReader, AStopEndsTheWaitAndTheNextTimeIsRight) {

@@ -49,6 +49,14 @@ bool same_shape(const GgufTensor& tensor, const std::vector<uint64_t>& want) {
   return true;
 }
 
+// Of a matrix (rows, cols), and of `count` of them, as files have it.
+std::vector<uint64_t> ne_of(int64_t rows, int64_t cols) {
+  return {static_cast<uint64_t>(cols), static_cast<uint64_t>(rows)};
+}
+std::vector<uint64_t> ne_of(int64_t count, int64_t rows, int64_t cols) {
+  return {static_cast<uint64_t>(cols), static_cast<uint64_t>(rows), static_cast<uint64_t>(count)};
+}
+
 }  // namespace
 
 std::optional<Error> damage(const MatrixStack& stack, int64_t i, std::span<const std::byte> bytes) {
@@ -127,9 +135,7 @@ MatrixStack WeightStore::view(Place& p, bool in_memory) {
 }
 
 Matrix WeightStore::matrix(std::string_view name, int64_t rows, int64_t cols) {
-  return view(place(name, {static_cast<uint64_t>(cols), static_cast<uint64_t>(rows)}, 0, 1, rows,
-                    cols))
-      .prototype;
+  return view(place(name, ne_of(rows, cols), 0, 1, rows, cols)).prototype;
 }
 
 Matrix WeightStore::part(std::string_view name, int64_t n, int64_t first, int64_t rows,
@@ -141,19 +147,16 @@ Matrix WeightStore::part(std::string_view name, int64_t n, int64_t first, int64_
 }
 
 MatrixStack WeightStore::stack(std::string_view name, int64_t count, int64_t rows, int64_t cols) {
-  return view(place(name,
-                    {static_cast<uint64_t>(cols), static_cast<uint64_t>(rows),
-                     static_cast<uint64_t>(count)},
-                    0, count, rows, cols),
-              !stream_);
+  return view(place(name, ne_of(count, rows, cols), 0, count, rows, cols), !stream_);
+}
+
+MatrixStack WeightStore::matrices(std::string_view name, int64_t count, int64_t rows,
+                                  int64_t cols) {
+  return view(place(name, ne_of(count, rows, cols), 0, count, rows, cols));
 }
 
 MatrixStack WeightStore::neurons(std::string_view name, int64_t count, int64_t D, int64_t F) {
-  return view(
-      place(name,
-            {static_cast<uint64_t>(F), static_cast<uint64_t>(D), static_cast<uint64_t>(count)}, 0,
-            count, D, F, true),
-      !stream_);
+  return view(place(name, ne_of(count, D, F), 0, count, D, F, true), !stream_);
 }
 
 MatrixStack WeightStore::stack(std::string name, const MatrixStack& wanted,
@@ -164,9 +167,13 @@ MatrixStack WeightStore::stack(std::string name, const MatrixStack& wanted,
 }
 
 MatrixRows WeightStore::rows(std::string_view name, int64_t rows, int64_t cols) {
-  Place& p =
-      place(name, {static_cast<uint64_t>(cols), static_cast<uint64_t>(rows)}, 0, 1, rows, cols);
+  Place& p = place(name, ne_of(rows, cols), 0, 1, rows, cols);
   return {view(p, !stream_).prototype, p.name, p.stack.file.source, p.stack.file.offset};
+}
+
+MatrixRows WeightStore::rows_in_file(std::string_view name, int64_t rows, int64_t cols) {
+  Place& p = place(name, ne_of(rows, cols), 0, 1, rows, cols);
+  return {p.stack.prototype, p.name, p.stack.file.source, p.stack.file.offset};
 }
 
 void WeightStore::check_files() const {

@@ -81,10 +81,14 @@ class WeightStore {
   // Error(kInvalidData) when the tensor is missing or shaped otherwise.
   Matrix matrix(std::string_view name, int64_t rows, int64_t cols);
   MatrixStack stack(std::string_view name, int64_t count, int64_t rows, int64_t cols);
+  // A stack that is no experts': in memory.
+  MatrixStack matrices(std::string_view name, int64_t count, int64_t rows, int64_t cols);
   const float* vector(std::string_view name, int64_t n);  // must be F32
   // A vector that is never all zeros: read_all() refuses one that is.
   const float* norm(std::string_view name, int64_t n);
   MatrixRows rows(std::string_view name, int64_t rows, int64_t cols);
+  // Those of a table that always stays in the file.
+  MatrixRows rows_in_file(std::string_view name, int64_t rows, int64_t cols);
   // Part of a flat tensor of n values: the matrix that begins at value `first`. REQUIRES: it begins
   // and ends within the tensor, at block boundaries.
   Matrix part(std::string_view name, int64_t n, int64_t first, int64_t rows, int64_t cols);

@@ -12,8 +12,9 @@
 namespace st::families {
 
 // Folders of models.
-inline const std::vector<std::string> kFolders = {"micro-qwen3", "micro-qwen3-untied",
-                                                  "micro-qwen3moe", "micro-qwen3moe-odd"};
+inline const std::vector<std::string> kFolders = {
+    "micro-qwen3",   "micro-qwen3-untied", "micro-qwen3moe",         "micro-qwen3moe-odd",
+    "micro-gemma3n", "micro-gemma3n-odd",  "micro-gemma3n-e2b-style"};
 
 // "micro-qwen3" -> "micro_qwen3", for names of tests.
 std::string test_name(std::string folder);

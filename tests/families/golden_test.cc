@@ -41,6 +41,11 @@ Seen run(Engine& engine, const std::vector<Token>& ids) {
   return seen;
 }
 
+// Of models with several streams the first is what observers see.
+double of_first_stream(const json& numbers) {
+  return numbers.is_array() ? numbers[0].get<double>() : numbers.get<double>();
+}
+
 double l2(std::span<const float> values) {
   double sum = 0;
   for (const double x : values) sum += x * x;
@@ -84,14 +89,14 @@ class Golden : public testing::TestWithParam<std::string> {
   void expect_layers(const json& prompt, const Seen& seen) {
     const auto D = static_cast<size_t>(engine.config().hidden);
     for (const json& want : prompt["layers"]) {
-      const auto at = want["at"].get<std::string>();
+      auto at = want["at"].get<std::string>();
+      if (at == "streams") at = "embed";  // the first of them
       ASSERT_TRUE(seen.layers.contains(at)) << at;
       const std::span<const float> all = seen.layers.at(at), last = all.last(D);
       ASSERT_EQ(all.size(), prompt["n"].get<size_t>() * D) << at;
-      near(l2(last), want["last_l2"], at);
-      EXPECT_NEAR(abs_sum(all), want["abs_sum"],
-                  kSumDigits + kSumBar * want["abs_sum"].get<double>())
-          << name << " " << at;
+      near(l2(last), of_first_stream(want["last_l2"]), at);
+      const double sum = of_first_stream(want["abs_sum"]);
+      EXPECT_NEAR(abs_sum(all), sum, kSumDigits + kSumBar * sum) << name << " " << at;
       for (size_t i = 0; i < 4; ++i) near(last[i], want["last_first4"][i], at);
     }
   }

@@ -135,7 +135,8 @@ TEST_F(Hostile, G12_NumbersOutOfRange) {
   }
   const std::string other = load_error(edited(
       [](auto& entries) { at(entries, "general.architecture") = GgufValue::string("\x1b[2J"); }));
-  EXPECT_EQ(other, "architecture '\\x1b[2J' unsupported (known: smallthinker, qwen3, qwen3moe)");
+  EXPECT_EQ(other,
+            "architecture '\\x1b[2J' unsupported (known: smallthinker, qwen3, qwen3moe, gemma3n)");
 }
 
 TEST_F(Hostile, G12_Layouts) {

@@ -190,7 +190,7 @@ TEST(ToyFamily, IsUnknownToThosePrograms) {
   const TemporaryFolder folder;
   shapes::write_model(toy_shape(), 9, folder / "toy.gguf");
   EXPECT_EQ(testkit::error_of([&] { Engine(folder / "toy.gguf"); }),
-            "architecture 'toy' unsupported (known: smallthinker, qwen3, qwen3moe)");
+            "architecture 'toy' unsupported (known: smallthinker, qwen3, qwen3moe, gemma3n)");
 }
 
 }  // namespace
