@@ -3,6 +3,8 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <filesystem>
+#include <fstream>
 #include <string>
 #include <vector>
 
@@ -170,6 +172,20 @@ TEST_P(Gemma3n, TokensOutsideTheTableHaveItsFirstRow) {
   EXPECT_EQ(other.model().weights().token_rows.matrix.rows, last + 1 - outside);
   const std::vector<Token> tokens = {5, last, 7, static_cast<Token>(last - outside + 1), 0, last};
   EXPECT_EQ(logits(other, tokens, 0, true), logits(engine, tokens, 0, true));
+}
+
+// Rows are read while the engine runs, without a budget too: of the file that was opened, or not at
+// all.
+TEST_P(Gemma3n, AFileThatIsWrittenToIsAnError) {
+  const TemporaryFolder folder;
+  const std::string path = folder / "model.gguf";
+  std::filesystem::copy(converted(GetParam(), DType::kF32), path);
+  Engine engine(path);
+  const std::vector<Token> few = {5, 6, 7};
+  const std::vector<float> before = logits(engine, few, 0, false);
+  std::ofstream(path, std::ios::app) << 'x';
+  EXPECT_EQ(testkit::error_of([&] { logits(engine, few, 0, false); }),
+            path + ": the file was changed while in use");
 }
 
 // A conversation that is forked, saved and read again goes on as it would have.
