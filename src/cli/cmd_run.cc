@@ -91,7 +91,11 @@ int execute(const RunArgs& args) {
     last_words = [&] { print_receipt(*engine.snapshot().memory, seen, seconds_since(loaded)); };
   }
   const GracefulStop graceful(last_words);
-  if (args.display_prompt) print_tokens(engine.tokenizer(), tokens, args.raw);
+  // BOS was not asked for: the vocabulary puts it there.
+  const size_t shown = engine.tokenizer().vocab().add_bos ? 1 : 0;
+  if (args.display_prompt) {
+    print_tokens(engine.tokenizer(), std::span(tokens).subspan(shown), args.raw);
+  }
   auto change = args.memory_changes.begin();
   GenerateOptions options = args.generate;
   options.before_token = [&](int64_t generated) {

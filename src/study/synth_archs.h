@@ -13,6 +13,7 @@ struct SynthArch {
   bool tied = false;            // the embedding is the output matrix too
   int64_t regular_tokens = 0;   // <|endoftext|>, or an unused token of Gemma's, comes next
   int64_t hot_experts = 0;      // of each layer, at --router-skew 1
+  int64_t topic_experts = 0;    // of them, that each topic but the first has of its own
   double hot_score = 0;         // what sets them apart, in deviations of a router score
   double sum_square_gates = 0;  // sum over the chosen experts of weight^2, typically
   HfConfig hf = {};             // of other families than SmallThinker

@@ -103,8 +103,8 @@ std::vector<float> make_synth_router(const SynthArch& arch, const SynthStream& s
   const auto hot = static_cast<size_t>(arch.hot_experts);
   for (size_t i = 0; i < E; ++i)
     add(order[i], SynthStream::kConstant * kBlock, kBlock, i < hot ? score / 2 : -score / 2);
-  // Each topic trades three in seven of the hot experts for some of the others.
-  const size_t traded = hot * 3 / 7;
+  // Each topic trades some of the hot experts for others.
+  const auto traded = static_cast<size_t>(arch.topic_experts);
   for (size_t topic = 1; topic < SynthStream::kTopics; ++topic) {
     constexpr size_t kChannels = SynthStream::kTopicChannels;
     const size_t channel = SynthStream::kTopic * kBlock + topic * kChannels;

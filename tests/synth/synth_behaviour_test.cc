@@ -3,6 +3,7 @@
 // For the layers, tokens are evaluated one at a time, each the first of its sequence: attention
 // then is Wo v, so that what happens inside a layer can be worked out from its input, which the
 // engine shows, and the weights in the file. For the head they are evaluated as one text.
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -11,6 +12,7 @@
 #include <map>
 #include <numeric>
 #include <random>
+#include <tuple>
 
 #include "arch/names.h"
 #include "engine/engine.h"
@@ -233,11 +235,12 @@ TEST_P(SynthBehaviour, FollowsTheOptions) {
 
 INSTANTIATE_TEST_SUITE_P(Layouts, SynthBehaviour, ::testing::Bool());
 
-// Experts' frequencies over tokens [first, end), in the order of the experts.
-std::vector<double> frequencies(const SynthArch& arch, int64_t first, int64_t end, uint64_t key) {
+// The experts that kTokens random tokens of [first, end) choose.
+std::vector<std::vector<size_t>> chosen(const SynthArch& arch, int64_t first, int64_t end,
+                                        uint64_t key) {
   const SynthStream stream(arch.config);
   const Floats router = make_synth_router(arch, stream, 0, 1, key);
-  std::vector<double> result(static_cast<size_t>(arch.config.most_experts()));
+  std::vector<std::vector<size_t>> result;
   std::mt19937 random(2);
   for (int i = 0; i < kTokens; ++i) {
     const int64_t token =
@@ -249,10 +252,17 @@ std::vector<double> frequencies(const SynthArch& arch, int64_t first, int64_t en
     fill_row(DType::kQ4_0, mix_bits(11, static_cast<uint64_t>(token)), row, bytes.data());
     Floats x(static_cast<size_t>(arch.config.hidden));
     dequantize_row(DType::kQ4_0, bytes.data(), arch.config.hidden, x.data());
-    for (const size_t e : best(multiply(router, 0, result.size(), x),
-                               static_cast<size_t>(arch.config.most_used()))) {
-      result[e] += 1.0 / kTokens;
-    }
+    result.push_back(best(multiply(router, 0, static_cast<size_t>(arch.config.most_experts()), x),
+                          static_cast<size_t>(arch.config.most_used())));
+  }
+  return result;
+}
+
+// Their frequencies, in the order of the experts.
+std::vector<double> frequencies(const SynthArch& arch, int64_t first, int64_t end, uint64_t key) {
+  std::vector<double> result(static_cast<size_t>(arch.config.most_experts()));
+  for (const auto& experts : chosen(arch, first, end, key)) {
+    for (const size_t e : experts) result[e] += 1.0 / kTokens;
   }
   return result;
 }
@@ -281,6 +291,74 @@ TEST(SynthRouting, HotExpertsOfTheReleasedShapes) {
     EXPECT_EQ(overlap(all, last_topic), static_cast<int>(hot - hot * 3 / 7)) << name;
   }
 }
+
+// Share of a layer's experts that are there when wanted, of as many as 4000 MiB hold, the one used
+// longest ago giving way.
+double share_there(const SynthArch& arch, int64_t tokens) {
+  const size_t expert = 3 * row_bytes(DType::kQ4_0, 2048) * 768;
+  const size_t slots = (size_t{4000} << 20) / expert / static_cast<size_t>(arch.config.layers);
+  std::vector<size_t> there;  // the one used last at the end
+  double hits = 0, asked = 0;
+  for (const auto& experts : chosen(arch, 0, tokens, 5)) {
+    for (const size_t e : experts) {
+      const auto it = std::ranges::find(there, e);
+      const bool full = there.size() == slots;
+      asked += full ? 1 : 0;
+      hits += full && it != there.end() ? 1 : 0;
+      if (it != there.end()) {
+        there.erase(it);
+      } else if (full) {
+        there.erase(there.begin());
+      }
+      there.push_back(e);
+    }
+  }
+  return hits / asked;
+}
+
+TEST(SynthRouting, ACacheOfAQuarterHasFourOfFive) {
+  const SynthArch arch = find_synth_arch("qwen3-30b-a3b");
+  EXPECT_NEAR(share_there(arch, arch.config.vocab), 0.77, 0.02);            // of all topics
+  EXPECT_NEAR(share_there(arch, arch.config.vocab * 7 / 10), 0.785, 0.02);  // of one
+}
+
+// Other families run: what a layer adds keeps its size, so that logits are finite, as far apart as
+// they should be, and none of a tied model repeats its input.
+class SynthRuns : public ::testing::TestWithParam<std::tuple<const char*, DType>> {};
+
+TEST_P(SynthRuns, AsAModelOfItsFamily) {
+  const auto& [arch, type] = GetParam();
+  const std::string file = (std::filesystem::temp_directory_path() /
+                            fmt::format("st-synth-{}-{}.gguf", ::getpid(), arch))
+                               .string();
+  synthesize({.arch = arch, .outfile = file, .type = type});
+  Engine engine(file, {.threads = 2, .context = 256});
+  const auto V = static_cast<size_t>(engine.config().vocab);
+  std::vector<Token> tokens;
+  std::mt19937 random(3);
+  for (int i = 0; i < 100; ++i) tokens.push_back(static_cast<Token>(500 + random() % (V - 600)));
+  size_t at = 0, repeats = 0;
+  double squares = 0;
+  engine.evaluate({engine.cache().create(), tokens, Wanted::kAll},
+                  [&](std::span<const float> rows) {
+                    for (; !rows.empty(); rows = rows.subspan(V)) {
+                      for (const float logit : rows.first(V)) {
+                        ASSERT_TRUE(std::isfinite(logit)) << at;
+                        squares += logit * logit;
+                      }
+                      const auto largest = std::ranges::max_element(rows.first(V)) - rows.begin();
+                      repeats += largest == tokens[at++] ? 1 : 0;
+                    }
+                  });
+  EXPECT_EQ(at, tokens.size());
+  EXPECT_NEAR(std::sqrt(squares / static_cast<double>(V * at)), 3, 0.4);
+  EXPECT_LT(repeats, 3u);
+  std::filesystem::remove(file);
+}
+INSTANTIATE_TEST_SUITE_P(
+    Families, SynthRuns,
+    ::testing::Combine(::testing::Values("qwen3-tiny", "qwen3-moe-tiny", "gemma3n-tiny"),
+                       ::testing::Values(DType::kQ4_0, DType::kQ8_0, DType::kF16, DType::kF32)));
 
 }  // namespace
 }  // namespace st
