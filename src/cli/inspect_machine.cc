@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
@@ -197,6 +198,12 @@ struct PerToken {
   double touched = 0;  // read from memory, of all weights
 };
 
+// Of neurons; gates are cut as if they were normally distributed.
+double active_share(const Ffn& ffn) {
+  if (ffn.cuts()) return std::erfc(double{ffn.cutoff} / std::sqrt(2.0)) / 2;
+  return ffn.skips() ? kActive : 1;
+}
+
 PerToken per_token(const Engine& engine) {
   const ModelConfig& c = engine.config();
   const WeightStore& store = engine.model().store();
@@ -208,7 +215,7 @@ PerToken per_token(const Engine& engine) {
     const auto gate = static_cast<double>(layer.gate.file.bytes);
     const auto rest = static_cast<double>(layer.up.file.bytes + layer.down.file.bytes);
     token.ffn += used * (gate + rest);
-    token.touched += used * (gate + (ffn.skips() ? kActive : 1) * rest);
+    token.touched += used * (gate + active_share(ffn) * rest);
   }
   return token;
 }
