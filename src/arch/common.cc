@@ -19,8 +19,8 @@ void read_yarn(const ConfigKeys& keys, int64_t context, Rope& rope) {
   rope.yarn_context = context;
   rope.beta_fast = keys.find_f32("rope.scaling.yarn_beta_fast").value_or(rope.beta_fast);
   rope.beta_slow = keys.find_f32("rope.scaling.yarn_beta_slow").value_or(rope.beta_slow);
-  rope.magnitude = keys.find_f32("rope.scaling.attn_factor").value_or(1);
-  if (rope.factor > 1) rope.magnitude *= 1 + 0.1f * std::log(rope.factor);
+  rope.magnitude =
+      keys.find_f32("rope.scaling.attn_factor").value_or(1) * yarn_magnitude(rope.factor);
 }
 
 // As llama.cpp reads them. What is missing is what every GGUF reader takes then.

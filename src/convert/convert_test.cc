@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstring>
 #include <filesystem>
+#include <fstream>
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
@@ -283,6 +284,34 @@ TEST(Convert, LayersWithAndWithoutExperts) {
   EXPECT_EQ(file.get_u32("qwen3moe.expert_feed_forward_length"), 96u);
   EXPECT_EQ(file.get_u32("qwen3moe.expert_count"), 6u);
   EXPECT_EQ(made.find("blk.5.ffn_up_exps.weight").info->ne, (std::vector<uint64_t>{96, 96, 6}));
+}
+
+TEST(Convert, YarnIsWrittenAsLlamaCppDoes) {
+  const TemporaryFolder folder;
+  const std::string in = testkit::shipped_model("micro-qwen3");
+  for (const char* name : {"model.safetensors", "tokenizer.json", "tokenizer_config.json"}) {
+    fs::create_symlink(in + "/" + name, folder / name);
+  }
+  json config = parse_json(read_text_file(in + "/config.json"));
+  const auto keys_with = [&](const json& scaling) {
+    config["rope_scaling"] = scaling;
+    std::ofstream(folder / "config.json") << config;
+    convert_hf({.folder = folder.path(), .outfile = folder / "out.gguf"});
+    return std::make_unique<GgufModel>(folder / "out.gguf");
+  };
+  const auto usual = keys_with(
+      {{"rope_type", "yarn"}, {"factor", 4.0}, {"original_max_position_embeddings", 32768}});
+  const GgufFile& file = usual->metadata();
+  EXPECT_EQ(*file.find_string("qwen3.rope.scaling.type"), "yarn");
+  EXPECT_EQ(file.find_f32("qwen3.rope.scaling.factor"), 4.0f);
+  EXPECT_EQ(file.get_u32("qwen3.rope.scaling.original_context_length"), 32768u);
+  for (const char* key : {"attn_factor", "yarn_beta_fast", "yarn_beta_slow"}) {
+    EXPECT_EQ(file.find(std::string("qwen3.rope.scaling.") + key), nullptr) << key;
+  }
+  const auto other = keys_with(
+      {{"rope_type", "yarn"}, {"factor", 4}, {"beta_fast", 16}, {"attention_factor", 2.277259}});
+  EXPECT_EQ(other->metadata().find_f32("qwen3.rope.scaling.yarn_beta_fast"), 16.0f);
+  EXPECT_NEAR(*other->metadata().find_f32("qwen3.rope.scaling.attn_factor"), 2, 1e-5);
 }
 
 // The values of a tensor in F32.

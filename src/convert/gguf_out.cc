@@ -33,6 +33,27 @@ GgufValue ffn_widths(const ModelConfig& c) {
   return GgufValue::array(GgufArray::of(std::span<const int32_t>(widths)));
 }
 
+// As llama.cpp has it: a magnitude is that of the paper times attn_factor.
+void set_rope(const std::string& architecture, const Rope& rope, GgufWriter& out) {
+  const auto set = [&](std::string_view suffix, GgufValue value) {
+    out.set(fmt::format("{}.rope.{}", architecture, suffix), std::move(value));
+  };
+  const auto set_unless = [&](std::string_view suffix, float usual, float value) {
+    if (value != usual) set(suffix, GgufValue::f32(value));
+  };
+  set("freq_base", GgufValue::f32(rope.theta));
+  const bool yarn = rope.yarn_context > 0;
+  if (!yarn && rope.factor == 1) return;
+  set("scaling.type", GgufValue::string(yarn ? "yarn" : "linear"));
+  set("scaling.factor", GgufValue::f32(rope.factor));
+  if (!yarn) return;
+  set("scaling.original_context_length", GgufValue::u32(static_cast<uint32_t>(rope.yarn_context)));
+  const Rope usual;
+  set_unless("scaling.yarn_beta_fast", usual.beta_fast, rope.beta_fast);
+  set_unless("scaling.yarn_beta_slow", usual.beta_slow, rope.beta_slow);
+  set_unless("scaling.attn_factor", 1, rope.magnitude / yarn_magnitude(rope.factor));
+}
+
 }  // namespace
 
 void set_gguf_metadata(const ModelConfig& c, DType type, bool down_transposed, GgufWriter& out) {
@@ -58,11 +79,7 @@ void set_gguf_metadata(const ModelConfig& c, DType type, bool down_transposed, G
   u32("attention.value_length", c.head_dim);
   f32("attention.layer_norm_rms_epsilon", c.rms_eps);
   if (const auto layer = std::ranges::find_if(c.layer, rotates); layer != c.layer.end()) {
-    f32("rope.freq_base", layer->rope.theta);
-    if (layer->rope.factor != 1) {
-      out.set(fmt::format("{}.rope.scaling.type", c.architecture), GgufValue::string("linear"));
-      f32("rope.scaling.factor", layer->rope.factor);
-    }
+    set_rope(c.architecture, layer->rope, out);
   }
   if (const auto layer = std::ranges::find_if(c.layer, routes); layer != c.layer.end()) {
     u32("expert_count", layer->ffn.experts);

@@ -114,8 +114,8 @@ TEST(HfConfigKeys, RopeParametersOfTransformers5) {
   other["factor"] = 2;
   EXPECT_EQ(error({{"full_attention", one}, {"sliding_attention", other}}),
             "rope_parameters: differs between types of layers");
-  EXPECT_EQ(error({{"rope_theta", 1e4}, {"rope_type", "yarn"}, {"factor", 4}}),
-            "rope_parameters: rope_type 'yarn' unsupported (known: default, linear)");
+  EXPECT_EQ(error({{"rope_theta", 1e4}, {"rope_type", "longrope"}, {"factor", 4}}),
+            "rope_parameters: rope_type 'longrope' unsupported (known: default, linear, yarn)");
   EXPECT_EQ(error({{"rope_theta", 1e4}, {"rope_type", "default"}, {"factor", 4}}),
             "rope_parameters: factor 4 unsupported, want 1");
   EXPECT_EQ(error({{"rope_theta", 1e4}, {"partial_rotary_factor", 0.5}}),
@@ -139,10 +139,10 @@ TEST(HfConfigKeys, RopeScaling) {
       read_with({{"rope_scaling", {{"rope_type", "default"}}}}).model.layer.back().rope.factor,
       1.0f);
   EXPECT_EQ(read_with(json::object()).model.layer.back().rope.factor, 1.0f);
-  EXPECT_EQ(error_with({{"rope_scaling", {{"type", "yarn"}, {"factor", 4}}}}),
-            "rope_scaling: rope_type 'yarn' unsupported (known: default, linear)");
+  EXPECT_EQ(error_with({{"rope_scaling", {{"type", "dynamic"}, {"factor", 4}}}}),
+            "rope_scaling: rope_type 'dynamic' unsupported (known: default, linear, yarn)");
   EXPECT_EQ(error_with({{"rope_scaling", {{"factor", 4}}}}),
-            "rope_scaling: rope_type '' unsupported (known: default, linear)");
+            "rope_scaling: rope_type '' unsupported (known: default, linear, yarn)");
   EXPECT_EQ(error_with({{"rope_scaling", {{"type", "linear"}, {"rope_type", "default"}}}}),
             "rope_scaling: type 'linear', but rope_type 'default'");
   EXPECT_EQ(error_with({{"rope_scaling", {{"type", "linear"}, {"factor", 0}}}}),
@@ -152,6 +152,30 @@ TEST(HfConfigKeys, RopeScaling) {
   EXPECT_EQ(error_with({{"rope_scaling", {{"type", "linear"}, {"factor", 2}}},
                         {"rope_parameters", {{"rope_type", "default"}}}}),
             "rope_scaling and rope_parameters disagree");
+}
+
+TEST(HfConfigKeys, Yarn) {
+  const auto read = [](const json& parameters) {
+    json scaling = {{"rope_type", "yarn"}, {"factor", 4}};
+    scaling.update(parameters);
+    return read_with({{"rope_scaling", scaling}}).model.layer.back().rope;
+  };
+  // What the paper has where the file says nothing: attention 0.1 ln(factor) + 1, betas 32 and 1.
+  const Rope rope = read(json::object());
+  EXPECT_EQ(rope.factor, 4.0f);
+  EXPECT_EQ(rope.yarn_context, 1024);  // max_position_embeddings
+  EXPECT_EQ(rope.beta_fast, 32.0f);
+  EXPECT_EQ(rope.beta_slow, 1.0f);
+  EXPECT_NEAR(rope.magnitude, 1.138629, 1e-6);
+  EXPECT_EQ(read({{"original_max_position_embeddings", 512}}).yarn_context, 512);
+  EXPECT_EQ(read({{"attention_factor", 1.5}}).magnitude, 1.5f);
+  EXPECT_EQ(read({{"beta_fast", 16}, {"beta_slow", 2}}).beta_slow, 2.0f);
+  const auto error = [&](const json& parameters) { return error_of([&] { read(parameters); }); };
+  EXPECT_EQ(error({{"mscale", 1.0}}), "rope_scaling: mscale 1.0 unsupported, want null");
+  EXPECT_EQ(error({{"truncate", false}}), "rope_scaling: truncate false unsupported, want true");
+  EXPECT_EQ(error({{"factor", nullptr}}), "rope_scaling: factor: missing");
+  EXPECT_EQ(error({{"beta_fast", 1}, {"beta_slow", 1}}),
+            "key rope.scaling.yarn_beta_fast 1: want more than yarn_beta_slow 1");
 }
 
 TEST(HfConfigKeys, WhatChangesTheMathematicsIsRefused) {

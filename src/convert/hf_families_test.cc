@@ -242,7 +242,7 @@ TEST(HfGemma3n, RopeOfBothTypes) {
   EXPECT_EQ(error({{"full_attention", one}, {"sliding_attention", one}}), "no error");
   EXPECT_EQ(error({{"sliding_attention", nullptr}}), "rope_parameters: sliding_attention: missing");
   EXPECT_EQ(error({{"full_attention", {{"rope_type", "linear"}, {"factor", 8}}}}),
-            "rope_parameters: full_attention: factor 8 unsupported, want 1");
+            "rope_parameters: full_attention: rope_type 'linear' unsupported (known: default)");
   EXPECT_EQ(nested_error({{"rope_scaling", {{"rope_type", "linear"}, {"factor", 8}}}}),
             "rope_scaling: full_attention: missing");
 }

@@ -9,7 +9,7 @@ namespace st {
 
 // Of all layers. Reads what Transformers 4 writes (rope_theta beside rope_scaling) and what
 // Transformers 5 does (all of it in rope_parameters, perhaps once for each type of layer). Types
-// other than "default" and "linear", and parts that contradict each other, are an Error.
+// other than "default", "linear" and "yarn", and parts that contradict each other, are an Error.
 // `theta`: where the file does not say it; 0: then that is an Error.
 Rope read_hf_rope(const nlohmann::json& config, float theta);
 

@@ -82,6 +82,8 @@ double Rope::frequency(int64_t i, int64_t d) const {
   return own * (1 - divided) + own / factor * divided;
 }
 
+float yarn_magnitude(float factor) { return factor > 1 ? 1 + 0.1f * std::log(factor) : 1; }
+
 double ModelConfig::score_divisor() const {
   return attention_scale == 0 ? std::sqrt(static_cast<double>(head_dim)) : 1.0 / attention_scale;
 }

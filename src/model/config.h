@@ -41,6 +41,9 @@ struct Rope {
   bool operator==(const Rope&) const = default;
 };
 
+// The magnitude that YaRN's paper has for a factor.
+float yarn_magnitude(float factor);
+
 // The feed-forward network of a layer: experts that a router chooses from, or a dense one, which is
 // an expert that every token uses with weight 1.
 struct Ffn {

@@ -60,9 +60,9 @@ def rope(st, models, folder):
     texts.append(st("run", "-m", out, "-p", "Once upon a time there was", "-n", 24, "--temp", 0).stdout)
     check(texts[0] and texts[1] and texts[0] != texts[1], f"linear scaling is computed: {texts}")
     out.unlink(missing_ok=True)
-    parameters({"rope_type": "yarn", "rope_theta": 20000.0, "factor": 4.0})
-    st.refuses("yarn", "convert", hf.path, "--outfile", out,
-               contains="config.json: rope_parameters: rope_type 'yarn' unsupported (known: default, linear)\n")
+    parameters({"rope_type": "longrope", "rope_theta": 20000.0, "factor": 4.0})
+    st.refuses("longrope", "convert", hf.path, "--outfile", out,
+               contains="config.json: rope_parameters: rope_type 'longrope' unsupported (known: default, linear, yarn)\n")
     check(not out.exists(), "nothing is written")
 
 
