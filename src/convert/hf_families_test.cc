@@ -184,6 +184,17 @@ TEST(HfGemma3n, TheNumbersOfTheFile) {
   EXPECT_NEAR(scale.number(11), -0.5244005, 1e-6);
 }
 
+// What stands around the text's configuration in the released files.
+TEST(HfGemma3n, TheReleasedFormIsTakenWithoutAWord) {
+  const HfConfig hf = read_with("micro-gemma3n", {{"audio_soft_tokens_per_image", 188},
+                                                  {"vision_soft_tokens_per_image", 256},
+                                                  {"boa_token_id", 256000},
+                                                  {"boi_token_id", 255999},
+                                                  {"eoa_token_id", 262272},
+                                                  {"eoi_token_id", 262144}});
+  EXPECT_EQ(hf.notices, std::vector<std::string>{});
+}
+
 // Of the text's part of a nested configuration.
 std::string nested_error(const json& changes) {
   return error_with("micro-gemma3n", {{"text_config", changes}});

@@ -29,6 +29,10 @@ MODELS = [
         for name in ("micro-4b-style", "micro-21b-style-softmax", "micro-odd-sharded")
     ),
 ]
+# Folders beside the tiny model's, with their golden.json, that llama.cpp computes in full.
+OTHERS = ["micro-qwen3", "micro-qwen3-untied", "micro-qwen3moe"]
+# The one of Gemma 3n whose constants llama.cpp has built in.
+GEMMA = "micro-gemma3n-e2b-style"
 # What our converter writes, and our KV cache types to run it with.
 OUR_TYPES = [
     ("F32", ["f32"]),
@@ -51,18 +55,30 @@ UPSTREAM_TYPES = [
 ]
 
 # Keys that llama.cpp reads as we must: name, keys to drop, keys to add to the tiny model's.
-BASE, FACTOR, LINEAR, SCALING = (
+BASE, FACTOR, LINEAR, SCALING, CONTEXT, ATTENTION = (
     f"smallthinker.rope.{key}"
-    for key in ("freq_base", "scaling.factor", "scale_linear", "scaling.type")
+    for key in (
+        "freq_base",
+        "scaling.factor",
+        "scale_linear",
+        "scaling.type",
+        "scaling.original_context_length",
+        "scaling.attn_factor",
+    )
 )
+YARN = [(SCALING, "str", "yarn"), (CONTEXT, "u32", 256)]
 KEYS = [
     ("no rope base", [BASE], []),
     ("RoPE factor 4", [], [(FACTOR, "f32", 4.0)]),
     ("linear RoPE, factor 2.5", [], [(SCALING, "str", "linear"), (FACTOR, "f32", 2.5)]),
     ("RoPE factor under its older name", [], [(LINEAR, "f32", 4.0)]),
+    ("YaRN, factor 4", [], [*YARN, (FACTOR, "f32", 4.0)]),
+    # It ignores betas here: for this family it does not read them.
+    ("YaRN, attention scaled", [], [*YARN, (FACTOR, "f32", 2.5), (ATTENTION, "f32", 1.25)]),
 ]
 
 EXACT_BAR = 1e-3  # for whatever computes in F32, ours or llama.cpp; 5e-5 measured
+TABLE_BAR = 2e-2  # for gelu from a table of F16; 4.5e-3 measured
 NOISE_BAR = 2e-2  # differences below this never matter
 NOISE_SLACK = 1.5  # otherwise: our quantiles of the difference against those of llama.cpp
 QUANTILES = (0.5, 0.9)  # of the positions; routing flips own the rest, see README.md
@@ -145,6 +161,12 @@ def load_prompts(checkpoint, golden_file):
         # The last token generated is never fed back, hence one more than there is room for.
         prompts.append(Prompt(ids, min(len(greedy), limit - len(ids) + 1), golden))
     return limit, prompts
+
+
+def load_other_prompts(golden_file):
+    """The prompts of a model of which every position is comparable."""
+    cases = json.loads(golden_file.read_text())["prompts"]
+    return [Prompt(case["ids"], len(case["greedy"]["ids"]), case["top10"]) for case in cases]
 
 
 def distances(a, b):
@@ -309,6 +331,15 @@ class Comparison:
                 problems.append(f"{tensor} differs: {detail}")
         self.report(name, f"{equal} of {len(theirs)} tensors equal in every byte", problems)
 
+    def compare_values(self, name, path, exact_path):
+        """A file of floats has the values of the F32 one: the weights are exact in all types."""
+        found, wanted = gguf_tensors.read(path)[1], gguf_tensors.read(exact_path)[1]
+        problems = [f"only in one file: {tensor}" for tensor in sorted(found.keys() ^ wanted.keys())]
+        for tensor in found.keys() & wanted.keys():
+            if not np.array_equal(gguf_tensors.floats(found[tensor]), gguf_tensors.floats(wanted[tensor])):
+                problems.append(f"{tensor} differs")
+        self.report(name, f"{len(found)} tensors have the values of the F32 file", problems)
+
     def guarded(self, name, check, *arguments):
         """Run a check; an exception is its failure, not the end of the run."""
         try:
@@ -332,6 +363,21 @@ class Comparison:
 
             self.guarded(f"{name} {file_type}", check)
 
+    def quantised_bytes(self, name):
+        """Our quantiser against llama.cpp's, which keeps some tensors as they are."""
+        source = self.work / f"{name}-F16.gguf"
+        for file_type, pure in UPSTREAM_TYPES:
+            theirs = self.work / f"{name}-upstream-{file_type}.gguf"
+            ours = self.work / f"{name}-our-pure-{file_type}.gguf"
+
+            def check(theirs=theirs, ours=ours, file_type=file_type):
+                self.llama.quantize(source, theirs, file_type, True, self.threads)
+                self.run("quantize", "--pure", source, ours, file_type)
+                self.compare_bytes(f"{name} pure {file_type} bytes", theirs, ours)
+
+            if pure:
+                self.guarded(f"{name} pure {file_type} bytes", check)
+
     def upstream_files(self, name, prompts):
         """What llama.cpp's quantiser makes of our F16 file, read by ours."""
         source = self.work / f"{name}-F16.gguf"
@@ -343,14 +389,38 @@ class Comparison:
                 self.llama.quantize(source, path, file_type, pure, self.threads)
                 self.compare(label, path, self.expect(path, prompts), "f16", False)
 
-            def check_bytes(path=path, file_type=file_type, label=label):
-                ours = self.work / f"{name}-our-pure-{file_type}.gguf"
-                self.run("quantize", "--pure", source, ours, file_type)
-                self.compare_bytes(f"{label} bytes", path, ours)
-
             self.guarded(label, check)
-            if pure:
-                self.guarded(f"{label} bytes", check_bytes)
+
+    def by_reference(self, name, checkpoint, prompts):
+        """Our files in llama.cpp against the NumPy reference with llama.cpp's choices.
+
+        It divides the variance of gates by F - 1 and looks gelu up in a table, which on shapes as
+        small as these moves logits further than any rounding, so ours cannot be the measure.
+        """
+        sys.path.insert(0, str(checkpoint.parent / "reference"))
+        from reference_gemma3n import Gemma3n  # pylint: disable=import-outside-toplevel
+
+        sequences = [Sequence(prompt.ids, len(prompt.ids), []) for prompt in prompts]
+        reference = Gemma3n(checkpoint, rules="llama.cpp")
+        wanted = [reference.logits(sequence.ids) for sequence in sequences]
+        exact = self.work / f"{name}-F32.gguf"
+
+        def check():
+            self.run("convert", checkpoint, "--outfile", exact, "--outtype", "f32")
+            far = distances(self.llama_logits(exact, sequences, "f32"), wanted)
+            problems = [f"beyond {TABLE_BAR}"] if far.max() > TABLE_BAR else []
+            text = f"{len(far)} positions, llama.cpp from its rules in NumPy {spread(far)}"
+            self.report(f"{name} F32", text, problems)
+
+        self.guarded(f"{name} F32", check)
+        for file_type in ("F16", "BF16"):
+            path = self.work / f"{name}-{file_type}.gguf"
+
+            def check_values(path=path, file_type=file_type):
+                self.run("convert", checkpoint, "--outfile", path, "--outtype", file_type.lower())
+                self.compare_values(f"{name} {file_type}", path, exact)
+
+            self.guarded(f"{name} {file_type}", check_values)
 
     def other_keys(self, name, prompts):
         """Our F32 file with other keys: F32 arithmetic on either side."""
@@ -392,6 +462,16 @@ def main():
         if name == "tiny":
             comparison.upstream_files(name, prompts)
             comparison.other_keys(name, prompts)
+            comparison.quantised_bytes(name)
+    for name in [*OTHERS, GEMMA]:
+        checkpoint = args.models.parent / name
+        prompts = load_other_prompts(checkpoint / "golden.json")
+        if name == GEMMA:
+            comparison.by_reference(name, checkpoint, prompts)
+        else:
+            comparison.our_files(name, checkpoint, prompts)
+            comparison.upstream_files(name, prompts)
+        comparison.quantised_bytes(name)
     failed = sum(bool(report.problems) for report in comparison.reports)
     print(f"{len(comparison.reports) - failed} passed, {failed} failed")
     sys.exit(1 if failed else 0)

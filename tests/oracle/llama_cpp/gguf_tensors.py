@@ -7,6 +7,8 @@ import math
 import mmap
 import struct
 
+import numpy as np
+
 # ggml type id: (name, values per block, bytes per block)
 TYPES = {
     0: ("F32", 1, 4),
@@ -84,3 +86,11 @@ def read(path):
             raise ValueError(f"{path}: {name} ends behind the end of the file")
         tensors[name] = (type_name, shape, data[begin:end])
     return metadata, tensors
+
+
+def floats(tensor):
+    """The values of a tensor of F32, F16 or BF16."""
+    type_name, _, data = tensor
+    if type_name == "BF16":
+        return (np.frombuffer(data, "<u2").astype(np.uint32) << 16).view(np.float32)
+    return np.frombuffer(data, {"F32": "<f4", "F16": "<f2"}[type_name]).astype(np.float32)
