@@ -88,8 +88,8 @@ ordered_json fields(const BenchRow& row) {
       {"multiply_adds_per_token", per_token(r.stats.multiply_adds)},
       {"neurons_per_token", per_token(r.stats.neurons)},
       {"active_neurons_per_token", per_token(r.stats.active_neurons)},
-      {"expert_uses_per_token", per_token(r.stats.expert_uses)},
-      {"expert_loads_per_token", per_token(r.stats.expert_loads)},
+      {"expert_uses_per_token", per_token(row.model.experts ? r.stats.expert_uses : 0)},
+      {"expert_loads_per_token", per_token(row.model.experts ? r.stats.expert_loads : 0)},
       {"head_rows_per_token", per_token(r.stats.head_rows)},
       {"memory", row.memory > 0 ? ordered_json(row.memory) : ordered_json(nullptr)},
       {"found_share", optional_number(row.found_share())},
@@ -192,7 +192,8 @@ BenchModel describe_model(const Engine& engine, std::string filename) {
   BenchModel model{
       .filename = std::move(filename),
       .name = engine.config().name,
-      .transposed = engine.model().weights().experts.front().layout == DownLayout::kNeurons};
+      .transposed = engine.model().weights().experts.front().layout == DownLayout::kNeurons,
+      .experts = engine.config().has_experts()};
   std::map<DType, uint64_t> bytes;
   const auto add = [&](DType dtype, uint64_t size) {
     const DTypeInfo& type = dtype_info(dtype);

@@ -24,6 +24,7 @@ struct BenchModel {
   uint64_t bytes = 0;       // of tensors
   uint64_t parameters = 0;
   bool transposed = false;  // down matrices by neuron
+  bool experts = true;      // else dense
 };
 BenchModel describe_model(const Engine& engine, std::string filename);
 

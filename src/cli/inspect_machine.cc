@@ -16,6 +16,7 @@
 #include "cli/model_args.h"
 #include "cli/report.h"
 #include "cli/streams.h"
+#include "experts/layer_order.h"
 #include "io/probe_disk.h"
 #include "kernels/kernels.h"
 #include "study/cache_sim.h"
@@ -237,7 +238,6 @@ int inspect_plan(const InspectArgs& args) {
   const MemoryReport report = *engine.memory();
   const MemoryPlan& plan = report.plan;
   const ModelConfig& c = engine.config();
-  const std::string_view units = c.has_experts() ? "experts" : "layers";
 
   const uint64_t scratch =
       plan.threads + plan.logits + static_cast<uint64_t>(plan.tokens) * plan.per_token;
@@ -249,7 +249,7 @@ int inspect_plan(const InspectArgs& args) {
   print_line("scratch", scratch, fmt::format("of prompts, {} tokens at a time", plan.tokens));
   print_line("context", plan.kv_full,
              fmt::format("keys and values of {} tokens, taken as they come", engine.context()));
-  print_line(units, static_cast<uint64_t>(report.slots) * plan.expert,
+  print_line(plan.units, static_cast<uint64_t>(report.slots) * plan.expert,
              fmt::format("{} of {} while there is no text, {} when the context is full",
                          report.slots, plan.experts, full_room));
   print_out("The smallest budget that works is {} MiB, more than {} is of no use.\n\n",
@@ -265,9 +265,11 @@ int inspect_plan(const InspectArgs& args) {
   const PerToken token = per_token(engine);
   const auto tell = [&](std::string_view when, double found) {
     const double read = (1 - found) * token.ffn;
-    const double seconds = token.touched / (kReached * memory) + read / disk;
+    const double compute = token.touched / (kReached * memory);
+    // Layers of a dense model are read while others are computed.
+    const double seconds = c.has_experts() ? compute + read / disk : std::max(compute, read / disk);
     print_out("{}: {:.0f} % of the {} found in memory, {} read per token{}.\n", when, 100 * found,
-              units, format_bytes(static_cast<uint64_t>(read)),
+              plan.units, format_bytes(static_cast<uint64_t>(read)),
               disk > 0 ? fmt::format(", about {:.1f} tokens/s", 1 / seconds) : "");
   };
   if (c.all_route_alike()) {
@@ -275,7 +277,9 @@ int inspect_plan(const InspectArgs& args) {
     tell("Routing as published", found_share(shape, MadeUpKind::kPublished, report.slots));
     tell("Routing uniform, the worst case", found_share(shape, MadeUpKind::kUniform, report.slots));
   } else {
-    tell("Decoding", static_cast<double>(report.slots) / static_cast<double>(plan.experts));
+    const auto stay = layers_that_stay(plan.experts, report.slots);
+    tell("Decoding",
+         static_cast<double>(std::ranges::count(stay, true)) / static_cast<double>(plan.experts));
   }
   return kExitOk;
 }

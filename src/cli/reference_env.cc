@@ -74,8 +74,8 @@ void keep_to_matrices(Engine& engine, int64_t matrices, bool tell) {
   const uint64_t budget = plan.holding(experts);
   engine.set_memory(budget);
   if (!tell) return;
-  print_err("note: MAX_N_CACHED={} is a budget of {} MiB here: {} of {} experts, and all else\n",
-            matrices, budget >> 20, experts, plan.experts);
+  print_err("note: MAX_N_CACHED={} is a budget of {} MiB here: {} of {} {}, and all else\n",
+            matrices, budget >> 20, experts, plan.experts, plan.units);
 }
 
 }  // namespace st

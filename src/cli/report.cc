@@ -65,10 +65,10 @@ void print_receipt(const MemoryReport& report, int64_t tokens, double seconds) {
   print_err("memory      {:>10}  budget; peak {}{}\n", format_bytes(report.plan.budget),
             mib(peak_memory_bytes()), group);
   print_err(
-      "experts     {:>8.1f} %  found in memory (room for {} of {}), {:.1f} % foreseen, "
+      "{:<11} {:>8.1f} %  found in memory (room for {} of {}), {:.1f} % foreseen, "
       "{} read per token, {:.0f} % of the time waiting\n",
-      share(static_cast<double>(seen.found), static_cast<double>(seen.asked)), report.slots,
-      report.plan.experts,
+      report.plan.units, share(static_cast<double>(seen.found), static_cast<double>(seen.asked)),
+      report.slots, report.plan.experts,
       share(static_cast<double>(seen.foreseen), static_cast<double>(seen.asked)),
       format_bytes(per_token), share(seen.stall_seconds, seconds));
 }

@@ -15,7 +15,7 @@ struct BundleOptions {
 };
 
 struct BundleResult {
-  uint64_t experts = 0;
+  uint64_t experts = 0;       // a dense layer is one
   uint64_t expert_bytes = 0;  // with padding
   uint64_t file_bytes = 0;
 };

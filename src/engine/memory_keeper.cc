@@ -140,7 +140,8 @@ MemoryPlan MemoryKeeper::plan_of(uint64_t resident) {
           .kv_least = full_bytes(make_cache(1)),
           .expert = cached_->slot_bytes(),
           .experts = cached_->most(),
-          .fewest = cached_->fewest()};
+          .fewest = cached_->fewest(),
+          .units = c.has_experts() ? "experts" : "layers"};
 }
 
 // Of tables that stay in the file.

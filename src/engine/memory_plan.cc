@@ -63,11 +63,11 @@ void MemoryPlan::check() const {
   const bool long_context = 2 * kv_least > smallest();
   fail(ErrorCode::kInvalidUsage,
        "{}: {} MiB is the smallest that works ({} MiB for what stays, {} for scratch, {} for a "
-       "full context{}, {} for experts)",
+       "full context{}, {} for {})",
        what, smallest() / kMiB, mib_up(resident + kSpare + kMeasured),
        mib_up(threads + logits + per_token), mib_up(kv_least),
        long_context ? fmt::format(" of {} tokens: -c makes it shorter", context) : "",
-       mib_up(static_cast<uint64_t>(fewest) * expert));
+       mib_up(static_cast<uint64_t>(fewest) * expert), units);
 }
 
 void fail_without_budget(uint64_t needed, uint64_t allowed, bool of_group, const MemoryPlan& plan) {

@@ -8,6 +8,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string_view>
 
 namespace st {
 
@@ -27,6 +28,8 @@ struct MemoryPlan {
   uint64_t expert = 0;     // one expert
   int64_t experts = 0;     // of all layers
   int64_t fewest = 0;      // that one token needs in one layer
+  // What these are to a user: of a dense model, the networks of whole layers.
+  std::string_view units = "experts";
 
   // What the allocator keeps for later, pages that are only partly used.
   static constexpr uint64_t kSpare = uint64_t{8} << 20;

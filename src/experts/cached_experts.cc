@@ -11,6 +11,7 @@
 
 #include "base/error.h"
 #include "base/round.h"
+#include "experts/layer_order.h"
 #include "tensor/layout.h"
 
 namespace st {
@@ -72,6 +73,10 @@ CachedExperts::CachedExperts(std::vector<ExpertLayer> layers, int64_t used, Asyn
   for (const ExpertLayer& layer : this->layers()) all += layer.gate.count;
   slots_.resize(static_cast<size_t>(all));
   guesses_.resize(files_.size());
+  in_order_ = std::ranges::all_of(
+      this->layers(), [&](const ExpertLayer& layer) { return layer.gate.count == used; });
+  stays_.resize(files_.size());
+  ahead_.resize(files_.size());
   memory_ = MemoryRegion(static_cast<uint64_t>(all) * slot_bytes_, page);
   memory_.prefer_huge_pages();
 }
@@ -79,6 +84,12 @@ CachedExperts::CachedExperts(std::vector<ExpertLayer> layers, int64_t used, Asyn
 CachedExperts::~CachedExperts() {
   reader_.cancel_all();
   reader_.keep(std::move(memory_));  // the device may still be writing
+}
+
+// For messages.
+std::string CachedExperts::name_of(int64_t l, int64_t expert) const {
+  return layer(l).gate.count == 1 ? fmt::format("layer {}", l)
+                                  : fmt::format("expert {}/{}", l, expert);
 }
 
 std::byte* CachedExperts::room_of(int32_t slot, ExpertPart part) const {
@@ -114,16 +125,21 @@ void CachedExperts::prefetch(int64_t l, const ExpertDemand& demand) {
     asked_.push_back(unit);
     ++stats_.asked;
     if (policy_.find(l, e) != kNoSlot) {
-      ++(std::ranges::binary_search(foreseen, e) ? stats_.foreseen : stats_.found);
+      const bool ahead = ahead_[static_cast<size_t>(l)] || std::ranges::binary_search(foreseen, e);
+      ++(ahead ? stats_.foreseen : stats_.found);
       continue;
     }
-    missing.emplace_back(unit, take_slot(unit));
+    missing.emplace_back(unit, kNoSlot);
   }
+  if (in_order_ && !missing.empty()) make_room(l, true, 0);
+  for (auto& [unit, slot] : missing) slot = take_slot(unit);
   for (const auto& [unit, slot] : missing) {
     read(unit, slot, ExpertPart::kGate);
     read(unit, slot, ExpertPart::kUp);
   }
   for (const auto& [unit, slot] : missing) read(unit, slot, ExpertPart::kDown);
+  ahead_[static_cast<size_t>(l)] = false;
+  if (in_order_) read_ahead(l, true);
 }
 
 void CachedExperts::guess(int64_t l, std::span<const int32_t> experts) {
@@ -171,7 +187,7 @@ Matrix CachedExperts::await(int64_t l, int32_t expert, ExpertPart part) {
       arrange_in_place(stack, result.bytes, room);
       p.state = PartState::kHere;
     } else {
-      p.error = result.error->within(fmt::format("expert {}/{} {}", l, expert, part_name(part)));
+      p.error = result.error->within(fmt::format("{} {}", name_of(l, expert), part_name(part)));
       p.state = PartState::kFailed;
     }
   }
@@ -200,6 +216,7 @@ void CachedExperts::release(int64_t l) {
   asked_.clear();
   stop_ = &Stop::never();
   policy_.release(l);
+  if (in_order_) read_ahead(l, false);
 }
 
 void CachedExperts::check_files() {
@@ -227,14 +244,14 @@ int32_t CachedExperts::take_slot(CacheUnit unit) {
     }
     if (forget_guesses()) continue;
     if (held_.empty()) {
-      fail(ErrorCode::kOutOfMemory, "expert {}/{}: no room beside the others that are needed",
-           unit.layer, unit.expert);
+      fail(ErrorCode::kOutOfMemory, "{}: no room beside the others that are needed",
+           name_of(unit.layer, unit.expert));
     }
     wait_for_device();
     stop_->check();
     if (give_back()) continue;
-    fail(ErrorCode::kIo, "expert {}/{}: no room, the device does not finish {} earlier reads",
-         unit.layer, unit.expert, held_.size());
+    fail(ErrorCode::kIo, "{}: no room, the device does not finish {} earlier reads",
+         name_of(unit.layer, unit.expert), held_.size());
   }
 }
 
@@ -307,9 +324,77 @@ void CachedExperts::wait_for_device() {
 void CachedExperts::resize(int64_t experts) {
   forget_guesses();
   const int64_t room = std::clamp<int64_t>(experts, 0, most());
-  for (const Admission& gone : policy_.resize(room)) empty(gone.slot);
+  if (in_order_) choose_layers(room);
+  for (const Admission& gone : policy_.resize(room)) {
+    ahead_[static_cast<size_t>(gone.evicted.layer)] = false;
+    empty(gone.slot);
+  }
   wait_for_device();
   give_back();
+}
+
+// ---- Layers in order ----
+
+void CachedExperts::choose_layers(int64_t room) {
+  const std::vector<bool> stay = layers_that_stay(std::ssize(stays_), room / used_);
+  for (size_t l = 0; l < stay.size(); ++l) {
+    if (stay[l] == stays_[l]) continue;
+    for (int64_t e = 0; e < used_; ++e) {
+      stay[l] ? policy_.pin(static_cast<int64_t>(l), e) : policy_.unpin(static_cast<int64_t>(l), e);
+    }
+  }
+  stays_ = stay;
+}
+
+// Whether all its experts are there or on their way.
+bool CachedExperts::has_layer(int64_t l) const {
+  for (int64_t e = 0; e < used_; ++e) {
+    if (policy_.find(l, e) == kNoSlot) return false;
+  }
+  return true;
+}
+
+// While layer l is in use, or once it was, layers that come next are read into what is free, or
+// into what those that stream and were used have left.
+void CachedExperts::read_ahead(int64_t l, bool in_use) {
+  const auto L = std::ssize(stays_);
+  int64_t reading = 0;
+  for (int64_t n = 1; n < L && reading < kStreamBuffers; ++n) {
+    const int64_t next = (l + n) % L;
+    if (ahead_[static_cast<size_t>(next)]) {
+      static_cast<void>(ready(next, 0));  // which has the device go on
+      ++reading;
+      continue;
+    }
+    if (has_layer(next)) continue;
+    if (!make_room(l, in_use, n)) return;
+    for (int64_t e = 0; e < used_; ++e) {
+      if (policy_.find(next, e) != kNoSlot) continue;
+      const CacheUnit unit{static_cast<int32_t>(next), static_cast<int32_t>(e)};
+      const int32_t slot = spare_slot(unit);
+      if (slot == kNoSlot) return;  // the device still writes to it
+      for (const ExpertPart part : kEachPart) read(unit, slot, part);
+    }
+    ahead_[static_cast<size_t>(next)] = true;
+    ++reading;
+  }
+}
+
+// Room for a layer that is needed `ahead` layers after l: streamed ones whose next turn comes
+// later, the latest first, give way. False if there is too little.
+bool CachedExperts::make_room(int64_t l, bool in_use, int64_t ahead) {
+  const auto L = std::ssize(stays_);
+  const auto enough = [&] { return policy_.slots() - policy_.used() >= used_; };
+  // The layer that was used last is needed again after all others.
+  for (int64_t n = in_use ? L - 1 : L; n > ahead && !enough(); --n) {
+    const int64_t used = (l + n) % L;
+    if (stays_[static_cast<size_t>(used)]) continue;
+    for (int64_t e = 0; e < used_; ++e) {
+      if (policy_.find(used, e) != kNoSlot) policy_.drop(used, e);
+    }
+    ahead_[static_cast<size_t>(used)] = false;
+  }
+  return enough();
 }
 
 // ---- Guesses ----
@@ -373,6 +458,7 @@ void CachedExperts::note_time() {
 }
 
 void CachedExperts::warm(std::span<const float> rates) {
+  if (in_order_) return;  // all are used alike
   policy_.warm(rates);
   for (const CacheUnit& unit : policy_.hottest(policy_.slots() - policy_.used())) {
     if (unit.expert >= layer(unit.layer).gate.count) continue;  // its layer has fewer than others

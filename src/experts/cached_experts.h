@@ -11,6 +11,10 @@
 // pinned until that layer's prefetch() says what it does need, as long as guesses pay
 // (foresight.h).
 //
+// Where every token uses all experts of every layer, as in dense models, nothing is guessed: some
+// layers stay for good, the others are read ahead in the order of the layers (layer_order.h), and
+// the first ones again for the next pass.
+//
 // What could not be read is forgotten, and read again when it is next asked for. A slot that the
 // device may still write to, because a read was given up, is held back until it cannot: nothing
 // ever waits for a device longer than a read may take, or about a second once it was given up.
@@ -33,7 +37,7 @@ namespace st {
 struct CachedExpertsStats {
   uint64_t asked = 0;       // experts, each once per layer and pass
   uint64_t found = 0;       // of those, in memory already
-  uint64_t foreseen = 0;    // on their way already, or there, because of a guess
+  uint64_t foreseen = 0;    // on their way already, or there, because they were read ahead
   uint64_t bytes_read = 0;  // from the file
   double stall_seconds = 0;
 };
@@ -64,7 +68,7 @@ class CachedExperts final : public ExpertStore {
   std::vector<float> rates() const { return policy_.rates(); }
 
   void prefetch(int64_t layer, const ExpertDemand& demand) override;
-  bool wants_guess() override { return foresight_.guesses(); }
+  bool wants_guess() override { return !in_order_ && foresight_.guesses(); }
   void guess(int64_t layer, std::span<const int32_t> experts) override;
   bool ready(int64_t layer, int32_t expert) override;
   Matrix await(int64_t layer, int32_t expert, ExpertPart part) override;
@@ -95,6 +99,7 @@ class CachedExperts final : public ExpertStore {
     bool read;  // into a slot, which is pinned
   };
 
+  std::string name_of(int64_t layer, int64_t expert) const;
   std::byte* room_of(int32_t slot, ExpertPart part) const;
   void read(CacheUnit unit, int32_t slot, ExpertPart part);
   int32_t take_slot(CacheUnit unit);
@@ -103,6 +108,10 @@ class CachedExperts final : public ExpertStore {
   void let_go_of_strays();
   bool forget_guesses();
   void note_time();
+  void choose_layers(int64_t room);
+  bool has_layer(int64_t layer) const;
+  void read_ahead(int64_t layer, bool in_use);
+  bool make_room(int64_t layer, bool in_use, int64_t ahead);
   bool vacate(int32_t slot);
   void empty(int32_t slot);
   void hold(int32_t slot);
@@ -119,6 +128,9 @@ class CachedExperts final : public ExpertStore {
   CachePolicy policy_;
   MemoryRegion memory_;           // addresses for all slots; those in use take memory
   std::vector<CacheUnit> asked_;  // of the current layer
+  bool in_order_ = false;         // all experts of all layers are used by every token: then
+  std::vector<bool> stays_;       // (layers) pinned,
+  std::vector<bool> ahead_;       // (layers) read ahead, and not yet used
   Foresight foresight_;
   std::vector<std::vector<Guess>> guesses_;  // of layers to come, experts that were not there
   std::vector<CacheUnit> strays_;            // wrong guesses, pinned until they have been read

@@ -37,21 +37,29 @@ int64_t scaled(int64_t n) {
   return scale ? n * std::max(1, std::atoi(scale)) : n;
 }
 
+struct Shape {
+  size_t layers = kLayers;
+  int64_t experts = kExperts, used = kUsed;
+};
+
 // A GGUF file of random bytes whose layers have experts of different types.
 class ExpertFile {
  public:
-  explicit ExpertFile(const std::string& folder = "/tmp") : path_(folder + "/st-experts-XXXXXX") {
-    constexpr uint32_t kTypes[kLayers] = {1, 2, 8};  // F16, Q4_0, Q8_0
-    constexpr uint64_t kBlockBytes[kLayers] = {2, 18, 34}, kBlockValues[kLayers] = {1, 32, 32};
+  explicit ExpertFile(const std::string& folder = "/tmp", const Shape& sizes = {})
+      : path_(folder + "/st-experts-XXXXXX") {
+    constexpr uint32_t kTypes[] = {1, 2, 8};  // F16, Q4_0, Q8_0
+    constexpr uint64_t kBlockBytes[] = {2, 18, 34}, kBlockValues[] = {1, 32, 32};
     GgufBuilder b;
-    const std::vector<uint64_t> shape{D, F, kExperts}, down_shape{F, D, kExperts};
+    const auto E = static_cast<uint64_t>(sizes.experts);
+    const std::vector<uint64_t> shape{D, F, E}, down_shape{F, D, E};
     std::mt19937_64 random(5);
-    for (size_t l = 0; l < kLayers; ++l) {
+    for (size_t l = 0; l < sizes.layers; ++l) {
+      const size_t type = l % std::size(kTypes);
       for (const ExpertPart part : kAllParts) {
         const bool down = part == ExpertPart::kDown;
         b.infos.push_back(
-            tensor_info(name(l, part), down ? down_shape : shape, kTypes[l], b.data.size()));
-        const uint64_t bytes = uint64_t{D * F} / kBlockValues[l] * kBlockBytes[l] * kExperts;
+            tensor_info(name(l, part), down ? down_shape : shape, kTypes[type], b.data.size()));
+        const uint64_t bytes = uint64_t{D * F} / kBlockValues[type] * kBlockBytes[type] * E;
         for (uint64_t i = 0; i < bytes; ++i) b.data += static_cast<char>(random() >> 32);
         b.data.resize((b.data.size() + 31) / 32 * 32 + 32);
       }
@@ -66,14 +74,15 @@ class ExpertFile {
   void write() const { std::ofstream(path_, std::ios::binary) << bytes_; }
   const std::string& path() const { return path_; }
 
-  static std::vector<ExpertLayer> layers(WeightStore& weights) {
+  static std::vector<ExpertLayer> layers(WeightStore& weights, const Shape& sizes = {}) {
     std::vector<ExpertLayer> layers;
-    for (size_t l = 0; l < kLayers; ++l) {
+    const int64_t E = sizes.experts;
+    for (size_t l = 0; l < sizes.layers; ++l) {
       const auto of = [&](ExpertPart part) { return name(l, part); };
-      layers.push_back({.gate = weights.stack(of(ExpertPart::kGate), kExperts, F, D),
-                        .up = weights.stack(of(ExpertPart::kUp), kExperts, F, D),
-                        .down = l == 1 ? weights.neurons(of(ExpertPart::kDown), kExperts, D, F)
-                                       : weights.stack(of(ExpertPart::kDown), kExperts, D, F)});
+      layers.push_back({.gate = weights.stack(of(ExpertPart::kGate), E, F, D),
+                        .up = weights.stack(of(ExpertPart::kUp), E, F, D),
+                        .down = l % 3 == 1 ? weights.neurons(of(ExpertPart::kDown), E, D, F)
+                                           : weights.stack(of(ExpertPart::kDown), E, D, F)});
     }
     return layers;
   }
@@ -95,15 +104,16 @@ double seconds_since(Clock::time_point start) {
 class Rig {
  public:
   explicit Rig(FaultPlan plan, AsyncReader::Options options = {.depth = 8, .piece_bytes = 4096},
-               const std::string& folder = "/tmp", uint64_t page = test_page())
-      : file(folder), model_(file.path()), whole_(model_), streamed_(model_, true) {
-    expected_ = ExpertFile::layers(whole_);
+               const std::string& folder = "/tmp", uint64_t page = test_page(),
+               const Shape& shape = {})
+      : file(folder, shape), model_(file.path()), whole_(model_), streamed_(model_, true) {
+    expected_ = ExpertFile::layers(whole_, shape);
     ThreadPool pool(1);
     whole_.read_all(pool, {});
     auto owned = std::make_unique<FaultyBackend>(make_pread_backend(options.depth, 3), plan);
     device = owned.get();
     reader.emplace(options, std::move(owned));
-    store.emplace(ExpertFile::layers(streamed_), kUsed, *reader, page);
+    store.emplace(ExpertFile::layers(streamed_, shape), shape.used, *reader, page);
   }
   // The threads of `await_all` go first.
   ~Rig() {
@@ -348,6 +358,160 @@ TEST(CachedExpertsGuess, AFailedOneIsReadAgain) {
   broken = false;
   EXPECT_EQ(text(rig.pass(1, {4, 5}, 2)), "no error");
   EXPECT_EQ(rig.wrong, 0);
+}
+
+// ---- Layers in order ----
+
+struct InOrder : testing::Test {
+  static constexpr int64_t kDense = 12;  // layers
+
+  explicit InOrder() { make(no_faults()); }
+  void make(FaultPlan plan, AsyncReader::Options options = {.depth = 8, .piece_bytes = 4096}) {
+    rig.reset();
+    rig.emplace(std::move(plan), std::move(options), "/tmp", test_page(), Shape{kDense, 1, 1});
+  }
+
+  // A forward pass; how many layers it had to have read.
+  int64_t run(int threads = 1) {
+    const uint64_t before = rig->reader->stats().requests;
+    for (int64_t l = 0; l < kDense; ++l) EXPECT_EQ(text(rig->pass(l, {0}, threads)), "no error");
+    EXPECT_EQ(rig->wrong, 0);
+    return static_cast<int64_t>((rig->reader->stats().requests - before) / kExpertParts);
+  }
+
+  std::optional<Rig> rig;
+};
+
+// Nothing is read twice that could have stayed: in each pass what there is no room for, and what
+// was read ahead for the pass after it.
+TEST_F(InOrder, WhatStaysIsReadOnce) {
+  for (int64_t room = 1; room <= kDense + 1; ++room) {
+    make(no_faults());
+    rig->store->resize(room);
+    const int64_t streamed = room >= kDense ? 0 : kDense - std::max<int64_t>(room - 2, 0);
+    const int64_t first = run();
+    EXPECT_GE(first, kDense) << room;
+    EXPECT_LE(first, kDense + 2) << room;
+    for (int i = 0; i < 3; ++i) EXPECT_EQ(run(2), streamed) << room;
+    const CachedExpertsStats stats = rig->store->stats();
+    EXPECT_EQ(stats.asked, static_cast<uint64_t>(4 * kDense));
+    if (room > 1) {
+      EXPECT_EQ(stats.asked - stats.found - stats.foreseen, 1u) << room;  // the very first
+    }
+  }
+}
+
+TEST_F(InOrder, RoomThatShrinksHasOneMoreLayerStream) {
+  rig->store->resize(kDense);
+  run();
+  EXPECT_EQ(run(), 0);
+  int64_t streamed = 3;
+  for (int64_t room = kDense - 1; room >= 2; --room, ++streamed) {
+    rig->store->resize(room);
+    EXPECT_LE(run(), streamed) << room;  // what is there already need not come
+    run();
+    EXPECT_EQ(run(), streamed) << room;
+  }
+  rig->store->resize(kDense);
+  run();
+  EXPECT_EQ(run(), 0);
+}
+
+TEST_F(InOrder, LayersOfSeveralExpertsAllOfWhichAreUsed) {
+  rig.reset();
+  rig.emplace(no_faults(), AsyncReader::Options{.depth = 8, .piece_bytes = 4096}, "/tmp",
+              test_page(), Shape{6, 2, 2});
+  const auto pass = [&] {
+    const uint64_t before = rig->reader->stats().requests;
+    for (int64_t l = 0; l < 6; ++l) EXPECT_EQ(text(rig->pass(l, {0, 1})), "no error");
+    EXPECT_EQ(rig->wrong, 0);
+    return (rig->reader->stats().requests - before) / kExpertParts;
+  };
+  rig->store->resize(9);  // an odd one is of no use
+  pass();
+  pass();
+  EXPECT_EQ(pass(), 8u);
+  EXPECT_FALSE(rig->store->wants_guess());
+}
+
+TEST_F(InOrder, AFailedReadIsForgottenAndReadAgain) {
+  std::atomic<bool> broken = false;
+  for (const int64_t room : {2, 5}) {
+    make([&](uint64_t, const ReadPiece&) { return broken ? Fault::kError : Fault::kNone; });
+    rig->store->resize(room);
+    run();
+    broken = true;
+    int64_t failed = -1;
+    for (int64_t l = 0; l < kDense && failed < 0; ++l) {
+      const auto error = rig->pass(l, {0}, 2);
+      if (!error) continue;
+      failed = l;
+      EXPECT_EQ(error->code(), ErrorCode::kIo);
+      EXPECT_TRUE(text(error).starts_with(fmt::format("layer {} ", l))) << text(error);
+    }
+    EXPECT_GE(failed, 0) << room;
+    broken = false;
+    run(2);
+    run(2);
+    EXPECT_EQ(run(), kDense - std::max<int64_t>(room - 2, 0)) << room;
+  }
+  rig.reset();  // before what its plan looks at
+}
+
+TEST_F(InOrder, AStopEndsAPassAndTheNextOneIsRight) {
+  std::atomic<bool> dead = false;
+  make([&](uint64_t, const ReadPiece&) { return dead ? Fault::kNever : Fault::kNone; },
+       {.depth = 64, .piece_bytes = 4096});
+  rig->store->resize(6);
+  run();
+  dead = true;
+  Stop stop;
+  auto error = std::async(std::launch::async, [&] {
+    std::optional<Error> first;
+    for (int64_t l = 0; l < kDense && !first; ++l) first = rig->pass(l, {0}, 2, {}, stop);
+    return first;
+  });
+  while (rig->device->injected() == 0) std::this_thread::yield();
+  stop.request();
+  const auto cancelled = error.get();
+  ASSERT_TRUE(cancelled);
+  EXPECT_EQ(text(cancelled), "interrupted");
+  dead = false;
+  rig->device->release();
+  run(2);
+  run(2);
+  EXPECT_EQ(run(), kDense - 4);
+  rig.reset();
+}
+
+// Whatever the device does: no wrong byte, and a store that works once the device does.
+TEST_F(InOrder, RightOrAnErrorWhateverTheDeviceDoes) {
+  int errors = 0;
+  for (uint64_t seed = 0; seed < 6; ++seed) {
+    std::atomic<bool> well = false;
+    FaultPlan plan = random_faults(seed, {.error = 0.1,
+                                          .interrupted = 0.2,
+                                          .cut_short = 0.3,
+                                          .late = 0.1,
+                                          .never = seed % 3 == 0 ? 0.01 : 0});
+    make([&](uint64_t n, const ReadPiece& p) { return well ? Fault::kNone : plan(n, p); },
+         {.depth = 32, .piece_bytes = 4096, .timeout = milliseconds(100)});
+    std::mt19937_64 random(seed);
+    for (int i = 0; i < 8; ++i) {
+      rig->store->resize(1 + static_cast<int64_t>(random() % (kDense + 1)));
+      for (int64_t l = 0; l < kDense; ++l) {
+        if (!rig->pass(l, {0}, 1 + i % 2)) continue;
+        ++errors;
+        break;
+      }
+    }
+    well = true;
+    rig->device->release();
+    rig->store->resize(4);
+    run(2);
+    rig.reset();  // before its plan goes
+  }
+  EXPECT_GT(errors, 0);
 }
 
 // ---- Faults ----

@@ -36,7 +36,7 @@ void check_rope(const Rope& rope, const std::string& prefix) {
     fail(ErrorCode::kInvalidData, "key {}{} {}: want a finite number above 0", scaling, key, value);
   };
   positive("factor", factor);
-  positive("attn_factor", magnitude);
+  positive("attn_factor", yarn_context != 0 ? magnitude / yarn_magnitude(factor) : magnitude);
   check_range("key " + scaling + "original_context_length", yarn_context, 0, 1 << 27);
   positive("yarn_beta_slow", beta_slow);
   if (!(beta_fast > beta_slow && std::isfinite(beta_fast))) {

@@ -261,7 +261,7 @@ void WeightStore::read(const Piece& piece, std::vector<std::byte>& scratch) cons
     s.file.source->read_at(at, bytes);
     if (s.file.checksums.empty()) return;
     const auto error = damage(s, piece.matrix, bytes);
-    if (error) throw error->within(fmt::format("expert {}", m));
+    if (error) throw s.count == 1 ? *error : error->within(fmt::format("expert {}", m));
     return;
   }
   scratch.resize(std::max<size_t>(scratch.size(), piece.bytes));

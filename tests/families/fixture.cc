@@ -26,6 +26,10 @@ std::string converted(const std::string& folder, DType type) {
   return entry->second;
 }
 
+uint64_t budget_for(const MemoryPlan& plan, int64_t tokens, int64_t room) {
+  return plan.fixed(tokens) + plan.kv_full + static_cast<uint64_t>(room) * plan.expert;
+}
+
 const nlohmann::json& read_golden(const std::string& folder) {
   static std::map<std::string, nlohmann::json> files;
   const auto [file, is_new] = files.try_emplace(folder);

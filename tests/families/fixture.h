@@ -22,6 +22,9 @@ std::string test_name(std::string folder);
 // A GGUF file of that folder in `type`, made on first use.
 std::string converted(const std::string& folder, DType type);
 
+// With room for so many experts or layers in passes of so many tokens, and for a full context.
+uint64_t budget_for(const MemoryPlan& plan, int64_t tokens, int64_t room);
+
 // golden.json. A reference, so that a loop over a part of it is safe.
 const nlohmann::json& read_golden(const std::string& folder);
 

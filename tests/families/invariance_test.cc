@@ -70,7 +70,7 @@ TEST_P(Invariance, Memory) {
     // Just what one token needs in a layer; half; more than everything.
     for (const int64_t room : {plan.fewest, plan.experts / 2, plan.experts + 9}) {
       if (room < plan.fewest) continue;
-      engine.set_memory(plan.holding(room));
+      engine.set_memory(budget_for(plan, plan.tokens, room));
       EXPECT_EQ(first_difference(want, hash_logits(engine, tokens, PromptSplit::kUneven)),
                 std::nullopt)
           << "room for " << room << ", -ub " << micro_batch;

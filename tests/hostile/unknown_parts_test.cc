@@ -11,6 +11,7 @@
 #include "engine/perplexity.h"
 #include "format/gguf_model.h"
 #include "support/bytes.h"
+#include "support/changed_gguf.h"
 #include "support/feed_at.h"
 #include "support/shipped.h"
 
@@ -33,33 +34,11 @@ struct UnknownParts : testing::Test {
   }
   static void TearDownTestSuite() { fs::remove_all(folder); }
 
-  struct Change {
-    std::string drop = {};                // a key
-    std::vector<GgufEntry> entries = {};  // instead of those of the same key, or more
-    std::string tensor = {};              // one more, of zeros
-  };
+  using Change = testkit::GgufChange;
 
   static std::string changed(const Change& change) {
-    const GgufModel model(good);
-    GgufWriter out;
-    for (const GgufEntry& entry : model.metadata().entries()) {
-      if (entry.key != change.drop) out.set(entry.key, entry.value);
-    }
-    for (const GgufEntry& entry : change.entries) out.set(entry.key, entry.value);
-    const auto tensors = model.tensors();
-    for (const auto& tensor : tensors) {
-      out.add_tensor(tensor.info->name, tensor.info->type, tensor.info->ne);
-    }
-    if (!change.tensor.empty()) out.add_tensor(change.tensor, DType::kF32, {32});
     const std::string path = folder + "/changed.gguf";
-    out.begin(path);
-    for (const auto& tensor : tensors) {
-      std::vector<std::byte> data(tensor.info->bytes);
-      tensor.source->read_at(tensor.info->offset, data);
-      out.write(data);
-    }
-    if (!change.tensor.empty()) out.write(std::vector<std::byte>(32 * sizeof(float)));
-    out.finish();
+    testkit::write_changed(good, change, path);
     return path;
   }
 
