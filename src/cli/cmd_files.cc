@@ -77,7 +77,7 @@ int execute(const BundleArgs& args) {
   BundleOptions options = args.options;
   options.progress = make_progress_bar(args.progress);
   const BundleResult result = write_bundle(options);
-  print_err("{} experts, {}; file {}\n", result.experts, format_bytes(result.expert_bytes),
+  print_err("{} {}, {}; file {}\n", result.experts, result.units, format_bytes(result.expert_bytes),
             format_bytes(result.file_bytes));
   return kExitOk;
 }

@@ -93,6 +93,7 @@ class BundleWriter {
     out_.add_tensor(std::string(bundle::kChecksums), DType::kI8,
                     {kExpertParts * sizeof(uint64_t), static_cast<uint64_t>(most_experts_),
                      static_cast<uint64_t>(config_.layers)});
+    if (!config_.has_experts()) result_.units = "layers";
     result_.file_bytes = out_.file_size();
 
     out_.begin(options_.output);

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 
 #include "base/stop.h"
 
@@ -15,8 +16,9 @@ struct BundleOptions {
 };
 
 struct BundleResult {
-  uint64_t experts = 0;       // a dense layer is one
-  uint64_t expert_bytes = 0;  // with padding
+  uint64_t experts = 0;                // a dense layer is one
+  std::string_view units = "experts";  // what they are to a user: of a dense model, layers
+  uint64_t expert_bytes = 0;           // with padding
   uint64_t file_bytes = 0;
 };
 

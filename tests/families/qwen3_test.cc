@@ -93,6 +93,7 @@ TEST(Qwen3, BundlesAreTheModel) {
   for (const std::string model : {"micro-qwen3", "micro-qwen3moe-odd"}) {
     const std::string file = converted(model, DType::kQ8_0), bundle = folder / "bundle.gguf";
     const BundleResult result = write_bundle({.input = file, .output = bundle});
+    EXPECT_EQ(result.units, model == "micro-qwen3" ? "layers" : "experts");
     EXPECT_EQ(result.experts, model == "micro-qwen3" ? 4u : 2 * 6 + 4u);
     EXPECT_FALSE(GgufModel(bundle).find("blk.0.ffn_gate.weight"));
     const auto logits = [](const std::string& path, uint64_t memory) {
