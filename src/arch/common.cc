@@ -57,6 +57,10 @@ Rope read_rope(const ConfigKeys& keys, int64_t context, Notices& notices) {
   if (rope.theta == 0) {  // which is how a layer is told not to rotate, and nothing a file may say
     fail(ErrorCode::kInvalidData, "key {} 0: want 1..1e12", keys.key("rope.freq_base"));
   }
+  if (yarn && !factor) {
+    fail(ErrorCode::kInvalidData, "key {}: missing, but {} is 'yarn'",
+         keys.key("rope.scaling.factor"), keys.key("rope.scaling.type"));
+  }
   if (yarn) read_yarn(keys, original.value_or(static_cast<uint32_t>(context)), rope);
   return rope;
 }

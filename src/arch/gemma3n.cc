@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "arch/names.h"
+#include "base/error.h"
 #include "model/attention.h"
 #include "model/blocks.h"
 #include "model/expert_ffn.h"
@@ -326,11 +327,17 @@ Layer load_layer(WeightStore& store, const ModelConfig& c, const Shape& shape, i
           .post_input_norm = norm("post_norm")};
 }
 
-// The table of each token's embeddings for the layers, of as many tokens as it has.
-MatrixRows load_token_rows(WeightStore& store, int64_t width) {
+// The table of each token's embeddings for the layers, of as many tokens as it has: published ones
+// leave out the last few.
+MatrixRows load_token_rows(WeightStore& store, int64_t vocab, int64_t width) {
   constexpr std::string_view kTable = "per_layer_token_embd.weight";
   const GgufTensor* info = store.info(kTable);
-  return store.rows_in_file(kTable, info == nullptr ? 1 : static_cast<int64_t>(info->dim(1)),
+  const auto most = static_cast<uint64_t>(vocab);
+  if (info != nullptr && info->dim(1) > most) {
+    fail(ErrorCode::kInvalidData, "tensor '{}': {} rows for a vocabulary of {}", kTable,
+         info->dim(1), vocab);
+  }
+  return store.rows_in_file(kTable, info == nullptr ? vocab : static_cast<int64_t>(info->dim(1)),
                             width);
 }
 
@@ -338,7 +345,7 @@ std::unique_ptr<Decoder> load(WeightStore& store, const ModelConfig& c) {
   const Shape shape = read_shape(ConfigKeys(store.model(), kGemma3n.name));
   const int64_t D = c.hidden, width = c.layers * shape.per_layer;
   Weights weights = load_weights(store, c, false);
-  weights.token_rows = load_token_rows(store, width);
+  weights.token_rows = load_token_rows(store, c.vocab, width);
   const Ends ends{
       .to_streams = store.matrices("altup_proj.weight", shape.streams - 1, D, D),
       .from_streams = store.matrices("altup_unembd_proj.weight", shape.streams - 1, D, D),

@@ -100,10 +100,18 @@ void share_keys(const ConfigKeys& keys, ModelConfig& c) {
   }
 }
 
+float read_sliding_base(const ConfigKeys& keys) {
+  constexpr std::string_view kBase = "rope.freq_base_swa";
+  const float base = keys.find_f32(kBase).value_or(10'000);
+  if (!(base >= 1 && base <= 1e12f)) {
+    fail(ErrorCode::kInvalidData, "key {} {}: want 1..1e12", keys.key(kBase), base);
+  }
+  return base;
+}
+
 void read_layers(const ConfigKeys& keys, ModelConfig& c) {
-  constexpr float kSlidingBase = 10'000;
   const int64_t window = keys.get_u32("attention.sliding_window");
-  const float base = keys.find_f32("rope.freq_base_swa").value_or(kSlidingBase);
+  const float base = read_sliding_base(keys);
   const std::vector<bool> slides = read_sliding(keys, c.layers);
   const std::vector<int64_t> widths = read_widths(keys, c.layers);
   const std::vector<float> cutoffs = read_cutoffs(keys, c.layers);
@@ -146,6 +154,9 @@ ModelConfig read_config(const GgufModel& model, const ConfigOptions&, Notices& n
   constexpr float kUsualCap = 30;
   const ConfigKeys keys(model, kGemma3n.name);
   ModelConfig c = read_base_config(keys, notices);
+  if (c.layer.front().rope.yarn_context > 0) {  // of which layers, nobody has said
+    fail(ErrorCode::kUnsupported, "key {} 'yarn' unsupported", keys.key("rope.scaling.type"));
+  }
   number_within(keys, "altup.active_idx", 0, 0, 0);
   const auto [streams, per_layer, rank] = read_shape(keys);
   c.attention_scale = 1;

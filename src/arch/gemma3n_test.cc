@@ -1,4 +1,5 @@
 // What keys of a file become, and what stands in for those that it lacks.
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -165,6 +166,10 @@ TEST(Gemma3nConfig, NonsenseIsRefused) {
             "key gemma3n.activation_sparsity_scale: layer 0: nan, want a finite number or -inf");
   EXPECT_EQ(with([](Keys& k) { k.number("final_logit_softcapping", -3); }),
             "key gemma3n.final_logit_softcapping -3: want a finite number, 0 or more");
+  for (const float base : {0.0f, -1.0f, 1e30f}) {
+    EXPECT_EQ(with([&](Keys& k) { k.number("rope.freq_base_swa", base); }),
+              fmt::format("key gemma3n.rope.freq_base_swa {}: want 1..1e12", base));
+  }
   EXPECT_EQ(with([](Keys& k) { k.number("attention.scale", 0.5f); }),
             "key gemma3n.attention.scale 0.5 unsupported, want 1");
 }

@@ -85,17 +85,17 @@ ModelConfig read_dense(const GgufModel& model, const ConfigOptions&, Notices& no
   return c;
 }
 
-Gating read_gating(const ConfigKeys& keys, const ConfigOptions& options) {
+Gating read_gating(const ConfigKeys& keys) {
   const bool of_all = !keys.find_bool("expert_weights_norm").value_or(true);
   const auto function = keys.find_u32("expert_gating_func").value_or(0);
   if (function > 1) {
     fail(ErrorCode::kUnsupported, "key {} {} unsupported, want 1 (softmax)",
          keys.key("expert_gating_func"), function);
   }
-  return options.gating.value_or(of_all ? Gating::kSoftmaxOfAll : Gating::kSoftmax);
+  return of_all ? Gating::kSoftmaxOfAll : Gating::kSoftmax;
 }
 
-ModelConfig read_moe(const GgufModel& model, const ConfigOptions& options, Notices& notices) {
+ModelConfig read_moe(const GgufModel& model, const ConfigOptions&, Notices& notices) {
   const ConfigKeys keys(model, kQwen3Moe.name);
   ModelConfig c = read_base_config(keys, notices);
   const auto dense_width = keys.find_u32("feed_forward_length");
@@ -109,7 +109,7 @@ ModelConfig read_moe(const GgufModel& model, const ConfigOptions& options, Notic
     c.layer[static_cast<size_t>(l)].ffn = dense ? Ffn{.width = dense_width.value_or(0)} : routed;
   }
   read_windows(keys, c);
-  c.gating = read_gating(keys, options);
+  c.gating = read_gating(keys);
   check_config(c, keys.prefix());
   return c;
 }

@@ -17,6 +17,10 @@ Model::Model(const std::string& path, ModelOptions options)
       tokenizer_(read_tokenizer()),
       store_(file_, options_.stream, options_.expert_bundle),
       decoder_(architecture_.load(store_, config_)) {
+  if (options_.gating && config_.gating != *options_.gating) {
+    fail(ErrorCode::kInvalidUsage, "--moe-gating is for SmallThinker: '{}' has one gating function",
+         config_.architecture);
+  }
   check_neutral_keys(file_.metadata(), config_);
   refuse_unread_tensors(file_);
   ignored_keys_ = refuse_unread_keys(file_.metadata());

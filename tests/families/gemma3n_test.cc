@@ -1,10 +1,12 @@
 // What only Gemma 3n has: gates that are cut, layers without keys, rows of a table that stays in
 // the file.
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -134,24 +136,21 @@ TEST_P(Gemma3n, TheTableStaysInTheFile) {
   EXPECT_EQ(store.streamed_bytes(), table.matrix.bytes());
 }
 
-// The same file, but its table of embeddings by layer ends before the rows, all like its first,
-// that the converter fills it up with. Returns how many those are.
-int64_t write_with_short_table(const std::string& from, const std::string& to) {
+// The same file with another table of embeddings by layer: change(rows, bytes of one).
+void write_with_table(const std::string& from, const std::string& to,
+                      const std::function<void(std::string& rows, size_t row)>& change) {
   const GgufModel model(from);
   GgufWriter out;
   for (const GgufEntry& entry : model.metadata().entries()) out.set(entry.key, entry.value);
   std::vector<std::string> data;
-  int64_t cut = 0;
   for (const auto& [info, source] : model.tensors()) {
     std::string bytes(info->bytes, '\0');
     source->read_at(info->offset, std::as_writable_bytes(std::span(bytes)));
     std::vector<uint64_t> ne = info->ne;
     if (info->name == "per_layer_token_embd.weight") {
       const size_t row = info->bytes / ne[1];
-      for (const std::string first = bytes.substr(0, row); bytes.ends_with(first); ++cut) {
-        bytes.erase(bytes.size() - row);
-        --ne[1];
-      }
+      change(bytes, row);
+      ne[1] = bytes.size() / row;
     }
     out.add_tensor(info->name, info->type, ne);
     data.push_back(std::move(bytes));
@@ -159,7 +158,29 @@ int64_t write_with_short_table(const std::string& from, const std::string& to) {
   out.begin(to);
   for (const std::string& bytes : data) out.write(std::as_bytes(std::span(bytes)));
   out.finish();
+}
+
+// Without the rows at its end, all like its first, that the converter fills the table up with.
+// Returns how many those are.
+int64_t write_with_short_table(const std::string& from, const std::string& to) {
+  int64_t cut = 0;
+  write_with_table(from, to, [&](std::string& rows, size_t row) {
+    for (const std::string first = rows.substr(0, row); rows.ends_with(first); ++cut) {
+      rows.erase(rows.size() - row);
+    }
+  });
   return cut;
+}
+
+TEST_P(Gemma3n, ATableOfMoreTokensThanThereAreIsRefused) {
+  const TemporaryFolder folder;
+  const std::string path = folder / "long.gguf";
+  write_with_table(converted(GetParam(), DType::kF32), path,
+                   [](std::string& rows, size_t row) { rows.append(row, '\0'); });
+  const int64_t vocab = engine().config().vocab;
+  EXPECT_EQ(testkit::error_of([&] { Engine{path}; }),
+            fmt::format("tensor 'per_layer_token_embd.weight': {} rows for a vocabulary of {}",
+                        vocab + 1, vocab));
 }
 
 TEST_P(Gemma3n, TokensOutsideTheTableHaveItsFirstRow) {

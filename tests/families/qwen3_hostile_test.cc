@@ -62,6 +62,15 @@ TEST(HostileQwen3, Keys) {
                  {"final_logit_softcapping", f32(30), " 30 unsupported, want 0"}});
 }
 
+TEST(HostileQwen3, AnotherGatingFunction) {
+  for (const std::string folder : {"micro-qwen3moe", "micro-qwen3moe-odd", "micro-qwen3"}) {
+    const std::string path = converted(folder, DType::kF32);
+    const std::string family = folder == "micro-qwen3" ? "qwen3" : "qwen3moe";
+    EXPECT_EQ(error_of([&] { Model(path, {.gating = Gating::kSigmoid}); }),
+              "--moe-gating is for SmallThinker: '" + family + "' has one gating function");
+  }
+}
+
 TEST(HostileQwen3, Windows) {
   EXPECT_EQ(load_error("micro-qwen3", {.entries = {{"qwen3.attention.sliding_window", u32(16)}}}),
             "key qwen3.attention.sliding_window_pattern: missing, but "
@@ -90,6 +99,9 @@ TEST(HostileQwen3, Yarn) {
   };
   const std::string key = "key qwen3.rope.scaling.";
   EXPECT_EQ(yarn("original_context_length", u32(64)), "no error");
+  EXPECT_EQ(load_error("micro-qwen3",
+                       {.entries = {{"qwen3.rope.scaling.type", GgufValue::string("yarn")}}}),
+            "key qwen3.rope.scaling.factor: missing, but qwen3.rope.scaling.type is 'yarn'");
   EXPECT_EQ(yarn("original_context_length", u32(1 << 28)),
             key + "original_context_length 268435456: want 0..134217728");
   EXPECT_EQ(yarn("factor", f32(0)), key + "factor 0: want a finite number above 0");
