@@ -116,7 +116,8 @@ void check_config(const ModelConfig& c, const std::string& prefix) {
     fail(ErrorCode::kInvalidData, "key {}attention.key_length {} is odd", prefix, c.head_dim);
   }
   if (!(c.rms_eps > 0 && c.rms_eps < 1)) {
-    fail(ErrorCode::kInvalidData, "key {}attention.layer_norm_rms_epsilon {}: want 0..1", prefix,
+    fail(ErrorCode::kInvalidData,
+         "key {}attention.layer_norm_rms_epsilon {}: want more than 0, less than 1", prefix,
          c.rms_eps);
   }
   if (!(c.attention_scale >= 0 && std::isfinite(c.attention_scale))) {

@@ -60,7 +60,8 @@ TEST(Config, RefusesImpossibleNumbers) {
   EXPECT_EQ(error_for(c), "key p.attention.key_length 5 is odd");
   c = small_config();
   c.rms_eps = std::nanf("");
-  EXPECT_EQ(error_for(c), "key p.attention.layer_norm_rms_epsilon nan: want 0..1");
+  EXPECT_EQ(error_for(c),
+            "key p.attention.layer_norm_rms_epsilon nan: want more than 0, less than 1");
   c = small_config();
   c.layer[1].window = -1;
   EXPECT_EQ(error_for(c), "key p.attention.sliding_window -1: want 0..134217728");
