@@ -26,7 +26,7 @@ void read_yarn(const ConfigKeys& keys, int64_t context, Rope& rope) {
 // As llama.cpp reads them. What is missing is what every GGUF reader takes then.
 Rope read_rope(const ConfigKeys& keys, int64_t context, Notices& notices) {
   constexpr float kBase = 10'000;
-  const auto base = keys.find_f32("rope.freq_base");
+  const auto base = find_rope_base(keys, "rope.freq_base");
   if (!base) {
     notices.push_back(fmt::format(
         "no rope.freq_base in the file: using {}, as llama.cpp does; models of this family have "
@@ -53,9 +53,6 @@ Rope read_rope(const ConfigKeys& keys, int64_t context, Notices& notices) {
     fail(ErrorCode::kInvalidData, "key {} {}, but {} 'none'",
          keys.key(factor ? "rope.scaling.factor" : "rope.scale_linear"), rope.factor,
          keys.key("rope.scaling.type"));
-  }
-  if (rope.theta == 0) {  // which is how a layer is told not to rotate, and nothing a file may say
-    fail(ErrorCode::kInvalidData, "key {} 0: want 1..1e12", keys.key("rope.freq_base"));
   }
   if (yarn && !factor) {
     fail(ErrorCode::kInvalidData, "key {}: missing, but {} is 'yarn'",
@@ -199,6 +196,14 @@ std::optional<std::vector<bool>> ConfigKeys::find_layout(std::string_view suffix
   std::vector<bool> layout;
   for (uint64_t i = 0; i < array->count; ++i) layout.push_back(array->integer(i) != 0);
   return layout;
+}
+
+std::optional<float> find_rope_base(const ConfigKeys& keys, std::string_view suffix) {
+  const auto base = keys.find_f32(suffix);
+  if (base && !Rope::possible_theta(*base)) {
+    fail(ErrorCode::kInvalidData, "key {} {}: want 1..1e12", keys.key(suffix), *base);
+  }
+  return base;
 }
 
 ModelConfig read_base_config(const ConfigKeys& keys, Notices& notices) {

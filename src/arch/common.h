@@ -44,6 +44,9 @@ class ConfigKeys {
 // the file, no window, and no feed-forward network yet.
 ModelConfig read_base_config(const ConfigKeys& keys, Notices& notices);
 
+// A base of rotation: 0, which tells a layer not to rotate, is nothing that a file may say.
+std::optional<float> find_rope_base(const ConfigKeys& keys, std::string_view suffix);
+
 // The experts of layers that have some.
 Ffn read_experts(const ConfigKeys& keys, Activation activation);
 

@@ -100,18 +100,10 @@ void share_keys(const ConfigKeys& keys, ModelConfig& c) {
   }
 }
 
-float read_sliding_base(const ConfigKeys& keys) {
-  constexpr std::string_view kBase = "rope.freq_base_swa";
-  const float base = keys.find_f32(kBase).value_or(10'000);
-  if (!(base >= 1 && base <= 1e12f)) {
-    fail(ErrorCode::kInvalidData, "key {} {}: want 1..1e12", keys.key(kBase), base);
-  }
-  return base;
-}
-
 void read_layers(const ConfigKeys& keys, ModelConfig& c) {
+  constexpr float kSlidingBase = 10'000;
   const int64_t window = keys.get_u32("attention.sliding_window");
-  const float base = read_sliding_base(keys);
+  const float base = find_rope_base(keys, "rope.freq_base_swa").value_or(kSlidingBase);
   const std::vector<bool> slides = read_sliding(keys, c.layers);
   const std::vector<int64_t> widths = read_widths(keys, c.layers);
   const std::vector<float> cutoffs = read_cutoffs(keys, c.layers);

@@ -18,7 +18,7 @@ Model::Model(const std::string& path, ModelOptions options)
       store_(file_, options_.stream, options_.expert_bundle),
       decoder_(architecture_.load(store_, config_)) {
   if (options_.gating && config_.gating != *options_.gating) {
-    fail(ErrorCode::kInvalidUsage, "--moe-gating is for SmallThinker: '{}' has one gating function",
+    fail(ErrorCode::kInvalidUsage, "--moe-gating: models of '{}' have one gating function",
          config_.architecture);
   }
   check_neutral_keys(file_.metadata(), config_);

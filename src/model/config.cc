@@ -27,7 +27,7 @@ void check_shared_kv(const ModelConfig& c, size_t l, const std::string& prefix) 
 
 void check_rope(const Rope& rope, const std::string& prefix) {
   const auto [theta, factor, yarn_context, beta_fast, beta_slow, magnitude] = rope;
-  if (!(theta == 0 || (theta >= 1 && theta < 1e12f))) {
+  if (theta != 0 && !Rope::possible_theta(theta)) {
     fail(ErrorCode::kInvalidData, "key {}rope.freq_base {}: want 1..1e12", prefix, theta);
   }
   const std::string scaling = prefix + "rope.scaling.";

@@ -35,6 +35,8 @@ struct Rope {
   float beta_slow = 1;
   float magnitude = 1;  // of rotated pairs, by which they are multiplied
 
+  static bool possible_theta(float x) { return x >= 1 && x < 1e12f; }  // of one that rotates
+
   // Of pair i of heads of d values, per position.
   double frequency(int64_t i, int64_t d) const;
 

@@ -3,9 +3,9 @@
 #include <gtest/gtest.h>
 
 #include <nlohmann/json.hpp>
-#include <random>
 
 #include "base/json.h"
+#include "support/damage.h"
 #include "support/vocabularies.h"
 
 namespace st {
@@ -147,23 +147,9 @@ TEST(HfSentencePiece, RefusesMergesThatScoresCannotSay) {
 }
 
 TEST(HfSentencePiece, SurvivesDamage) {
-  const std::string good = micro().dump();
-  const auto survive = [](const std::string& text) {
-    try {
-      const Tokenizer tokenizer(parse_hf_vocab({.tokenizer = text}, 0));
-      return tokenizer.size() > 0;
-    } catch (const Error&) {
-      return false;
-    }
-  };
-  EXPECT_TRUE(survive(good));
-  for (size_t n = 0; n < good.size(); n += 97) EXPECT_FALSE(survive(good.substr(0, n)));
-  std::mt19937 random(2);
-  for (int round = 0; round < 300; ++round) {
-    std::string text = good;
-    for (int i = 0; i < 2; ++i) text[random() % text.size()] = static_cast<char>(random());
-    survive(text);
-  }
+  testkit::expect_survives_damage(micro().dump(), 97, 300, 2, [](const std::string& text) {
+    return Tokenizer(parse_hf_vocab({.tokenizer = text}, 0)).size() > 0;
+  });
 }
 
 }  // namespace

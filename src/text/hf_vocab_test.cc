@@ -3,8 +3,8 @@
 #include <fstream>
 #include <functional>
 #include <nlohmann/json.hpp>
-#include <random>
 
+#include "support/damage.h"
 #include "support/vocabularies.h"
 #include "text/pretokenize.h"
 
@@ -372,23 +372,10 @@ TEST(HfVocab, ManySmallValuesAreRefused) {
 
 // Whatever is cut off or changed: an Error or a vocabulary that works, nothing else.
 TEST(HfVocab, SurvivesDamage) {
-  const std::string good = small_tokenizer().dump();
-  const auto survive = [](const std::string& text) {
-    try {
-      const Tokenizer tokenizer(parse_hf_vocab({.tokenizer = text}, 0));
-      return tokenizer.size() > 0;
-    } catch (const Error&) {
-      return false;
-    }
-  };
-  EXPECT_TRUE(survive(good));
-  for (size_t n = 0; n < good.size(); n += 7) EXPECT_FALSE(survive(good.substr(0, n)));
-  std::mt19937 random(2);
-  for (int round = 0; round < 1'000; ++round) {
-    std::string text = good;
-    for (int i = 0; i < 2; ++i) text[random() % text.size()] = static_cast<char>(random());
-    survive(text);
-  }
+  testkit::expect_survives_damage(
+      small_tokenizer().dump(), 7, 1'000, 2, [](const std::string& text) {
+        return Tokenizer(parse_hf_vocab({.tokenizer = text}, 0)).size() > 0;
+      });
 }
 
 }  // namespace

@@ -67,7 +67,7 @@ TEST(HostileQwen3, AnotherGatingFunction) {
     const std::string path = converted(folder, DType::kF32);
     const std::string family = folder == "micro-qwen3" ? "qwen3" : "qwen3moe";
     EXPECT_EQ(error_of([&] { Model(path, {.gating = Gating::kSigmoid}); }),
-              "--moe-gating is for SmallThinker: '" + family + "' has one gating function");
+              "--moe-gating: models of '" + family + "' have one gating function");
   }
 }
 
