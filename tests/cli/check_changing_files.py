@@ -80,23 +80,35 @@ def is_open(process, path):
     return False
 
 
-def trial(st, victim, way, delay, arguments):
-    """What the command says and returns when the file is changed `delay` seconds after it was opened."""
-    victim.renew()
-    process = subprocess.Popen([st.binary, *map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    if is_open(process, victim.path):
-        time.sleep(delay)
-        way(victim)
+def result_of(process):
+    """Its exit code, its stdout, its errors."""
     out, err = process.communicate(timeout=120)
     errors = [line for line in err.decode(errors="replace").splitlines() if line.startswith("error: ")]
     return process.returncode, out, errors
 
 
-def judge(what, code, right, errors):
+def start(st, arguments):
+    return subprocess.Popen([st.binary, *map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+
+def trial(st, victim, way, delay, arguments):
+    """What the command says and returns when the file is changed `delay` seconds after it was opened."""
+    victim.renew()
+    process = start(st, arguments)
+    if is_open(process, victim.path):
+        time.sleep(delay)
+        way(victim)
+    return result_of(process)
+
+
+def judge(what, seen, want, again):
+    """`seen` and `want`: exit code, what was made, errors. A busy machine may take longer than the delay from opening the
+    file to the first look at it; then the command saw the changed file alone, and says of it `again` what it said."""
+    code, made, errors = seen
     if code == 0:
-        check(right, f"{what}: exit 0 and another result")
+        check(made == want or seen == again(), f"{what}: exit 0 and another result")
     else:
-        good = code == 1 and len(errors) == 1 and SAID.match(errors[0])
+        good = code == 1 and len(errors) == 1 and (SAID.match(errors[0]) or seen == again())
         check(good, f"{what}: exit {code}, {errors}")
     return code == 1
 
@@ -121,9 +133,10 @@ def running(st, gguf, folder):
         for way in Victim.WAYS:
             for number in range(2 * SCALE):
                 delay = span * chance.random() * (0.2 if number % 2 else 1)
-                code, out, errors = trial(st, victim, way, delay, [*common, *memory])
-                text = out.decode(errors="surrogateescape")
-                said += judge(f"{way.__name__} {1000 * delay:.1f} ms after it was opened, {memory}", code, text == want.stdout, errors)
+                seen = trial(st, victim, way, delay, [*common, *memory])
+                what = f"{way.__name__} {1000 * delay:.1f} ms after it was opened, {memory}"
+                text = want.stdout.encode(errors="surrogateescape")
+                said += judge(what, seen, text, lambda: result_of(start(st, [*common, *memory])))
     check(said > 0, "no change of a file was noticed")
 
 
@@ -153,10 +166,18 @@ def making(st, gguf, folder, models):
             for _ in range(SCALE):
                 out.unlink(missing_ok=True)
                 delay = span * chance.random() * 0.7
-                code, _, errors = trial(st, victim, way, delay, [*arguments, "--no-progress"])
+                command = [*arguments, "--no-progress"]
+                code, _, errors = trial(st, victim, way, delay, command)
+                made = lambda: out.read_bytes() if out.exists() else b""
+                seen = code, made(), errors
                 what = f"{arguments[0]}: {way.__name__} {1000 * delay:.1f} ms after it was opened"
-                judge(what, code, code != 0 or out.read_bytes() == want, errors)
                 check(code == 0 or not out.exists(), f"{what}: an output all the same")
+
+                def again():
+                    code, _, errors = result_of(start(st, command))
+                    return code, made(), errors
+
+                judge(what, seen, want, again)
 
 
 def f32_model(st, gguf, models):
