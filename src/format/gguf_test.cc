@@ -239,30 +239,40 @@ TEST(GgufHostile, G11_Types) {
     return error_for(with_tensor(tensor_info("x", {32}, type, 0)));
   };
   EXPECT_EQ(of_type(4), "tensor 'x': type 4 (Q4_2) unsupported");
-  EXPECT_EQ(of_type(23), "tensor 'x': type 23 (IQ4_XS) unsupported");
+  EXPECT_EQ(of_type(22), "tensor 'x': type 22 (IQ2_S) unsupported");
   EXPECT_EQ(of_type(31), "tensor 'x': type 31 (Q4_0_4_4) unsupported");
   EXPECT_EQ(of_type(36), "tensor 'x': type 36 (IQ4_NL_4_4) unsupported");
-  EXPECT_EQ(of_type(39), "tensor 'x': type 39 (MXFP4) unsupported");
+  EXPECT_EQ(of_type(40), "tensor 'x': type 40 (NVFP4) unsupported");
   EXPECT_EQ(of_type(97), "tensor 'x': type 97 unsupported");
   EXPECT_EQ(of_type(UINT32_MAX), "tensor 'x': type -1 unsupported");
   EXPECT_EQ(error_for(with_tensor(tensor_info("x", {33}, 2, 0))),
             "tensor 'x': row of 33 values is not a multiple of Q4_0's block of 32");
+  // Rows of ours end with a block: no super-block is filled up.
+  for (const DTypeInfo& type : all_dtypes()) {
+    if (type.block_values == 1) continue;
+    const auto id = static_cast<uint32_t>(type.type);
+    for (const uint64_t values : {type.block_values / 2, 3 * type.block_values - 32 + 1}) {
+      EXPECT_EQ(error_for(with_tensor(tensor_info("x", {values}, id, 0))),
+                fmt::format("tensor 'x': row of {} values is not a multiple of {}'s block of {}",
+                            values, type.name, type.block_values));
+    }
+  }
 }
 
 TEST(Gguf, FilesOfOtherTypesCanBeListed) {
   GgufBuilder b = small();
-  b.infos = {tensor_info("iq4_xs", {256}, 23, 0), tensor_info("unknown", {3}, 97, 160)};
-  b.data = std::string(192, '\1');
+  b.infos = {tensor_info("iq2_s", {256}, 22, 0), tensor_info("unknown", {3}, 97, 96)};
+  b.data = std::string(128, '\1');
   const GgufFile file(source_of(b.build()), GgufTypes::kAny);
-  EXPECT_EQ(file.find_tensor("iq4_xs")->bytes, 136u);
+  EXPECT_EQ(file.find_tensor("iq2_s")->bytes, 82u);
   EXPECT_EQ(file.find_tensor("unknown")->bytes, 0u);
   EXPECT_EQ(static_cast<uint32_t>(file.find_tensor("unknown")->type), 97u);
-  b.data.resize(135);
+  b.data.resize(81);
   EXPECT_TRUE(contains(error_of([&] { GgufFile(source_of(b.build()), GgufTypes::kAny); }),
-                       "tensor 'iq4_xs': bytes 192..328 past end of file"));
-  b = with_tensor(tensor_info("x", {255}, 23, 0));
+                       "tensor 'iq2_s': bytes 192..274 past end of file"));
+  b = with_tensor(tensor_info("x", {255}, 22, 0));
   EXPECT_EQ(error_of([&] { GgufFile(source_of(b.build()), GgufTypes::kAny); }),
-            "tensor 'x': row of 255 values is not a multiple of IQ4_XS's block of 256");
+            "tensor 'x': row of 255 values is not a multiple of IQ2_S's block of 256");
 }
 
 TEST(Gguf, NotesWhatWasLookedFor) {

@@ -134,9 +134,8 @@ TEST(Linear, EveryWeightType) {
   for (size_t i = 0; i < x.size(); ++i) x[i] = std::cos(static_cast<float>(i) * 0.11f);
   ThreadPool pool(2);
   Q8Buffer buffer(kTokens, kCols);
-  for (const DType type :
-       {DType::kF32, DType::kF16, DType::kBF16, DType::kQ8_0, DType::kQ4_0, DType::kQ4_1,
-        DType::kQ5_0, DType::kQ5_1, DType::kQ4_K, DType::kQ5_K, DType::kQ6_K}) {
+  for (const DTypeInfo& info : all_dtypes()) {
+    const DType type = info.type;
     const uint64_t stride = row_bytes(type, kCols);
     std::vector<std::byte> bytes(kRows * stride);
     if (can_quantize(type)) {

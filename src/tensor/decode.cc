@@ -6,8 +6,8 @@
 namespace st {
 namespace {
 
-// Products of a half-precision scale with the small integers below are exact in float, so each
-// value is rounded at most once, when a minimum is added.
+// Products of a half-precision scale or a power of two with the small integers below are exact in
+// float, so each value is rounded at most once, when a minimum is added.
 
 int low_nibble(uint8_t byte) { return byte & 15; }
 int high_nibble(uint8_t byte) { return byte >> 4; }
@@ -62,6 +62,53 @@ void decode(const BlockQ8_0& block, float* y) {
   for (int i = 0; i < kBlock; ++i) y[i] = times(d, block.qs[i]);
 }
 
+// Values by nibble, as they are coded in blocks of 32.
+void decode_by_table(float d, const uint8_t* qs, const int8_t* table, float* y) {
+  for (int i = 0; i < kBlock / 2; ++i) {
+    y[i] = times(d, table[low_nibble(qs[i])]);
+    y[i + kBlock / 2] = times(d, table[high_nibble(qs[i])]);
+  }
+}
+
+void decode(const BlockIQ4_NL& block, float* y) {
+  decode_by_table(f16_to_f32(block.d), block.qs, kIQ4Values, y);
+}
+
+void decode(const BlockMXFP4& block, float* y) {
+  decode_by_table(half_e8m0_to_f32(block.e), block.qs, kE2M1Values, y);
+}
+
+// Two bits of value i of a super-block, where a byte has those of four groups of 32 values, in each
+// half of 128.
+int two_bits(const uint8_t* bits, int i) {
+  const int half = i / 128, group = i / 32 % 4, l = i % 32;
+  return bits[32 * half + l] >> (2 * group) & 3;
+}
+
+void decode(const BlockQ2_K& block, float* y) {
+  const float d = f16_to_f32(block.d), dmin = f16_to_f32(block.dmin);
+  for (int i = 0; i < kSuperBlock; ++i) {
+    const uint8_t sub = block.scales[i / 16];
+    const float scale = times(d, low_nibble(sub)), min = times(dmin, high_nibble(sub));
+    y[i] = times(scale, two_bits(block.qs, i)) - min;
+  }
+}
+
+// Six-bit scale of sub-block k: nibbles lie in bytes 0-7, low ones first; top bits in bytes 8-11.
+int scale_q3_k(const uint8_t* s, int k) {
+  const int low = k < 8 ? low_nibble(s[k]) : high_nibble(s[k - 8]);
+  return low | (s[8 + k % 4] >> (2 * (k / 4)) & 3) << 4;
+}
+
+void decode(const BlockQ3_K& block, float* y) {
+  const float d = f16_to_f32(block.d);
+  for (int i = 0; i < kSuperBlock; ++i) {
+    const int top = block.hmask[i % 32] >> (i / 32) & 1;
+    const float scale = times(d, scale_q3_k(block.scales, i / 16) - 32);
+    y[i] = times(scale, (two_bits(block.qs, i) | top << 2) - 4);
+  }
+}
+
 // Six-bit scale and minimum of sub-block k: the first four lie in bytes 0-3 and 4-7; the last four
 // have their low bits in the nibbles of bytes 8-11 and their top bits above the first four.
 struct SubBlock {
@@ -99,16 +146,24 @@ void decode(const BlockQ5_K& block, float* y) {
   }
 }
 
-// Halves of 128 values, each in four groups of 32: two groups share the bytes of ql, all four the
-// two top bits in a byte of qh.
+// Halves of 128 values, each in four groups of 32: two groups share the bytes of ql.
 void decode(const BlockQ6_K& block, float* y) {
   const float d = f16_to_f32(block.d);
   for (int i = 0; i < kSuperBlock; ++i) {
     const int half = i / 128, group = i / 32 % 4, l = i % 32;
     const uint8_t pair = block.ql[64 * half + 32 * (group % 2) + l];
     const int low = group < 2 ? low_nibble(pair) : high_nibble(pair);
-    const int top = block.qh[32 * half + l] >> (2 * group) & 3;
+    const int top = two_bits(block.qh, i);
     y[i] = times(times(d, block.scales[i / 16]), (low | top << 4) - 32);
+  }
+}
+
+void decode(const BlockIQ4_XS& block, float* y) {
+  const float d = f16_to_f32(block.d);
+  for (int k = 0; k < 8; ++k) {
+    const int low = block.scales_l[k / 2] >> (4 * (k % 2)) & 15;
+    const int scale = low | (block.scales_h >> (2 * k) & 3) << 4;
+    decode_by_table(times(d, scale - 32), block.qs + 16 * k, kIQ4Values, y + 32 * k);
   }
 }
 
@@ -132,8 +187,13 @@ template void decode_row<kBlock, BlockQ4_1>(const std::byte*, int64_t, float*);
 template void decode_row<kBlock, BlockQ5_0>(const std::byte*, int64_t, float*);
 template void decode_row<kBlock, BlockQ5_1>(const std::byte*, int64_t, float*);
 template void decode_row<kBlock, BlockQ8_0>(const std::byte*, int64_t, float*);
+template void decode_row<kBlock, BlockIQ4_NL>(const std::byte*, int64_t, float*);
+template void decode_row<kBlock, BlockMXFP4>(const std::byte*, int64_t, float*);
+template void decode_row<kSuperBlock, BlockQ2_K>(const std::byte*, int64_t, float*);
+template void decode_row<kSuperBlock, BlockQ3_K>(const std::byte*, int64_t, float*);
 template void decode_row<kSuperBlock, BlockQ4_K>(const std::byte*, int64_t, float*);
 template void decode_row<kSuperBlock, BlockQ5_K>(const std::byte*, int64_t, float*);
 template void decode_row<kSuperBlock, BlockQ6_K>(const std::byte*, int64_t, float*);
+template void decode_row<kSuperBlock, BlockIQ4_XS>(const std::byte*, int64_t, float*);
 
 }  // namespace st

@@ -35,11 +35,16 @@ constexpr DTypeInfo kTypes[] = {
     readable<kBlock, BlockQ5_0>(DType::kQ5_0, "Q5_0"),
     readable<kBlock, BlockQ5_1>(DType::kQ5_1, "Q5_1"),
     writable<kBlock, BlockQ8_0>(DType::kQ8_0, "Q8_0", kHalf * 127, &kSplitQ8_0),
+    readable<kSuperBlock, BlockQ2_K>(DType::kQ2_K, "Q2_K"),
+    readable<kSuperBlock, BlockQ3_K>(DType::kQ3_K, "Q3_K"),
     readable<kSuperBlock, BlockQ4_K>(DType::kQ4_K, "Q4_K"),
     readable<kSuperBlock, BlockQ5_K>(DType::kQ5_K, "Q5_K"),
     readable<kSuperBlock, BlockQ6_K>(DType::kQ6_K, "Q6_K"),
+    readable<kBlock, BlockIQ4_NL>(DType::kIQ4_NL, "IQ4_NL"),
+    readable<kSuperBlock, BlockIQ4_XS>(DType::kIQ4_XS, "IQ4_XS"),
     readable<1, int8_t>(DType::kI8, "I8"),
     writable<1, BFloat>(DType::kBF16, "BF16", FLT_MAX),
+    readable<kBlock, BlockMXFP4>(DType::kMXFP4, "MXFP4"),
 };
 
 constexpr DTypeInfo foreign(uint32_t id, std::string_view name, uint32_t values, uint32_t bytes) {
@@ -48,12 +53,10 @@ constexpr DTypeInfo foreign(uint32_t id, std::string_view name, uint32_t values,
 
 constexpr DTypeInfo kForeign[] = {
     foreign(4, "Q4_2", 16, 10),        foreign(5, "Q4_3", 16, 12),
-    foreign(9, "Q8_1", 32, 36),        foreign(10, "Q2_K", 256, 84),
-    foreign(11, "Q3_K", 256, 110),     foreign(15, "Q8_K", 256, 292),
+    foreign(9, "Q8_1", 32, 36),        foreign(15, "Q8_K", 256, 292),
     foreign(16, "IQ2_XXS", 256, 66),   foreign(17, "IQ2_XS", 256, 74),
     foreign(18, "IQ3_XXS", 256, 98),   foreign(19, "IQ1_S", 256, 50),
-    foreign(20, "IQ4_NL", 32, 18),     foreign(21, "IQ3_S", 256, 110),
-    foreign(22, "IQ2_S", 256, 82),     foreign(23, "IQ4_XS", 256, 136),
+    foreign(21, "IQ3_S", 256, 110),    foreign(22, "IQ2_S", 256, 82),
     foreign(25, "I16", 1, 2),          foreign(26, "I32", 1, 4),
     foreign(27, "I64", 1, 8),          foreign(28, "F64", 1, 8),
     foreign(29, "IQ1_M", 256, 56),     foreign(31, "Q4_0_4_4", 32, 18),
@@ -61,8 +64,8 @@ constexpr DTypeInfo kForeign[] = {
     foreign(34, "TQ1_0", 256, 54),     foreign(35, "TQ2_0", 256, 66),
     foreign(36, "IQ4_NL_4_4", 1, 0),  // a fork has another type under this number
     foreign(37, "IQ4_NL_4_8", 32, 18), foreign(38, "IQ4_NL_8_8", 32, 18),
-    foreign(39, "MXFP4", 32, 17),      foreign(40, "NVFP4", 64, 36),
-    foreign(41, "Q1_0", 128, 18),      foreign(42, "Q2_0", 1, 0),
+    foreign(40, "NVFP4", 64, 36),      foreign(41, "Q1_0", 128, 18),
+    foreign(42, "Q2_0", 1, 0),
 };
 
 const DTypeInfo* find_in(std::span<const DTypeInfo> types, uint32_t id) {

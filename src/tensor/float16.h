@@ -1,4 +1,5 @@
-// IEEE half precision and bfloat16 <-> float, in portable code (F16C paths live in the kernels).
+// IEEE half precision, bfloat16 and powers of two <-> float, in portable code (F16C paths live in
+// the kernels).
 #pragma once
 
 #include <bit>
@@ -45,6 +46,11 @@ inline uint16_t f32_to_bf16(float f) {
   const uint32_t bits = std::bit_cast<uint32_t>(f);
   if ((bits & 0x7FFFFFFF) > 0x7F800000) return static_cast<uint16_t>((bits >> 16) | 64);
   return static_cast<uint16_t>((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16);
+}
+
+// 2^(e - 128), half of what the exponents of OCP microscaling formats mean; subnormal for 0 and 1.
+inline float half_e8m0_to_f32(uint8_t e) {
+  return std::bit_cast<float>(e < 2 ? uint32_t{1} << (21 + e) : (uint32_t{e} - 1) << 23);
 }
 
 }  // namespace st

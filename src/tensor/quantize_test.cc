@@ -48,7 +48,8 @@ TEST(Quantize, WritesTheDocumentedTypes) {
     EXPECT_TRUE(can_quantize(type)) << dtype_name(type);
   }
   for (DType type :
-       {DType::kQ4_1, DType::kQ5_0, DType::kQ5_1, DType::kQ4_K, DType::kQ5_K, DType::kQ6_K}) {
+       {DType::kQ4_1, DType::kQ5_0, DType::kQ5_1, DType::kIQ4_NL, DType::kMXFP4, DType::kQ2_K,
+        DType::kQ3_K, DType::kQ4_K, DType::kQ5_K, DType::kQ6_K, DType::kIQ4_XS}) {
     EXPECT_FALSE(can_quantize(type)) << dtype_name(type);
     try {
       quantize_row(type, nullptr, 0, nullptr);
@@ -223,6 +224,59 @@ TEST(Dequantize, KQuantsUnpackScalesAndHighBits) {
   EXPECT_EQ(y[255], 0.5f * -128 * (0x3E - 32));
   EXPECT_EQ(y[254], 0.5f * -128 * -32);
   EXPECT_EQ(y[127], 0.0f);
+
+  BlockQ2_K q2 = {};
+  q2.d = kOne;
+  q2.dmin = kHalf;
+  q2.scales[15] = 0x9C;   // the last sixteen values: scale 12, minimum 9
+  q2.qs[32 + 31] = 0xC0;  // the last value: 3
+  q2.scales[0] = 0x0F;
+  q2.qs[0] = 0x02;
+  y = dequantize(DType::kQ2_K, q2);
+  EXPECT_EQ(y[255], 12 * 3 - 4.5f);
+  EXPECT_EQ(y[254], -4.5f);
+  EXPECT_EQ(y[0], 15 * 2.0f);
+
+  BlockQ3_K q3 = {};
+  q3.d = kOne;
+  q3.scales[7] = 0x40;   // low bits of the last scale: 4
+  q3.scales[11] = 0xC0;  // and its top bits: 3
+  q3.qs[32 + 31] = 0x80;
+  q3.hmask[31] = 0x80;
+  y = dequantize(DType::kQ3_K, q3);
+  EXPECT_EQ(y[255], (0x34 - 32) * (6 - 4));
+  EXPECT_EQ(y[254], (0x34 - 32) * (0 - 4));
+  EXPECT_EQ(y[0], -32.0f * -4);
+}
+
+TEST(Dequantize, TablesOfFourBits) {
+  BlockIQ4_NL nl = {.d = kHalf, .qs = {0x0F}};
+  nl.qs[15] = 0xE1;
+  std::vector<float> y = dequantize(DType::kIQ4_NL, nl);
+  EXPECT_EQ(y[0], 0.5f * 113);
+  EXPECT_EQ(y[15], 0.5f * -104);
+  EXPECT_EQ(y[16], 0.5f * -127);
+  EXPECT_EQ(y[31], 0.5f * 89);
+
+  BlockIQ4_XS xs = {};
+  xs.d = kOne;
+  xs.scales_l[3] = 0xA0;  // low bits of scale 7, the last
+  xs.scales_h = 0x8000;   // and its top bits: 2
+  xs.qs[16 * 7 + 1] = 0x80;
+  y = dequantize(DType::kIQ4_XS, xs);
+  EXPECT_EQ(y[32 * 7 + 1], (0x2A - 32) * -127);
+  EXPECT_EQ(y[32 * 7 + 17], (0x2A - 32) * 1);
+  EXPECT_EQ(y[0], -32 * -127);
+
+  BlockMXFP4 fp4 = {.e = 127, .qs = {0xF7}};
+  fp4.qs[15] = 0x19;
+  y = dequantize(DType::kMXFP4, fp4);
+  EXPECT_EQ(y[0], 6);
+  EXPECT_EQ(y[16], -6);
+  EXPECT_EQ(y[15], -0.5f);
+  EXPECT_EQ(y[31], 0.5f);
+  fp4.e = 0;  // the smallest value is no normal number
+  EXPECT_EQ(dequantize(DType::kMXFP4, fp4)[31], 0x1p-128f);
 }
 
 }  // namespace

@@ -126,7 +126,7 @@ TEST(DType, NamesAndSizes) {
     EXPECT_EQ(parse_dtype(info->name), info->type);
     EXPECT_EQ(dtype_name(info->type), info->name);
   }
-  EXPECT_EQ(known, 12);
+  EXPECT_EQ(known, 17);
   EXPECT_EQ(find_dtype(4), nullptr);
   EXPECT_EQ(find_dtype(0xFFFFFFFF), nullptr);
   EXPECT_EQ(row_bytes(DType::kQ4_0, 2560), 80u * 18);

@@ -61,16 +61,16 @@ def small_gguf(entries, tensors, data):
 def other_types(st: Cli, folder):
     path = folder / "types.gguf"
     path.write_bytes(small_gguf([entry("general.architecture", "made-up")],
-                                [("a", [256, 2], 23, 0), ("b", [3], 97, 288), ("c", [32], 8, 320)], bytes(354)))
+                                [("a", [256, 2], 22, 0), ("b", [3], 97, 192), ("c", [32], 8, 224)], bytes(258)))
     st.refuses("run a type we do not have", "run", "-m", path, "-p", "x", "-n", 1,
-               contains=f"error: {path}: tensor 'a': type 23 (IQ4_XS) unsupported\n")
-    st.refuses("quantize a type we do not have", "quantize", path, folder / "o.gguf", "Q4_0", contains="(IQ4_XS)")
+               contains=f"error: {path}: tensor 'a': type 22 (IQ2_S) unsupported\n")
+    st.refuses("quantize a type we do not have", "quantize", path, folder / "o.gguf", "Q4_0", contains="(IQ2_S)")
     shown = st("inspect", path, "--tensors").stdout
-    for line in ("a IQ4_XS [256, 2] 272 bytes at 192", "b type 97 [3] ? bytes at 480", "c Q8_0 [32] 34 bytes at 512",
+    for line in ("a IQ2_S [256, 2] 164 bytes at 192", "b type 97 [3] ? bytes at 384", "c Q8_0 [32] 34 bytes at 416",
                  "total 3 tensors, 547 weights, of unknown size"):
         check(line in " ".join(shown.split()), f"inspect --tensors lacks {line!r}: {shown}")
     listed = json.loads(st("inspect", path, "--tensors", "--json").stdout)
-    check([t["type"] for t in listed["tensors"]] == ["IQ4_XS", "type 97", "Q8_0"], f"inspect --json: {listed}")
+    check([t["type"] for t in listed["tensors"]] == ["IQ2_S", "type 97", "Q8_0"], f"inspect --json: {listed}")
     check(listed["metadata"] == {"general.architecture": "made-up"}, f"inspect --json: {listed}")
     empty = json.loads(st("inspect", path, "--json").stdout)
     check("tensors" not in empty and empty["tensor_count"] == 3, f"inspect --json: {empty}")

@@ -143,6 +143,56 @@ def decode_q6_k(b):
     return np.hstack(parts)
 
 
+IQ4 = F([-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113])
+
+
+def decode_iq4_nl(b):
+    return half_at(b, 0) * IQ4[nibbles(b[:, 2:])]
+
+
+def decode_mxfp4(b):
+    """Exponents of two of OCP microscaling, and floats of four bits: 1, 2, 1 of them."""
+    code = np.arange(8)
+    exponent, mantissa = code >> 1, code & 1
+    float4 = np.where(exponent == 0, mantissa / 2, (1 + mantissa / 2) * 2.0 ** (exponent - 1))
+    float4 = np.hstack([float4, -float4])
+    float4[8] = 0  # no negative zero
+    scale = 2.0 ** (b[:, :1].astype(np.float64) - 127)
+    return F(scale * float4[nibbles(b[:, 1:])])
+
+
+def two_bits(b, at):
+    """(blocks, 16, 16): of 256 values, the four groups of 32 of a half in one byte."""
+    qs = b[:, at : at + 64].reshape(-1, 2, 1, 32) >> (2 * np.arange(4, dtype=np.uint8))[:, None]
+    return (qs & 3).astype(np.int32).reshape(-1, 16, 16)
+
+
+def decode_q2_k(b):
+    scales = b[:, :16]
+    d = half_at(b, 80) * F(scales & 15)
+    m = half_at(b, 82) * F(scales >> 4)
+    return (d[:, :, None] * F(two_bits(b, 16)) - m[:, :, None]).reshape(-1, 256)
+
+
+def decode_q3_k(b):
+    top = b[:, None, :32] >> np.arange(8, dtype=np.uint8)[:, None] & 1
+    q = two_bits(b, 32) + 4 * top.astype(np.int32).reshape(-1, 16, 16) - 4
+    low = np.hstack([b[:, 96:104] & 15, b[:, 96:104] >> 4]).astype(np.int32)
+    high = np.hstack([b[:, 104:108] >> 2 * k & 3 for k in range(4)]).astype(np.int32)
+    scale = half_at(b, 108) * F((low | high << 4) - 32)
+    return (scale[:, :, None] * F(q)).reshape(-1, 256)
+
+
+def decode_iq4_xs(b):
+    parts = []
+    high = np.ascontiguousarray(b[:, 2:4]).view("<u2").astype(np.int32)
+    for k in range(8):
+        low = b[:, 4 + k // 2 : 5 + k // 2].astype(np.int32) >> 4 * (k % 2) & 15
+        scale = half_at(b, 0) * F((low | (high >> 2 * k & 3) << 4) - 32)
+        parts.append(scale * IQ4[nibbles(b[:, 8 + 16 * k : 24 + 16 * k])])
+    return np.hstack(parts)
+
+
 def decode_i8(b):
     return b.view(np.int8).astype(F)
 
@@ -180,6 +230,11 @@ DECODERS = {
     "Q4_K": (decode_q4_k, 144, (0, 2)),
     "Q5_K": (decode_q5_k, 176, (0, 2)),
     "Q6_K": (decode_q6_k, 210, (208,)),
+    "Q2_K": (decode_q2_k, 84, (80, 82)),
+    "Q3_K": (decode_q3_k, 110, (108,)),
+    "IQ4_NL": (decode_iq4_nl, 18, (0,)),
+    "IQ4_XS": (decode_iq4_xs, 136, (0,)),
+    "MXFP4": (decode_mxfp4, 17, ()),
 }
 
 
@@ -228,24 +283,25 @@ def block_rows(random, size, scale_offsets):
     """Named uint8 arrays of shape (blocks, size): any bytes are a block."""
     n = 3000
     rows = {"random bytes": random.integers(0, 256, (n, size), dtype=np.uint8)}
-    if scale_offsets:
-        for name, halves in {
-            "ordinary scales": F(random.standard_normal((n, len(scale_offsets)))).astype("<f2"),
-            "subnormal scales": random.integers(0, 0x400, (n, len(scale_offsets)), dtype="<u2"),
-            "largest scales": np.full((n, len(scale_offsets)), 0x7BFF, "<u2"),
-            "zero scales": random.choice([0, 0x8000], (n, len(scale_offsets))).astype("<u2"),
-        }.items():
-            blocks = random.integers(0, 256, (n, size), dtype=np.uint8)
-            for i, at in enumerate(scale_offsets):
-                blocks[:, at : at + 2] = np.ascontiguousarray(halves[:, i : i + 1]).view(np.uint8)
-            rows[name] = blocks
-        every_byte = np.repeat(np.arange(256, dtype=np.uint8)[:, None], size, axis=1)
-        for at in scale_offsets:
-            every_byte[:, at : at + 2] = np.frombuffer(b"\x00\x3c", np.uint8)
-        rows["every byte"] = every_byte
-    else:
+    if size <= 4:
         top = np.arange(65536, dtype="<u4" if size == 4 else "<u2") << 8 * (size - 2)
         rows["every pattern"] = top.view(np.uint8).reshape(-1, size)
+        return rows
+    count = len(scale_offsets)
+    for name, halves in {
+        "ordinary scales": F(random.standard_normal((n, count))).astype("<f2"),
+        "subnormal scales": random.integers(0, 0x400, (n, count), dtype="<u2"),
+        "largest scales": np.full((n, count), 0x7BFF, "<u2"),
+        "zero scales": random.choice([0, 0x8000], (n, count)).astype("<u2"),
+    }.items():
+        blocks = random.integers(0, 256, (n, size), dtype=np.uint8)
+        for i, at in enumerate(scale_offsets):
+            blocks[:, at : at + 2] = np.ascontiguousarray(halves[:, i : i + 1]).view(np.uint8)
+        rows[name] = blocks
+    every_byte = np.repeat(np.arange(256, dtype=np.uint8)[:, None], size, axis=1)
+    for at in scale_offsets:
+        every_byte[:, at : at + 2] = np.frombuffer(b"\x00\x3c", np.uint8)
+    rows["every byte"] = every_byte
     return rows
 
 
