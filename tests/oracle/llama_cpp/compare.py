@@ -52,6 +52,11 @@ UPSTREAM_TYPES = [
     ("Q4_K_M", False),
     ("Q5_K_M", False),
     ("Q6_K", False),
+    ("Q2_K", False),
+    ("Q3_K_M", False),
+    ("IQ4_NL", False),
+    ("IQ4_XS", False),
+    ("MXFP4_MOE", False),  # of experts; what else there is becomes Q8_0
 ]
 
 # Keys that llama.cpp reads as we must: name, keys to drop, keys to add to the tiny model's.

@@ -19,9 +19,14 @@ FILE_TYPES = {
     "Q8_0": 7,
     "Q5_0": 8,
     "Q5_1": 9,
+    "Q2_K": 10,
+    "Q3_K_M": 12,
     "Q4_K_M": 15,
     "Q5_K_M": 17,
     "Q6_K": 18,
+    "IQ4_NL": 25,
+    "IQ4_XS": 30,
+    "MXFP4_MOE": 38,
 }
 
 # name: (offset, struct format, default value) of the fields that are set or that prove
