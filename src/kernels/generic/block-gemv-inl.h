@@ -6,6 +6,9 @@
 // kTune.step_vecs vectors, whose scales are loaded together. So every row has kChains float
 // accumulators, block b going to number b % kChains; block-gemm-inl.h keeps the same ones, which
 // makes the bits equal whatever the number of tokens.
+//
+// All rows meet the same activations, so these are prepared once per call, as the vectors that the
+// inner loop takes, and read from the first-level cache: registers are for the rows.
 
 #include "kernels/generic/blocks-inl.h"
 #include "kernels/generic/fetch-inl.h"
@@ -17,19 +20,37 @@ constexpr int kGroup = 4;  // rows whose block sums share a vector
 constexpr int kStepBlocks = kTune.step_vecs * kChains;
 constexpr int kLinesAhead = 128;  // how far memory runs ahead of arithmetic
 constexpr int kScaleRowsAhead = 16;
+constexpr int kPairRows = 64;  // rows that meet one pair of tokens, then the next
 
-// The activations of one step, n <= kStepBlocks blocks from block i on.
-struct StepInput {
-  // -kOffset * sum / 4 in each lane, for weights stored with an offset
-  VecI start[kTune.step_vecs];
-  VecF d[kTune.step_vecs];
+// kChains blocks of a token.
+struct InputVec {
+  Bytes low, high;  // values 0..15 and 16..31 of each block
+  VecI start;       // -kOffset * sum / 4 in each lane, for weights stored with an offset
+  VecF d;
+};
+
+// Blocks [first, first + count) of a token, zero beyond up to a whole step.
+struct Input {
+  static constexpr int64_t kBlocks = 512;
+  InputVec vecs[kBlocks / kChains];
 
   template <typename W>
-  ST_INLINE static StepInput load(const Q8Rows& x, int64_t i, int n) {
-    StepInput in;
-    spread_negative(x.sum + i, n, W::kOffset / 4, in.start);
-    spread(x.d + i, n, in.d);
-    return in;
+  void prepare(const Q8Rows& x, int64_t first, int64_t count) {
+    for (int64_t b = 0; b < count; b += kStepBlocks) {
+      const int n = static_cast<int>(count - b < kStepBlocks ? count - b : kStepBlocks);
+      VecI start[kTune.step_vecs];
+      VecF d[kTune.step_vecs];
+      spread_negative(x.sum + first + b, n, W::kOffset / 4, start);
+      spread(x.d + first + b, n, d);
+      for (int s = 0; s < kTune.step_vecs; ++s) {
+        const int8_t* q = x.q + (first + b + s * kChains) * kBlock;
+        const int bytes = (n - s * kChains) * kBlock;
+        InputVec& to = vecs[b / kChains + s];
+        split_halves(load_bytes(q, bytes), load_bytes(q + kBytes, bytes - kBytes), to.low, to.high);
+        to.start = start[s];
+        to.d = d[s];
+      }
+    }
   }
 };
 
@@ -60,120 +81,135 @@ struct GemvRows {
   }
 };
 
-// W: how a block type is read, see blocks-inl.h.
+// Rows of a tile and T tokens. W: how a block type is read, see blocks-inl.h.
 template <typename W, int G, int T>
 struct BlockTile {
-  const QuantRows& w;
-  const Q8Rows& x;
-  int64_t cols;
+  const GemvRows<W>& rows;
+  int64_t row[G * kGroup];
+  const uint8_t* starts[G * kGroup];
+  VecF sums[G][T] = {};
 
-  // rows: the G * kGroup rows of this tile.
-  ST_INLINE void run(const int64_t* rows, Fetch<GemvRows<W>>& fetch, int64_t t0, float* y,
-                     int64_t y_stride, int count) const {
-    const int64_t blocks = cols / kBlock;
-    const uint8_t* starts[G * kGroup];
-    for (int i = 0; i < G * kGroup; ++i) starts[i] = w.q + W::offset(rows[i], 0, cols);
-    VecF sums[G][T] = {};
-    int64_t b = 0;
-    for (; b + kStepBlocks <= blocks; b += kStepBlocks) {
-      step(rows, starts, fetch, t0, b, kStepBlocks, sums);
-    }
-    if (b < blocks) step(rows, starts, fetch, t0, b, static_cast<int>(blocks - b), sums);
-    for (int t = 0; t < T; ++t) {
-      for (int g = 0; g < G; ++g) {
-        store_rows(y + (t0 + t) * y_stride + g * kGroup, sum_chains(sums[g][t]),
-                   count - g * kGroup);
-      }
+  ST_INLINE BlockTile(const GemvRows<W>& of, int64_t i) : rows(of) {
+    for (int k = 0; k < G * kGroup; ++k) {
+      row[k] = rows.row(i + k);
+      starts[k] = rows.w.q + W::offset(row[k], 0, rows.cols);
     }
   }
 
-  ST_INLINE void step(const int64_t* rows, const uint8_t* const* starts, Fetch<GemvRows<W>>& fetch,
-                      int64_t t0, int64_t b, int n, VecF (&sums)[G][T]) const {
-    const int64_t blocks = cols / kBlock;
-    if (!kTune.fetch_evenly && t0 == 0) {
-      fetch.advance(G * W::kSumVecs * kGroup * kTune.step_vecs * kBytes / 64);
-    }
-    StepInput in[T];
-    for (int t = 0; t < T; ++t) {
-      in[t] = StepInput::template load<W>(x, (t0 + t) * blocks + b, n);
-    }
+  // Blocks [first, first + count), whose activations are in.
+  ST_INLINE void add(const Input* in, int64_t first, int64_t count, Fetch<GemvRows<W>>* fetch) {
+    int64_t b = 0;
+    for (; b + kStepBlocks <= count; b += kStepBlocks) step(in, first, b, kStepBlocks, fetch);
+    if (b < count) step(in, first, b, static_cast<int>(count - b), fetch);
+  }
+
+  ST_INLINE void step(const Input* in, int64_t first, int64_t b, int n, Fetch<GemvRows<W>>* fetch) {
+    constexpr int kLines = G * W::kSumVecs * kGroup * kBytes / 64;  // of a vector
+    if (!kTune.fetch_evenly && fetch != nullptr) fetch->advance(kLines * kTune.step_vecs);
     VecF scale[G][kTune.step_vecs];
-    if (kTune.step_vecs > 1) load_scales(rows, b, n, 0, G, scale);
+    if (kTune.step_vecs > 1) load_scales(first + b, n, 0, G, scale);
     const int vecs = (n + kChains - 1) / kChains;
     ST_UNROLL
     for (int s = 0; s < vecs; ++s) {
-      if (kTune.fetch_evenly && t0 == 0) fetch.advance(G * W::kSumVecs * kGroup * kBytes / 64);
-      step_vector(rows, starts, t0, b, n, s, in, scale, sums);
+      if (kTune.fetch_evenly && fetch != nullptr) fetch->advance(kLines);
+      step_vector(in, first + b, n, s, b / kChains + s, scale);
     }
   }
 
   // Of groups [begin, end).
-  ST_INLINE void load_scales(const int64_t* rows, int64_t b, int n, int begin, int end,
+  ST_INLINE void load_scales(int64_t b, int n, int begin, int end,
                              VecF (&scale)[G][kTune.step_vecs]) const {
-    const int64_t blocks = cols / kBlock;
-    const uint16_t* d = w.d + b;
+    const int64_t blocks = rows.cols / kBlock;
+    const uint16_t* d = rows.w.d + b;
     for (int g = begin; g < end; ++g) {
-      const int64_t* r = rows + g * kGroup;
+      const int64_t* r = row + g * kGroup;
       scales(d + r[0] * blocks, d + r[1] * blocks, d + r[2] * blocks, d + r[3] * blocks, n,
              scale[g]);
     }
   }
 
-  // Vector s of a step.
-  ST_INLINE void step_vector(const int64_t* rows, const uint8_t* const* starts, int64_t t0,
-                             int64_t b, int n, int s, const StepInput (&in)[T],
-                             VecF (&scale)[G][kTune.step_vecs], VecF (&sums)[G][T]) const {
+  // Vector s of a step of n blocks from block b on; `place` in the activations.
+  ST_INLINE void step_vector(const Input* in, int64_t b, int n, int s, int64_t place,
+                             VecF (&scale)[G][kTune.step_vecs]) {
     const int64_t at = b + s * kChains;
     const int left = n - s * kChains < kChains ? n - s * kChains : kChains;
-    Bytes low[T], high[T];  // values 0..15 and 16..31 of each block
-    for (int t = 0; t < T; ++t) {
-      const int8_t* q = x.q + (t0 + t) * cols + at * kBlock;
-      split_halves(load_bytes(q, left * kBlock),
-                   load_bytes(q + sizeof(Bytes), left * kBlock - kBytes), low[t], high[t]);
-    }
     for (int g = 0; g < G; ++g) {
       W ws[kGroup];
       for (int i = 0; i < kGroup; ++i) {
         // Either way the same address; which is faster depends on how many registers there are.
-        const uint8_t* q = kTune.row_pointers ? starts[g * kGroup + i] + at * W::kBlockBytes
-                                              : w.q + W::offset(rows[g * kGroup + i], at, cols);
+        const int k = g * kGroup + i;
+        const uint8_t* q = kTune.row_pointers ? starts[k] + at * W::kBlockBytes
+                                              : rows.w.q + W::offset(row[k], at, rows.cols);
         ws[i] = W::load(q, left);
       }
-      if (kTune.step_vecs == 1) load_scales(rows, b, n, g, g + 1, scale);  // behind the quants
+      if (kTune.step_vecs == 1) load_scales(b, n, g, g + 1, scale);  // behind the quants
       for (int t = 0; t < T; ++t) {
-        const auto row_sum = [&](const W& row) {
-          return W::dot_block(in[t].start[s], row.low, row.high, low[t], high[t]);
+        const InputVec& x = in[t].vecs[place];
+        const auto row_sum = [&](const W& w) {
+          return W::dot_block(x.start, w.low, w.high, x.low, x.high);
         };
         const VecI total =
             sum_quads(row_sum(ws[0]), row_sum(ws[1]), row_sum(ws[2]), row_sum(ws[3]));
-        sums[g][t] = fma(to_float(total), scale[g][s] * in[t].d[s], sums[g][t]);
+        sums[g][t] = fma(to_float(total), scale[g][s] * x.d, sums[g][t]);
+      }
+    }
+  }
+
+  // y: of the first row of the tile, of which there are `count`.
+  ST_INLINE void store(float* y, int64_t y_stride, int64_t count) const {
+    for (int t = 0; t < T; ++t) {
+      for (int g = 0; g < G; ++g) {
+        store_rows(y + t * y_stride + g * kGroup, sum_chains(sums[g][t]),
+                   static_cast<int>(count - g * kGroup));
       }
     }
   }
 };
 
-// Rows i .. i + G * kGroup of the call.
-template <typename W, int G>
-void gemv_tile(const GemvRows<W>& rows, Fetch<GemvRows<W>>& fetch, int64_t i, const Q8Rows& x,
-               int64_t tokens, float* y, int64_t y_stride) {
-  constexpr int kTile = G * kGroup;
-  int64_t tile[kTile];
-  for (int k = 0; k < kTile; ++k) tile[k] = rows.row(i + k);
-  rows.fetch_scales_ahead(i, kTile);
-  const int count = rows.count - i < kTile ? static_cast<int>(rows.count - i) : kTile;
-  int64_t t = 0;
-  for (; t + 2 <= tokens; t += 2) {
-    BlockTile<W, G, 2>{rows.w, x, rows.cols}.run(tile, fetch, t, y + i, y_stride, count);
+// Rows [begin, end) of the call and tokens [t, t + T).
+template <typename W, int T>
+struct GemvPart {
+  const GemvRows<W>& rows;
+  const Q8Rows& x;
+  int64_t t;
+  Fetch<GemvRows<W>>* fetch;  // null: these rows have been read before
+  Input* in;                  // (T)
+  float* y;
+  int64_t y_stride;
+  int64_t prepared = -1;  // first block of `in`
+
+  ST_INLINE void run(int64_t begin, int64_t end) {
+    constexpr int kTile = kTune.gemv_groups * kGroup;
+    int64_t i = begin;
+    for (; end - i > kTile - kGroup; i += kTile) tile<kTune.gemv_groups>(i, end);
+    for (; i < end; i += kGroup) tile<1>(i, end);
   }
-  if (t < tokens) {
-    BlockTile<W, G, 1>{rows.w, x, rows.cols}.run(tile, fetch, t, y + i, y_stride, count);
+
+  template <int G>
+  void tile(int64_t i, int64_t end) {
+    const int64_t blocks = rows.cols / kBlock;
+    if (fetch != nullptr) rows.fetch_scales_ahead(i, G * kGroup);
+    BlockTile<W, G, T> tile(rows, i);
+    for (int64_t first = 0; first < blocks; first += Input::kBlocks) {
+      const int64_t left = blocks - first;
+      const int64_t count = left < Input::kBlocks ? left : Input::kBlocks;
+      prepare(first, count);
+      tile.add(in, first, count, fetch);
+    }
+    tile.store(y + t * y_stride + i, y_stride, end - i);
   }
-}
+
+  ST_INLINE void prepare(int64_t first, int64_t count) {
+    if (prepared == first) return;
+    prepared = first;
+    for (int k = 0; k < T; ++k)
+      in[k].template prepare<W>(x.rows_from(t + k, rows.cols), first, count);
+  }
+};
 
 template <typename W>
 void gemv_block(const QuantRows& w, const int32_t* index, int64_t count, const Q8Rows& x,
                 int64_t tokens, int64_t cols, float* y, int64_t y_stride) {
-  constexpr int kTile = kTune.gemv_groups * kGroup;
   const GemvRows<W> rows{w, index, count, cols};
   const int64_t bytes = cols / kBlock * W::kBlockBytes;
   // Behind the last of a run of rows is what this thread will probably be given next.
@@ -181,13 +217,21 @@ void gemv_block(const QuantRows& w, const int32_t* index, int64_t count, const Q
   Fetch<GemvRows<W>> fetch = index != nullptr
                                  ? Fetch<GemvRows<W>>{rows, 0, count, bytes}
                                  : Fetch<GemvRows<W>>{rows, 0, 1, count * bytes + onward, true};
+  Input in[2];
   fetch.advance(kLinesAhead);
   rows.fetch_scales_ahead(-kScaleRowsAhead, kScaleRowsAhead);
-  int64_t i = 0;
-  for (; count - i > kTile - kGroup; i += kTile) {
-    gemv_tile<W, kTune.gemv_groups>(rows, fetch, i, x, tokens, y, y_stride);
+  if (tokens == 1) {
+    GemvPart<W, 1>{rows, x, 0, &fetch, in, y, y_stride}.run(0, count);
+    return;
   }
-  for (; i < count; i += kGroup) gemv_tile<W, 1>(rows, fetch, i, x, tokens, y, y_stride);
+  for (int64_t begin = 0; begin < count; begin += kPairRows) {
+    const int64_t end = count - begin < kPairRows ? count : begin + kPairRows;
+    int64_t t = 0;
+    for (; t + 2 <= tokens; t += 2) {
+      GemvPart<W, 2>{rows, x, t, t == 0 ? &fetch : nullptr, in, y, y_stride}.run(begin, end);
+    }
+    if (t < tokens) GemvPart<W, 1>{rows, x, t, nullptr, in, y, y_stride}.run(begin, end);
+  }
 }
 
 }  // namespace
