@@ -8,7 +8,7 @@
 
 #include "arch/names.h"
 #include "base/error.h"
-#include "tensor/layout.h"
+#include "tensor/regroup.h"
 #include "weights/bundle.h"
 
 namespace st {

@@ -28,9 +28,8 @@ CacheOptions cache_options(const std::vector<ExpertLayer>& layers, int64_t used)
 void arrange_in_place(const MatrixStack& stack, std::span<const std::byte> bytes, std::byte* room) {
   if (stack.arrangement == Arrangement::kAsInFile) return;
   if (stack.arrangement == Arrangement::kSplit) {
-    const DType type = stack.prototype.type;
-    const auto blocks = static_cast<int64_t>(bytes.size() / dtype_info(type).block_bytes);
-    return split_blocks_in_place(type, bytes.data(), blocks, room);
+    const Matrix& m = stack.prototype;
+    return split_in_place(m.type, bytes.data(), m.rows, m.cols, room);
   }
   thread_local std::vector<std::byte> blocks;
   blocks.assign(bytes.begin(), bytes.end());

@@ -32,8 +32,7 @@ class AgainstScalar : public testing::TestWithParam<const KernelTable*> {
 
   // Scales of 1: what is left are integers, and floats hold their sums exactly below 2^24.
   static void make_integer(const Weights& w) {
-    std::fill_n(const_cast<uint16_t*>(quant_rows(w.matrix).d),
-                w.matrix.rows * w.matrix.cols / kBlock, kOne);
+    std::fill_n(scales_of(w.matrix), w.matrix.rows * w.matrix.cols / kBlock, kOne);
   }
   // Some of n, in any order, some more than once.
   std::vector<int32_t> some_of(int64_t n, int64_t count) {
@@ -59,10 +58,10 @@ TEST_P(AgainstScalar, ProductsOfBlocks) {
         make_integer(w);
         std::ranges::fill(x.d, 1.0f);
       }
-      const Q8Rows q = {x.q.data(), x.d.data(), x.sum.data()};
+      const Q8Rows q = x.rows();
       std::vector<float> want(static_cast<size_t>(rows * tokens)), got = want;
       const auto gemv = [&](const KernelTable& t) { return t.format(type).gemv; };
-      const QuantRows quants = quant_rows(w.matrix);
+      const QuantRows quants = w.matrix.quant_rows();
       gemv(scalar)(quants, nullptr, rows, q, tokens, cols, want.data(), rows);
       gemv(k)(quants, nullptr, rows, q, tokens, cols, got.data(), rows);
       for (int64_t t = 0; t < tokens; ++t) {
@@ -100,12 +99,12 @@ TEST_P(AgainstScalar, TilesOfSomeTokens) {
     const int64_t rows = up_to(kUnpackedRows), cols = blocks_up_to(9), tokens = up_to(30);
     const Weights w(DType::kQ4_0, rows, cols, seed());
     const Activations x(tokens, cols, seed());
-    const Q8Rows q = {x.q.data(), x.d.data(), x.sum.data()};
+    const Q8Rows q = x.rows();
     const std::vector<int32_t> index = some_of(tokens, up_to(30));
     const auto n = static_cast<int64_t>(index.size());
     std::vector<float> all(static_cast<size_t>(rows * tokens)), some(static_cast<size_t>(rows * n));
     k.format(DType::kQ4_0)
-        .gemv(quant_rows(w.matrix), nullptr, rows, q, tokens, cols, all.data(), rows);
+        .gemv(w.matrix.quant_rows(), nullptr, rows, q, tokens, cols, all.data(), rows);
     multiply_tiles(k, w.matrix, 0, rows, q, n, some.data(), rows, index.data());
     for (size_t i = 0; i < index.size(); ++i) {
       ASSERT_EQ(std::memcmp(&some[i * static_cast<size_t>(rows)],
@@ -238,11 +237,14 @@ TEST_P(AgainstScalar, QuantisedRows) {
     std::vector<int8_t> want_q(size), q(size);
     std::vector<float> want_d(size / kBlock), d(size / kBlock);
     std::vector<int32_t> want_sum(size / kBlock), sum(size / kBlock);
-    scalar.quantize_q8(x.x.data(), n, want_q.data(), want_d.data(), want_sum.data());
-    k.quantize_q8(x.x.data(), n, q.data(), d.data(), sum.data());
+    std::vector<int32_t> want_half(size / kBlock), half(size / kBlock);
+    scalar.quantize_q8(x.x.data(), n, want_q.data(), want_d.data(), want_sum.data(),
+                       want_half.data());
+    k.quantize_q8(x.x.data(), n, q.data(), d.data(), sum.data(), half.data());
     ASSERT_EQ(q, want_q) << k.name << ' ' << n;
     ASSERT_EQ(d, want_d) << k.name << ' ' << n;
     ASSERT_EQ(sum, want_sum) << k.name << ' ' << n;
+    ASSERT_EQ(half, want_half) << k.name << ' ' << n;
   }
 }
 

@@ -12,6 +12,7 @@
 #include "tensor/blocks.h"
 #include "tensor/dtype.h"
 #include "tensor/float16.h"
+#include "tensor/layout.h"
 #include "tensor/matrix.h"
 
 namespace st {
@@ -90,13 +91,13 @@ TEST_P(Gemm, IntegerSumsAreExact) {
   for (DType type : {DType::kQ4_0, DType::kQ8_0}) {
     Weights weights(type, 256, x.cols, 1);
     const Matrix& w = weights.matrix;
-    const QuantRows rows = quant_rows(w);
+    const QuantRows rows = w.quant_rows();
     const int64_t row_quants = type == DType::kQ4_0 ? w.cols / 2 : w.cols;
     for (int64_t r = 0; r < 256; ++r) {
       std::memset(const_cast<uint8_t*>(rows.q) + r * row_quants, static_cast<int>(r),
                   static_cast<size_t>(row_quants));
     }
-    std::fill_n(const_cast<uint16_t*>(rows.d), 256 * kBlocks, uint16_t{0x3C00});
+    std::fill_n(scales_of(w), 256 * kBlocks, uint16_t{0x3C00});
     std::vector<float> y(3 * 256);
     gemm(k, w, 0, 256, x, 0, 3, y.data(), 256);
     gemm(k, w, 0, 256, x, 0, 2, y.data(), 256);
@@ -189,16 +190,16 @@ TEST_P(Gemm, IndexedRows) {
   for (DType type : {DType::kQ8_0, DType::kQ4_0}) {
     const Weights w(type, 40, 160, 3);
     const Activations x(3, 160, 4);
-    const Q8Rows q = {x.q.data(), x.d.data(), x.sum.data()};
+    const Q8Rows q = x.rows();
     const auto gemv = k.format(type).gemv;
     std::vector<float> all(3 * 40);
-    gemv(quant_rows(w.matrix), nullptr, 40, q, 3, 160, all.data(), 40);
+    gemv(w.matrix.quant_rows(), nullptr, 40, q, 3, 160, all.data(), 40);
     std::mt19937 random(5);
     for (int64_t n = 1; n <= 20; ++n) {
       std::vector<int32_t> index(static_cast<size_t>(n));
       for (int32_t& i : index) i = static_cast<int32_t>(random() % 40);
       std::vector<float> y(static_cast<size_t>(3 * n));
-      gemv(quant_rows(w.matrix), index.data(), n, q, 3, 160, y.data(), n);
+      gemv(w.matrix.quant_rows(), index.data(), n, q, 3, 160, y.data(), n);
       for (size_t t = 0; t < 3; ++t) {
         for (size_t i = 0; i < index.size(); ++i) {
           const float want = all[t * 40 + static_cast<size_t>(index[i])];
@@ -218,7 +219,7 @@ TEST_P(Gemm, SumRowsMatchesDoublePrecision) {
       for (size_t count : {0, 1, 3, 4, 5, 100, 511, 512, 513, 1100}) {
         Weights w(type, 1200, cols, static_cast<unsigned>(cols));
         for (int64_t i = 0; i < 1200 * cols / kBlock; ++i) {  // scales of one size, some zero
-          const_cast<uint16_t*>(quant_rows(w.matrix).d)[i] =
+          scales_of(w.matrix)[i] =
               static_cast<uint16_t>(i % 9 == 0 ? 0 : 0x2C00 + random() % 0x400);
         }
         std::vector<int32_t> index(count);
@@ -235,7 +236,7 @@ TEST_P(Gemm, SumRowsMatchesDoublePrecision) {
           double want = 0, peak = 0, quants = 0;
           for (size_t i = 0; i < count; ++i) {
             const double term = h[i] * value(w.matrix, index[i], c);
-            const double d = f16_to_f32(quant_rows(w.matrix).d[(index[i] * cols + c) / kBlock]);
+            const double d = f16_to_f32(scales_of(w.matrix)[(index[i] * cols + c) / kBlock]);
             want += term;
             peak = std::max(peak, std::fabs(h[i] * d));
             quants += d == 0 ? 0 : std::fabs(term / (h[i] * d));
@@ -259,7 +260,7 @@ TEST_P(Gemm, SumRowsMatchesDoublePrecision) {
 TEST_P(Gemm, SumRowsShowsNan) {
   for (DType type : {DType::kQ8_0, DType::kQ4_0}) {
     const Weights w(type, 4, 64, 7);
-    std::fill_n(const_cast<uint16_t*>(quant_rows(w.matrix).d), 8, uint16_t{0x3C00});
+    std::fill_n(scales_of(w.matrix), 8, uint16_t{0x3C00});
     for (const float bad : {std::nanf(""), HUGE_VALF}) {
       std::vector<float> y(64);
       sum_rows(k, w.matrix, {0, 2, 3}, {1, bad, 2}, 0, 64, y.data());
@@ -285,7 +286,7 @@ TEST_P(Gemm, SumColumnsMatchesDoublePrecision) {
         std::memcpy(&blocks[i], &d, 2);
       }
       std::vector<std::byte> split(blocks.size());
-      split_blocks(type, blocks.data(), 0, cols * kF / kBlock, cols, kF, split.data());
+      split_rows(type, blocks.data(), 0, cols, cols, kF, split.data());
       const Matrix down = {type, cols, kF, split.data()};
       std::vector<std::byte> regrouped(neuron_rows_bytes(type, cols, kF));
       regroup_by_neuron(type, blocks.data(), cols, kF, regrouped.data());

@@ -82,10 +82,11 @@ struct KernelTable {
   void (*axpy)(float a, const float* x, int64_t n, float* y);
 
   // Quantises one row: per block of 32, d = max|x| / 127, q = round half away from zero of x / d
-  // (computed as x * (1 / d)), sum = sum of q. All q are 0 where 1 / d is 0 or not finite: in
-  // blocks of zeros, for d below 2^-128, and beside an infinity or a NaN, which then shows in d.
-  // The same bits from every table. REQUIRES: n % 32 == 0.
-  void (*quantize_q8)(const float* x, int64_t n, int8_t* q, float* d, int32_t* sum);
+  // (computed as x * (1 / d)), sum = sum of q, half_sum = that of the first 16. All q are 0 where 1
+  // / d is 0 or not finite: in blocks of zeros, for d below 2^-128, and beside an infinity or a
+  // NaN, which then shows in d. The same bits from every table. REQUIRES: n % 32 == 0.
+  void (*quantize_q8)(const float* x, int64_t n, int8_t* q, float* d, int32_t* sum,
+                      int32_t* half_sum);
 
   // y[i] = weight[i] * x[i] / sqrt(mean(x^2) + eps); without weight[i] if it is null. y may be x.
   void (*rms_norm)(const float* x, const float* weight, float eps, int64_t n, float* y);

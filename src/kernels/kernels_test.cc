@@ -107,8 +107,8 @@ class Kernels : public testing::TestWithParam<const KernelTable*> {
     ASSERT_EQ(x.size(), 32u);
     int8_t q[32];
     float d;
-    int32_t sum;
-    k.quantize_q8(x.data(), 32, q, &d, &sum);
+    int32_t sum, half_sum;
+    k.quantize_q8(x.data(), 32, q, &d, &sum, &half_sum);
     float peak = 0;
     bool nan = false;
     for (float v : x) {
@@ -122,13 +122,15 @@ class Kernels : public testing::TestWithParam<const KernelTable*> {
     }
     const float inverse = 1 / d;
     const bool usable = std::isfinite(inverse) && inverse != 0;
-    int32_t expected_sum = 0;
+    int32_t expected_sum = 0, expected_half = 0;
     for (size_t i = 0; i < 32; ++i) {
       const int expected = usable ? static_cast<int>(std::round(x[i] * inverse)) : 0;
       expected_sum += expected;
+      if (i < 16) expected_half += expected;
       ASSERT_EQ(q[i], expected) << k.name << ' ' << i << ' ' << x[i] << " / " << d;
     }
     ASSERT_EQ(sum, expected_sum) << k.name;
+    ASSERT_EQ(half_sum, expected_half) << k.name;
   }
 };
 
@@ -174,19 +176,22 @@ TEST_P(Kernels, QuantizeRowsOfBlocks) {
   const std::vector<float> x = random_row(32 * 9, 3, 1);
   std::vector<int8_t> q(x.size() + 1, 99), one(32);
   std::vector<float> d(10, 99);
-  std::vector<int32_t> sum(10, 99);
-  k.quantize_q8(x.data(), static_cast<int64_t>(x.size()), q.data(), d.data(), sum.data());
+  std::vector<int32_t> sum(10, 99), half_sum(10, 99);
+  k.quantize_q8(x.data(), static_cast<int64_t>(x.size()), q.data(), d.data(), sum.data(),
+                half_sum.data());
   for (size_t b = 0; b < 9; ++b) {
     float d1;
-    int32_t sum1;
-    k.quantize_q8(&x[b * 32], 32, one.data(), &d1, &sum1);
+    int32_t sum1, half_sum1;
+    k.quantize_q8(&x[b * 32], 32, one.data(), &d1, &sum1, &half_sum1);
     EXPECT_EQ(std::memcmp(&q[b * 32], one.data(), 32), 0);
     EXPECT_EQ(d[b], d1);
     EXPECT_EQ(sum[b], sum1);
+    EXPECT_EQ(half_sum[b], half_sum1);
   }
   EXPECT_EQ(q.back(), 99);
   EXPECT_EQ(d.back(), 99);
   EXPECT_EQ(sum.back(), 99);
+  EXPECT_EQ(half_sum.back(), 99);
 }
 
 TEST_P(Kernels, RmsNorm) {

@@ -6,30 +6,34 @@
 #include <cstdint>
 
 #include "tensor/dtype.h"
-#include "tensor/layout.h"
 #include "tensor/matrix.h"
+#include "tensor/regroup.h"
 
 namespace st {
 
 // Activation rows quantised for integer dot products, blocks of 32 values along a row:
 // x[t][c] ~= d[t][c / 32] * q[t][c], |q| <= 127.
 struct Q8Rows {
-  const int8_t* q;     // (tokens, cols)
-  const float* d;      // (tokens, cols / 32)
-  const int32_t* sum;  // (tokens, cols / 32): sum of q over the block, for weights with an offset
+  const int8_t* q;  // (tokens, cols)
+  const float* d;   // (tokens, cols / 32)
+  // For weights with an offset or a minimum, sums of q: over the block, and over its first half.
+  const int32_t* sum;       // (tokens, cols / 32)
+  const int32_t* half_sum;  // (tokens, cols / 32)
 
   // Those of tokens from `token` on.
   Q8Rows rows_from(int64_t token, int64_t cols) const {
-    return {q + token * cols, d + token * (cols / kBlock), sum + token * (cols / kBlock)};
+    const int64_t block = token * (cols / kBlock);
+    return {q + token * cols, d + block, sum + block, half_sum + block};
   }
 };
 
 // Quantised activations in the order a table's GEMM wants, tiles of `tile_tokens` tokens. Unused
 // tokens of the last tile are zero. padded cols: the next multiple of 128.
 struct Q8Tiles {
-  int8_t* q;     // (tiles, padded cols, tile_tokens)
-  float* d;      // (tiles, padded cols / 32, tile_tokens)
-  int32_t* sum;  // (tiles, padded cols / 32, tile_tokens)
+  int8_t* q;          // (tiles, padded cols, tile_tokens)
+  float* d;           // (tiles, padded cols / 32, tile_tokens)
+  int32_t* sum;       // (tiles, padded cols / 32, tile_tokens)
+  int32_t* half_sum;  // (tiles, padded cols / 32, tile_tokens)
 };
 
 // Weight rows as bytes, in the order a table's GEMM wants.

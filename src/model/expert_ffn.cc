@@ -11,7 +11,7 @@
 #include "base/round.h"
 #include "model/linear.h"
 #include "model/step.h"
-#include "tensor/layout.h"
+#include "tensor/regroup.h"
 
 namespace st {
 namespace {
@@ -274,7 +274,8 @@ void down(Call& c, const Piece& piece, NeuronScratch& scratch) {
       linear_sum_rows(kernels, w, index, scratch.values.data(), n, begin, end, cached, c.down(p));
       continue;
     }
-    kernels.quantize_q8(h, c.F, scratch.q.data(), scratch.d.data(), scratch.sum.data());
+    kernels.quantize_q8(h, c.F, scratch.q.data(), scratch.d.data(), scratch.sum.data(),
+                        scratch.half_sum.data());
     kernels.format(w.type).sum_columns(neuron_rows(w), index, n, scratch.q.data(), scratch.d.data(),
                                        c.D, begin, end, cached, c.down(p));
   }

@@ -92,16 +92,18 @@ Q8Buffer::Q8Buffer(int64_t tokens, int64_t cols, int64_t groups)
       d_(q_.size() / kBlock),
       tile_d_(tile_q_.size() / kBlock),
       sum_(q_.size() / kBlock),
-      tile_sum_(tile_q_.size() / kBlock) {}
+      tile_sum_(tile_q_.size() / kBlock),
+      half_sum_(q_.size() / kBlock),
+      tile_half_sum_(tile_q_.size() / kBlock) {}
 
 uint64_t Q8Buffer::bytes(int64_t tokens, int64_t cols, int64_t groups) {
   const int64_t values = row_values(tokens, cols) + tile_values(tokens, cols, groups);
-  return static_cast<uint64_t>(values + values / kBlock * 8);
+  return static_cast<uint64_t>(values + values / kBlock * 12);
 }
 
 uint64_t Q8Buffer::bytes() const {
   return q_.size() + tile_q_.size() + 4 * (d_.size() + tile_d_.size()) +
-         4 * (sum_.size() + tile_sum_.size());
+         4 * (sum_.size() + tile_sum_.size()) + 4 * (half_sum_.size() + tile_half_sum_.size());
 }
 
 void Q8Buffer::check(int64_t tokens, int64_t cols) const {
@@ -121,17 +123,17 @@ Q8Rows Q8Buffer::quantize(const KernelTable& kernels, ThreadPool& pool, const fl
       [&](int64_t begin, int64_t end) {
         for (int64_t t = begin; t < end; ++t) {
           kernels.quantize_q8(x + t * cols, cols, q_.data() + t * cols, d_.data() + t * blocks,
-                              sum_.data() + t * blocks);
+                              sum_.data() + t * blocks, half_sum_.data() + t * blocks);
         }
       },
       4 * tokens * cols);
-  return {q_.data(), d_.data(), sum_.data()};
+  return {q_.data(), d_.data(), sum_.data(), half_sum_.data()};
 }
 
 Q8Tiles Q8Buffer::tiles(const KernelTable& kernels, int64_t tile, int64_t cols) {
-  const int64_t lanes = tile * kernels.tile_tokens;
-  return {tile_q_.data() + lanes * padded(cols), tile_d_.data() + lanes * padded(cols) / kBlock,
-          tile_sum_.data() + lanes * padded(cols) / kBlock};
+  const int64_t first = tile * kernels.tile_tokens * padded(cols), block = first / kBlock;
+  return {tile_q_.data() + first, tile_d_.data() + block, tile_sum_.data() + block,
+          tile_half_sum_.data() + block};
 }
 
 Activations Q8Buffer::pack(const KernelTable& kernels, const Q8Rows& from, const int32_t* index,
@@ -151,8 +153,10 @@ Activations Q8Buffer::pack(const KernelTable& kernels, const Q8Rows& from, const
     std::copy_n(from.q + index[t] * cols, cols, q_.data() + to * cols);
     std::copy_n(from.d + index[t] * blocks, blocks, d_.data() + to * blocks);
     std::copy_n(from.sum + index[t] * blocks, blocks, sum_.data() + to * blocks);
+    std::copy_n(from.half_sum + index[t] * blocks, blocks, half_sum_.data() + to * blocks);
   }
-  in.rows = Q8Rows{q_.data(), d_.data(), sum_.data()}.rows_from(first + in.tiled, cols);
+  const Q8Rows all = {q_.data(), d_.data(), sum_.data(), half_sum_.data()};
+  in.rows = all.rows_from(first + in.tiled, cols);
   return in;
 }
 

@@ -56,7 +56,7 @@ class Q8Buffer {
 
   AlignedBuffer<int8_t> q_, tile_q_;
   AlignedBuffer<float> d_, tile_d_;
-  AlignedBuffer<int32_t> sum_, tile_sum_;
+  AlignedBuffer<int32_t> sum_, tile_sum_, half_sum_, tile_half_sum_;
 };
 
 // y[t * y_stride + r - begin] = W[r] . x[t] for begin <= r < end, on the calling thread.

@@ -14,6 +14,7 @@
 #include "model/router.h"
 #include "tensor/layout.h"
 #include "tensor/quantize.h"
+#include "tensor/regroup.h"
 
 namespace st {
 namespace {
@@ -148,7 +149,7 @@ TEST(Linear, EveryWeightType) {
     }
     if (is_split(type)) {
       std::vector<std::byte> split(bytes.size());
-      split_blocks(type, bytes.data(), 0, kRows * kCols / kBlock, kRows, kCols, split.data());
+      split_rows(type, bytes.data(), 0, kRows, kRows, kCols, split.data());
       bytes = std::move(split);
     }
     const Matrix w{type, kRows, kCols, bytes.data()};

@@ -67,11 +67,12 @@ NeuronScratch::NeuronScratch(int64_t F)
       needed(up.size()),
       q(up.size()),
       d(up.size() / kBlock),
-      sum(d.size()) {}
+      sum(d.size()),
+      half_sum(d.size()) {}
 
 uint64_t NeuronScratch::bytes() const {
-  return 4 * (index.size() + values.size() + up.size() + d.size() + sum.size()) + needed.size() +
-         q.size();
+  return 4 * (index.size() + values.size() + up.size() + d.size() + 2 * sum.size()) +
+         needed.size() + q.size();
 }
 
 State::State(const ModelConfig& c, int64_t T, int threads)

@@ -9,10 +9,10 @@
 
 namespace st {
 
-// Rows of blocks of 32 with quants and scales apart.
+// Rows with quants and scales apart, see tensor/layout.h: as many bytes of each in every row.
 struct QuantRows {
-  const uint8_t* q;   // (rows, cols / 2) for Q4_0, (rows, cols) for Q8_0; bytes as in the blocks
-  const uint16_t* d;  // (rows, cols / 32) half-precision scales
+  const uint8_t* q;
+  const uint8_t* scales;
 };
 
 // Types that are split into quants and scales when they are loaded.
@@ -36,12 +36,7 @@ struct Matrix {
   // REQUIRES: !is_split(type).
   const std::byte* row(int64_t r) const { return data + static_cast<uint64_t>(r) * stride(); }
   // Rows from r on. REQUIRES: is_split(type).
-  QuantRows quant_rows(int64_t r = 0) const {
-    const int64_t scales = cols / kBlock;
-    const int64_t quants = static_cast<int64_t>(stride()) - scales * 2;  // bytes of a row
-    return {reinterpret_cast<const uint8_t*>(data) + r * quants,
-            reinterpret_cast<const uint16_t*>(data + rows * quants) + r * scales};
-  }
+  QuantRows quant_rows(int64_t r = 0) const;
 };
 
 }  // namespace st

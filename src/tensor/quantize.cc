@@ -24,9 +24,11 @@ void dequantize_row(const Matrix& m, int64_t r, int64_t begin, int64_t n, float*
     return info.decode(at, n, y);
   }
   for (int64_t c = 0; c < n; c += kBlock) {
-    std::byte block[kMostSplitBytes];
-    join_block(m, r, (begin + c) / kBlock, block);
-    info.decode(block, kBlock, y + c);
+    const DecodedBlock block = read_block(m, r, (begin + c) / kBlock);
+    for (int i = 0; i < kBlock; ++i) {
+      const int half = i / (kBlock / 2);
+      y[c + i] = block.scale[half] * static_cast<float>(block.code[i]) - block.min[half];
+    }
   }
 }
 

@@ -24,8 +24,8 @@ void quantize_row(DType type, const float* x, int64_t n, std::byte* out);
 // Decodes n values of a row; every DType. REQUIRES: n is a multiple of the block size.
 void dequantize_row(DType type, const std::byte* in, int64_t n, float* y);
 
-// Decodes row r of a matrix in memory, or its columns [begin, begin + n), whole blocks. y: (cols)
-// or (n).
+// Decodes row r of a matrix in memory, or its columns [begin, begin + n), whole blocks; of 32
+// values if it is split. y: (cols) or (n).
 void dequantize_row(const Matrix& matrix, int64_t r, float* y);
 void dequantize_row(const Matrix& matrix, int64_t r, int64_t begin, int64_t n, float* y);
 

@@ -3,6 +3,7 @@
 #include <bit>
 #include <cmath>
 #include <cstdint>
+#include <cstring>
 #include <random>
 #include <vector>
 
@@ -10,6 +11,7 @@
 #include "tensor/float16.h"
 #include "tensor/layout.h"
 #include "tensor/matrix.h"
+#include "tensor/quantize.h"
 
 namespace st {
 namespace {
@@ -134,18 +136,59 @@ TEST(DType, NamesAndSizes) {
   EXPECT_EQ(row_bytes(DType::kF32, 3), 12u);
 }
 
+// Random rows of a type as in a file.
+std::vector<std::byte> random_rows(DType type, int64_t rows, int64_t cols) {
+  std::mt19937 random(static_cast<unsigned>(cols));
+  std::vector<std::byte> bytes(static_cast<size_t>(rows) *
+                               row_bytes(type, static_cast<uint64_t>(cols)));
+  for (std::byte& b : bytes) b = static_cast<std::byte>(random());
+  return bytes;
+}
+
+std::vector<DTypeInfo> split_types() {
+  std::vector<DTypeInfo> types(all_dtypes().begin(), all_dtypes().end());
+  std::erase_if(types, [](const DTypeInfo& info) { return info.split == nullptr; });
+  return types;
+}
+
+// What the decoder makes of the file's bytes, bit for bit, from whatever block on.
+TEST(Layout, SplitRowsDecodeAsInTheFile) {
+  for (const DTypeInfo& info : split_types()) {
+    for (const int64_t blocks : {1, 2, 3, 4, 5, 8, 11}) {
+      const int64_t rows = 3, cols = blocks * info.block_values;
+      const std::vector<std::byte> bytes = random_rows(info.type, rows, cols);
+      std::vector<std::byte> split(bytes.size());
+      const auto row = static_cast<size_t>(row_bytes(info, static_cast<uint64_t>(cols)));
+      split_rows(info.type, bytes.data() + row, 1, 2, rows, cols, split.data());
+      split_rows(info.type, bytes.data(), 0, 1, rows, cols, split.data());
+      const Matrix matrix = {info.type, rows, cols, split.data()};
+      std::vector<float> want(static_cast<size_t>(cols)), got(want.size());
+      for (int64_t r = 0; r < rows; ++r) {
+        info.decode(bytes.data() + static_cast<size_t>(r) * row, cols, want.data());
+        for (int64_t c = 0; c < cols; c += 32) {
+          dequantize_row(matrix, r, c, cols - c, got.data());
+          for (int64_t i = c; i < cols; ++i) {
+            const float x = want[static_cast<size_t>(i)], y = got[static_cast<size_t>(i - c)];
+            ASSERT_TRUE(bits(y) == bits(x) || (std::isnan(x) && std::isnan(y)))
+                << info.name << ' ' << cols << ' ' << r << ' ' << i << ": " << y << ", want " << x;
+          }
+        }
+      }
+    }
+  }
+}
+
 TEST(Layout, SplitsInPlaceAsBesideIt) {
-  for (const DType type : {DType::kQ4_0, DType::kQ8_0}) {
-    const uint64_t block = dtype_info(type).block_bytes;
-    for (const int64_t count : {1, 2, 7, 96}) {
+  for (const DTypeInfo& info : split_types()) {
+    for (const int64_t blocks : {1, 2, 7, 32}) {
       for (const size_t shift : {0, 1, 13, 500}) {
-        const auto bytes = static_cast<size_t>(count) * block;
-        std::vector<std::byte> memory(shift + bytes), want(bytes);
-        for (size_t i = 0; i < bytes; ++i) memory[shift + i] = static_cast<std::byte>(i * 31 + 7);
-        split_blocks(type, memory.data() + shift, 0, count, count, kBlock, want.data());
-        split_blocks_in_place(type, memory.data() + shift, count, memory.data());
-        memory.resize(bytes);
-        EXPECT_EQ(memory, want) << count << ' ' << shift;
+        const int64_t rows = 3, cols = blocks * info.block_values;
+        std::vector<std::byte> memory = random_rows(info.type, rows, cols), want(memory.size());
+        split_rows(info.type, memory.data(), 0, rows, rows, cols, want.data());
+        memory.insert(memory.begin(), shift, std::byte{99});
+        split_in_place(info.type, memory.data() + shift, rows, cols, memory.data());
+        memory.resize(want.size());
+        EXPECT_EQ(memory, want) << info.name << ' ' << cols << ' ' << shift;
       }
     }
   }

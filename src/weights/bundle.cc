@@ -6,7 +6,7 @@
 #include <bit>
 
 #include "base/error.h"
-#include "tensor/layout.h"
+#include "tensor/regroup.h"
 
 namespace st {
 namespace {

@@ -18,7 +18,7 @@ namespace st {
 // The names, numbers and layouts here are part of a file format: never change them.
 namespace bundle {
 
-inline constexpr uint32_t kVersion = 1;
+inline constexpr uint32_t kVersion = 2;
 inline constexpr uint32_t kAlignment = 4096;
 
 inline constexpr std::string_view kPrefix = "smallthinker.bundle.";

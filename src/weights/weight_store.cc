@@ -11,6 +11,7 @@
 #include "base/checksum.h"
 #include "base/error.h"
 #include "tensor/layout.h"
+#include "tensor/regroup.h"
 
 namespace st {
 namespace {
@@ -71,10 +72,8 @@ void arrange(const MatrixStack& stack, const std::byte* bytes, std::byte* out) {
     case Arrangement::kAsInFile:
       std::memcpy(out, bytes, stack.file.bytes);
       return;
-    case Arrangement::kSplit: {
-      const uint64_t blocks = m.bytes() / dtype_info(m.type).block_bytes;
-      return split_blocks(m.type, bytes, 0, static_cast<int64_t>(blocks), m.rows, m.cols, out);
-    }
+    case Arrangement::kSplit:
+      return split_rows(m.type, bytes, 0, m.rows, m.rows, m.cols, out);
     case Arrangement::kByNeuron:
       return regroup_by_neuron(m.type, bytes, m.cols, m.rows, out);
   }
@@ -220,7 +219,7 @@ void WeightStore::refuse_zero_norms() const {
   }
 }
 
-// What one thread reads at a time: a run of bytes, of whole blocks, or a whole matrix.
+// What one thread reads at a time: a run of bytes, of whole rows, or a whole matrix.
 struct WeightStore::Piece {
   const Place* place;
   int64_t matrix;
@@ -228,8 +227,8 @@ struct WeightStore::Piece {
 };
 
 std::vector<WeightStore::Piece> WeightStore::pieces() const {
-  // Split blocks pass through a buffer that should stay in the second-level cache.
-  constexpr uint64_t kPlain = uint64_t{4} << 20, kSplitBlocks = 16384;
+  // Split rows pass through a buffer that should stay in the second-level cache.
+  constexpr uint64_t kPlain = uint64_t{4} << 20, kSplitRows = uint64_t{256} << 10;
   std::vector<Piece> pieces;
   for (const Place& p : places_) {
     if (p.offset == kNowhere) continue;
@@ -238,9 +237,10 @@ std::vector<WeightStore::Piece> WeightStore::pieces() const {
     const bool plain = s.arrangement == Arrangement::kAsInFile && s.file.checksums.empty();
     const int64_t matrices = plain ? 1 : s.count;
     const uint64_t size = plain ? s.file.bytes * static_cast<uint64_t>(s.count) : s.file.bytes;
+    const uint64_t row = s.prototype.stride();
     const uint64_t chunk = plain ? kPlain
                            : s.arrangement == Arrangement::kSplit
-                               ? kSplitBlocks * dtype_info(s.prototype.type).block_bytes
+                               ? std::max(kSplitRows / row, uint64_t{1}) * row
                                : size;
     for (int64_t m = 0; m < matrices; ++m) {
       for (uint64_t begin = 0; begin < size; begin += chunk) {
@@ -268,9 +268,9 @@ void WeightStore::read(const Piece& piece, std::vector<std::byte>& scratch) cons
   s.file.source->read_at(at, {scratch.data(), piece.bytes});
   if (s.arrangement == Arrangement::kByNeuron) return arrange(s, scratch.data(), out);
   const Matrix& shape = s.prototype;
-  const uint64_t block = dtype_info(shape.type).block_bytes;
-  split_blocks(shape.type, scratch.data(), static_cast<int64_t>(piece.begin / block),
-               static_cast<int64_t>(piece.bytes / block), shape.rows, shape.cols, out);
+  const uint64_t row = shape.stride();
+  split_rows(shape.type, scratch.data(), static_cast<int64_t>(piece.begin / row),
+             static_cast<int64_t>(piece.bytes / row), shape.rows, shape.cols, out);
 }
 
 void WeightStore::read_all(ThreadPool& pool, const Progress& progress, const Stop& stop) {

@@ -27,7 +27,7 @@ namespace st {
 // How the bytes of a file become the layout of memory.
 enum class Arrangement : uint8_t {
   kAsInFile,  // they have it
-  kSplit,     // split_blocks()
+  kSplit,     // split_rows()
   kByNeuron,  // regroup_by_neuron(): down matrices (D, F) become (F, D) for neuron_rows()
 };
 

@@ -153,7 +153,7 @@ TEST_F(BundleDamage, KeysAndTensorsMustFit) {
   };
   EXPECT_EQ(error_with([](auto&, auto&) {}), "no error");
   EXPECT_TRUE(
-      contains(error_with_key(bundle::kVersionKey, GgufValue::u32(2)), "bundle version 2, want 1"));
+      contains(error_with_key(bundle::kVersionKey, GgufValue::u32(1)), "bundle version 1, want 2"));
   EXPECT_TRUE(contains(error_with_key(bundle::kVersionKey, GgufValue::string("1")), "want u32"));
   EXPECT_TRUE(contains(error_with_key(bundle::kTypesKey, integers({2, 2, 2})), "3 entries, want"));
   EXPECT_TRUE(contains(error_with_key(bundle::kLayoutsKey, integers({0})), "1 entries, want"));

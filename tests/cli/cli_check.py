@@ -441,7 +441,7 @@ def bundles(st, gguf, models, folder):
         result = st("run", "-m", bundle, *ask, *memory)
         check(result.stdout == want, f"run of a bundle {memory}: {result.stdout}{result.stderr}")
     info = json.loads(st("inspect", bundle, "--json", "--tensors").stdout)
-    check(info["metadata"]["smallthinker.bundle.version"] == 1 and info["metadata"]["general.alignment"] == 4096 and
+    check(info["metadata"]["smallthinker.bundle.version"] == 2 and info["metadata"]["general.alignment"] == 4096 and
           all(t["offset"] % 4096 == 0 for t in info["tensors"]), "inspect of a bundle")
     st.refuses("bundle of a bundle", "bundle", bundle, "-o", folder / "x", contains="is a bundle already")
     st.refuses("quantize of a bundle", "quantize", bundle, folder / "x", "Q4_0", contains="is a bundle")

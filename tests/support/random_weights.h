@@ -25,16 +25,14 @@ const T* as(const std::byte* p) {
   return reinterpret_cast<const T*>(p);
 }
 
-inline QuantRows quant_rows(const Matrix& w, int64_t first = 0) {
-  const int64_t quants = w.type == DType::kQ4_0 ? w.cols / 2 : w.cols;
-  return {as<uint8_t>(w.data) + first * quants,
-          as<uint16_t>(w.data + w.rows * quants) + first * (w.cols / kBlock)};
+// The half-precision scales of a matrix that has no others, to be changed.
+inline uint16_t* scales_of(const Matrix& w) {
+  return const_cast<uint16_t*>(reinterpret_cast<const uint16_t*>(w.quant_rows().scales));
 }
 
 inline double value(const Matrix& w, int64_t r, int64_t c) {
   const std::byte* row = w.row(r);
   const int64_t b = c / kBlock, i = c % kBlock;
-  const QuantRows quants = quant_rows(w, r);
   switch (w.type) {
     case DType::kF32:
       return as<float>(row)[c];
@@ -43,10 +41,12 @@ inline double value(const Matrix& w, int64_t r, int64_t c) {
     case DType::kBF16:
       return bf16_to_f32(as<uint16_t>(row)[c]);
     case DType::kQ8_0:
-      return double{f16_to_f32(quants.d[b])} * static_cast<int8_t>(quants.q[c]);
+      return double{f16_to_f32(scales_of(w)[r * w.cols / kBlock + b])} *
+             static_cast<int8_t>(w.quant_rows(r).q[c]);
     default: {
-      const int pair = quants.q[b * 16 + i % 16];
-      return double{f16_to_f32(quants.d[b])} * ((i < 16 ? pair & 15 : pair >> 4) - 8);
+      const int pair = w.quant_rows(r).q[b * 16 + i % 16];
+      return double{f16_to_f32(scales_of(w)[r * w.cols / kBlock + b])} *
+             ((i < 16 ? pair & 15 : pair >> 4) - 8);
     }
   }
 }
@@ -90,7 +90,7 @@ struct Activations {
   std::vector<float> x;  // (tokens, cols), what the float kernels see
   std::vector<int8_t> q;
   std::vector<float> d;
-  std::vector<int32_t> sum;
+  std::vector<int32_t> sum, half_sum;
 
   Activations(int64_t token_count, int64_t column_count, unsigned seed)
       : tokens(token_count), cols(column_count) {
@@ -106,7 +106,14 @@ struct Activations {
       int32_t total = 0;
       for (int64_t i = 0; i < kBlock; ++i) total += q[static_cast<size_t>(b * kBlock + i)];
       sum.push_back(total);
+      for (int64_t i = kBlock / 2; i < kBlock; ++i) total -= q[static_cast<size_t>(b * kBlock + i)];
+      half_sum.push_back(total);
     }
+  }
+
+  // From token t on.
+  Q8Rows rows(int64_t t = 0) const {
+    return Q8Rows{q.data(), d.data(), sum.data(), half_sum.data()}.rows_from(t, cols);
   }
 
   double value(DType type, int64_t t, int64_t c) const {
@@ -124,15 +131,15 @@ inline void multiply_tiles(const KernelTable& k, const Matrix& w, int64_t r0, in
       static_cast<size_t>((tokens + k.tile_tokens - 1) / k.tile_tokens * k.tile_tokens * padded);
   std::vector<int8_t> q(lanes, 99);
   std::vector<float> d(lanes / kBlock, 99);
-  std::vector<int32_t> sum(lanes / kBlock, 99);
-  const Q8Tiles tiles = {q.data(), d.data(), sum.data()};
+  std::vector<int32_t> sum(lanes / kBlock, 99), half_sum(lanes / kBlock, 99);
+  const Q8Tiles tiles = {q.data(), d.data(), sum.data(), half_sum.data()};
   k.pack_tiles(x, index, tokens, w.cols, tiles);
   std::vector<uint8_t> u(static_cast<size_t>(kUnpackedRows * padded));
   std::vector<float> wd(u.size() / kBlock);
   const UnpackedRows unpacked = {u.data(), wd.data()};
   for (int64_t r = 0; r < rows; r += kUnpackedRows) {
     const int64_t n = std::min(kUnpackedRows, rows - r);
-    k.format(w.type).unpack(quant_rows(w, r0 + r), n, w.cols, unpacked);
+    k.format(w.type).unpack(w.quant_rows(r0 + r), n, w.cols, unpacked);
     k.format(w.type).gemm(unpacked, n, tiles, tokens, w.cols, y + r, y_stride);
   }
 }
@@ -143,7 +150,7 @@ inline void multiply_blocks(const KernelTable& k, const Matrix& w, int64_t r0, i
   if (k.tile_tokens > 0 && tokens % 2 == 0) {
     return multiply_tiles(k, w, r0, rows, x, tokens, y, y_stride);
   }
-  k.format(w.type).gemv(quant_rows(w, r0), nullptr, rows, x, tokens, w.cols, y, y_stride);
+  k.format(w.type).gemv(w.quant_rows(r0), nullptr, rows, x, tokens, w.cols, y, y_stride);
 }
 
 // Rows r0 .. r0 + rows of w against tokens t0 .. t0 + tokens of x.
@@ -154,9 +161,7 @@ inline void gemm(const KernelTable& k, const Matrix& w, int64_t r0, int64_t rows
     const float* xs = x.x.data() + t0 * w.cols;
     return format.gemm_float(w.row(r0), rows, xs, tokens, w.cols, y, y_stride);
   }
-  const int64_t b = t0 * w.cols / kBlock;
-  const Q8Rows q = {x.q.data() + b * kBlock, x.d.data() + b, x.sum.data() + b};
-  multiply_blocks(k, w, r0, rows, q, tokens, y, y_stride);
+  multiply_blocks(k, w, r0, rows, x.rows(t0), tokens, y, y_stride);
 }
 
 inline void axpy(const KernelTable& k, float a, const Matrix& w, int64_t first, int64_t n,
@@ -167,7 +172,7 @@ inline void axpy(const KernelTable& k, float a, const Matrix& w, int64_t first, 
 inline void sum_rows(const KernelTable& k, const Matrix& w, const std::vector<int32_t>& index,
                      const std::vector<float>& h, int64_t begin, int64_t end, float* y,
                      bool cached = false) {
-  k.format(w.type).sum_rows(quant_rows(w), index.data(), h.data(),
+  k.format(w.type).sum_rows(w.quant_rows(), index.data(), h.data(),
                             static_cast<int64_t>(index.size()), w.cols, begin, end, cached, y);
 }
 

@@ -41,6 +41,7 @@ void pack_tiles(const Q8Rows& x, const int32_t* index, int64_t tokens, int64_t c
         }
         out.d[place * kLanes + lane] = used ? x.d[t * blocks + b] : 0.0f;
         out.sum[place * kLanes + lane] = used ? x.sum[t * blocks + b] : 0;
+        out.half_sum[place * kLanes + lane] = used ? x.half_sum[t * blocks + b] : 0;
       }
     }
   }
@@ -64,7 +65,7 @@ void unpack_block(const QuantRows& w, int64_t rows, int64_t cols, const Unpacked
     }
     for (int64_t b = 0; b < blocks; b += kLanes) {
       const int64_t n = blocks - b < kLanes ? blocks - b : kLanes;
-      store(out.d + r * blocks + b, F16::load(w.d + r * blocks + b, n), n);
+      store(out.d + r * blocks + b, F16::load(halves(w.scales) + r * blocks + b, n), n);
     }
   }
 }

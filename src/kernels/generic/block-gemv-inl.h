@@ -76,7 +76,7 @@ struct GemvRows {
     if (kTune.fetch_onward && index == nullptr) fetch_scales(i + kScaleRowsAhead, n);
   }
   ST_INLINE void fetch_scales(int64_t r, int64_t n) const {
-    const uint16_t* d = w.d + r * (cols / kBlock);
+    const uint16_t* d = halves(w.scales) + r * (cols / kBlock);
     for (int64_t b = 0; b < n * (cols / kBlock); b += 32) fetch_line(d + b);
   }
 };
@@ -120,7 +120,7 @@ struct BlockTile {
   ST_INLINE void load_scales(int64_t b, int n, int begin, int end,
                              VecF (&scale)[G][kTune.step_vecs]) const {
     const int64_t blocks = rows.cols / kBlock;
-    const uint16_t* d = rows.w.d + b;
+    const uint16_t* d = halves(rows.w.scales) + b;
     for (int g = begin; g < end; ++g) {
       const int64_t* r = row + g * kGroup;
       scales(d + r[0] * blocks, d + r[1] * blocks, d + r[2] * blocks, d + r[3] * blocks, n,

@@ -12,6 +12,8 @@ namespace {
 // Float accumulators of an output: block b of a row is added to number b % kChains.
 constexpr int kChains = kLanes / 4;
 
+ST_INLINE const uint16_t* halves(const uint8_t* p) { return reinterpret_cast<const uint16_t*>(p); }
+
 struct Q4_0 : NibbleDots {
   static constexpr int kOffset = 8;
   static constexpr int kBlockBytes = 16;

@@ -25,7 +25,8 @@ VecI round_away(VecF v) {
   return truncate(v + (VecF)((VecI)splat(0x1.fffffep-2f) | sign));
 }
 
-void quantize_q8(const float* x, int64_t n, int8_t* q, float* d, int32_t* sums) {
+void quantize_q8(const float* x, int64_t n, int8_t* q, float* d, int32_t* sums,
+                 int32_t* half_sums) {
   constexpr int kVecs = kBlock / kLanes;
   for (int64_t b = 0; b < n / kBlock; ++b, x += kBlock, q += kBlock) {
     VecF xs[kVecs];
@@ -42,6 +43,7 @@ void quantize_q8(const float* x, int64_t n, int8_t* q, float* d, int32_t* sums) 
       const VecI rounded = usable ? round_away(xs[v] * splat(inverse)) : VecI{};
       store_i8(q + v * kLanes, rounded);
       total += rounded;
+      if (v == kVecs / 2 - 1) half_sums[b] = sum(total);
     }
     sums[b] = sum(total);
   }

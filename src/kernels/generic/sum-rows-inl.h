@@ -66,7 +66,7 @@ struct RowSums : RowSet<W> {
   const uint16_t* scales[kSumRows];  // per row
 
   explicit RowSums(const Rows& rows) : Rows(rows) {
-    const uint16_t* d = w.d + first / kBlock;
+    const uint16_t* d = halves(w.scales) + first / kBlock;
     for (int64_t i = 0; i < count; ++i) scales[i] = d + index[i] * (cols / kBlock);
   }
 

@@ -33,6 +33,9 @@ void gemm_float(const std::byte* weights, int64_t rows, const float* x, int64_t 
 int q8_0(const QuantRows& w, int64_t r, int64_t c, int64_t cols) {
   return static_cast<int8_t>(w.q[r * cols + c]);
 }
+float scale_of(const QuantRows& w, int64_t block) {
+  return f16_to_f32(reinterpret_cast<const uint16_t*>(w.scales)[block]);
+}
 int q4_0(const QuantRows& w, int64_t r, int64_t c, int64_t cols) {
   const int64_t i = c % kBlock;
   const int pair = w.q[(r * cols + c - i) / 2 + i % (kBlock / 2)];
@@ -52,7 +55,7 @@ void gemv_block(const QuantRows& w, const int32_t* index, int64_t rows, const Q8
         for (int64_t c = b * kBlock; c < (b + 1) * kBlock; ++c) {
           dot += quant(w, r, c, cols) * x.q[t * cols + c];
         }
-        sum += double{f16_to_f32(w.d[r * blocks + b])} * x.d[t * blocks + b] * dot;
+        sum += double{scale_of(w, r * blocks + b)} * x.d[t * blocks + b] * dot;
       }
       y[t * y_stride + i] = static_cast<float>(sum);
     }
@@ -65,7 +68,7 @@ void sum_rows_block(const QuantRows& w, const int32_t* index, const float* h, in
   for (int64_t c = begin; c < end; ++c) {
     double sum = 0;
     for (int64_t i = 0; i < count; ++i) {
-      const float d = f16_to_f32(w.d[(index[i] * cols + c) / kBlock]);
+      const float d = scale_of(w, (index[i] * cols + c) / kBlock);
       sum += double{h[i]} * d * quant(w, index[i], c, cols);
     }
     y[c] = static_cast<float>(sum);
@@ -101,17 +104,19 @@ void axpy(float a, const float* x, int64_t n, float* y) {
 // The bits of |v|; as integers they order like the magnitudes, and a NaN is the largest.
 uint32_t magnitude(float v) { return __builtin_bit_cast(uint32_t, v) & 0x7FFFFFFF; }
 
-void quantize_q8(const float* x, int64_t n, int8_t* q, float* d, int32_t* sums) {
+void quantize_q8(const float* x, int64_t n, int8_t* q, float* d, int32_t* sums,
+                 int32_t* half_sums) {
   for (int64_t b = 0; b < n / kBlock; ++b, x += kBlock, q += kBlock) {
     uint32_t peak = 0;
     for (int i = 0; i < kBlock; ++i) peak = magnitude(x[i]) > peak ? magnitude(x[i]) : peak;
     d[b] = __builtin_bit_cast(float, peak) / 127.0f;
     const float inverse = 1.0f / d[b];
     const bool usable = inverse > 0 && inverse <= FLT_MAX;
-    sums[b] = 0;
+    sums[b] = half_sums[b] = 0;
     for (int i = 0; i < kBlock; ++i) {
       q[i] = usable ? static_cast<int8_t>(std::roundf(x[i] * inverse)) : int8_t{0};
       sums[b] += q[i];
+      if (i < kBlock / 2) half_sums[b] += q[i];
     }
   }
 }
