@@ -2,6 +2,7 @@
 
 #include "tensor/coding.h"
 #include "tensor/float16.h"
+#include "tensor/sub_scales.h"
 
 namespace st {
 namespace {
@@ -88,41 +89,25 @@ int two_bits(const uint8_t* bits, int i) {
 void decode(const BlockQ2_K& block, float* y) {
   const float d = f16_to_f32(block.d), dmin = f16_to_f32(block.dmin);
   for (int i = 0; i < kSuperBlock; ++i) {
-    const uint8_t sub = block.scales[i / 16];
-    const float scale = times(d, low_nibble(sub)), min = times(dmin, high_nibble(sub));
+    const SubScale sub = sub_scale_q2_k(block.scales, i / 16);
+    const float scale = times(d, sub.scale), min = times(dmin, sub.min);
     y[i] = times(scale, two_bits(block.qs, i)) - min;
   }
-}
-
-// Six-bit scale of sub-block k: nibbles lie in bytes 0-7, low ones first; top bits in bytes 8-11.
-int scale_q3_k(const uint8_t* s, int k) {
-  const int low = k < 8 ? low_nibble(s[k]) : high_nibble(s[k - 8]);
-  return low | (s[8 + k % 4] >> (2 * (k / 4)) & 3) << 4;
 }
 
 void decode(const BlockQ3_K& block, float* y) {
   const float d = f16_to_f32(block.d);
   for (int i = 0; i < kSuperBlock; ++i) {
     const int top = block.hmask[i % 32] >> (i / 32) & 1;
-    const float scale = times(d, scale_q3_k(block.scales, i / 16) - 32);
+    const float scale = times(d, sub_scale_q3_k(block.scales, i / 16));
     y[i] = times(scale, (two_bits(block.qs, i) | top << 2) - 4);
   }
-}
-
-// Six-bit scale and minimum of sub-block k: the first four lie in bytes 0-3 and 4-7; the last four
-// have their low bits in the nibbles of bytes 8-11 and their top bits above the first four.
-struct SubBlock {
-  int scale, min;
-};
-SubBlock sub_block(const uint8_t* s, int k) {
-  if (k < 4) return {s[k] & 63, s[k + 4] & 63};
-  return {(s[k + 4] & 15) | (s[k - 4] >> 6) << 4, (s[k + 4] >> 4) | (s[k] >> 6) << 4};
 }
 
 void decode(const BlockQ4_K& block, float* y) {
   const float d = f16_to_f32(block.d), dmin = f16_to_f32(block.dmin);
   for (int k = 0; k < 8; ++k) {
-    const SubBlock sub = sub_block(block.scales, k);
+    const SubScale sub = sub_scale_q4_k(block.scales, k);
     const float scale = times(d, sub.scale), min = times(dmin, sub.min);
     const uint8_t* qs = block.qs + 32 * (k / 2);
     for (int i = 0; i < 32; ++i) {
@@ -135,7 +120,7 @@ void decode(const BlockQ4_K& block, float* y) {
 void decode(const BlockQ5_K& block, float* y) {
   const float d = f16_to_f32(block.d), dmin = f16_to_f32(block.dmin);
   for (int k = 0; k < 8; ++k) {
-    const SubBlock sub = sub_block(block.scales, k);
+    const SubScale sub = sub_scale_q4_k(block.scales, k);
     const float scale = times(d, sub.scale), min = times(dmin, sub.min);
     const uint8_t* qs = block.qs + 32 * (k / 2);
     for (int i = 0; i < 32; ++i) {
@@ -161,9 +146,8 @@ void decode(const BlockQ6_K& block, float* y) {
 void decode(const BlockIQ4_XS& block, float* y) {
   const float d = f16_to_f32(block.d);
   for (int k = 0; k < 8; ++k) {
-    const int low = block.scales_l[k / 2] >> (4 * (k % 2)) & 15;
-    const int scale = low | (block.scales_h >> (2 * k) & 3) << 4;
-    decode_by_table(times(d, scale - 32), block.qs + 16 * k, kIQ4Values, y + 32 * k);
+    const int scale = sub_scale_iq4_xs(block.scales_h, block.scales_l, k);
+    decode_by_table(times(d, scale), block.qs + 16 * k, kIQ4Values, y + 32 * k);
   }
 }
 

@@ -13,17 +13,19 @@ constexpr float kHalf = 65504;  // the largest of half precision
 
 // A type of kValues values an Element, which we read, ...
 template <int kValues, typename Element>
-constexpr DTypeInfo readable(DType type, std::string_view name) {
-  return {type, name, kValues, sizeof(Element), decode_row<kValues, Element>};
+constexpr DTypeInfo readable(DType type, std::string_view name,
+                             const SplitLayout* split = nullptr) {
+  DTypeInfo info = {type, name, kValues, sizeof(Element), decode_row<kValues, Element>};
+  info.split = split;
+  return info;
 }
 // ... and write.
 template <int kValues, typename Element>
 constexpr DTypeInfo writable(DType type, std::string_view name, float largest,
                              const SplitLayout* split = nullptr) {
-  DTypeInfo info = readable<kValues, Element>(type, name);
+  DTypeInfo info = readable<kValues, Element>(type, name, split);
   info.encode = encode_row<kValues, Element>;
   info.largest = largest;
-  info.split = split;
   return info;
 }
 
@@ -31,20 +33,20 @@ constexpr DTypeInfo kTypes[] = {
     writable<1, float>(DType::kF32, "F32", FLT_MAX),
     writable<1, Half>(DType::kF16, "F16", kHalf),
     writable<kBlock, BlockQ4_0>(DType::kQ4_0, "Q4_0", kHalf * 8, &kSplitQ4_0),
-    readable<kBlock, BlockQ4_1>(DType::kQ4_1, "Q4_1"),
-    readable<kBlock, BlockQ5_0>(DType::kQ5_0, "Q5_0"),
-    readable<kBlock, BlockQ5_1>(DType::kQ5_1, "Q5_1"),
+    readable<kBlock, BlockQ4_1>(DType::kQ4_1, "Q4_1", &kSplitQ4_1),
+    readable<kBlock, BlockQ5_0>(DType::kQ5_0, "Q5_0", &kSplitQ5_0),
+    readable<kBlock, BlockQ5_1>(DType::kQ5_1, "Q5_1", &kSplitQ5_1),
     writable<kBlock, BlockQ8_0>(DType::kQ8_0, "Q8_0", kHalf * 127, &kSplitQ8_0),
-    readable<kSuperBlock, BlockQ2_K>(DType::kQ2_K, "Q2_K"),
-    readable<kSuperBlock, BlockQ3_K>(DType::kQ3_K, "Q3_K"),
-    readable<kSuperBlock, BlockQ4_K>(DType::kQ4_K, "Q4_K"),
-    readable<kSuperBlock, BlockQ5_K>(DType::kQ5_K, "Q5_K"),
-    readable<kSuperBlock, BlockQ6_K>(DType::kQ6_K, "Q6_K"),
-    readable<kBlock, BlockIQ4_NL>(DType::kIQ4_NL, "IQ4_NL"),
-    readable<kSuperBlock, BlockIQ4_XS>(DType::kIQ4_XS, "IQ4_XS"),
+    readable<kSuperBlock, BlockQ2_K>(DType::kQ2_K, "Q2_K", &kSplitQ2_K),
+    readable<kSuperBlock, BlockQ3_K>(DType::kQ3_K, "Q3_K", &kSplitQ3_K),
+    readable<kSuperBlock, BlockQ4_K>(DType::kQ4_K, "Q4_K", &kSplitQ4_K),
+    readable<kSuperBlock, BlockQ5_K>(DType::kQ5_K, "Q5_K", &kSplitQ5_K),
+    readable<kSuperBlock, BlockQ6_K>(DType::kQ6_K, "Q6_K", &kSplitQ6_K),
+    readable<kBlock, BlockIQ4_NL>(DType::kIQ4_NL, "IQ4_NL", &kSplitIQ4_NL),
+    readable<kSuperBlock, BlockIQ4_XS>(DType::kIQ4_XS, "IQ4_XS", &kSplitIQ4_XS),
     readable<1, int8_t>(DType::kI8, "I8"),
     writable<1, BFloat>(DType::kBF16, "BF16", FLT_MAX),
-    readable<kBlock, BlockMXFP4>(DType::kMXFP4, "MXFP4"),
+    readable<kBlock, BlockMXFP4>(DType::kMXFP4, "MXFP4", &kSplitMXFP4),
 };
 
 constexpr DTypeInfo foreign(uint32_t id, std::string_view name, uint32_t values, uint32_t bytes) {
