@@ -19,8 +19,13 @@ void read_yarn(const ConfigKeys& keys, int64_t context, Rope& rope) {
   rope.yarn_context = context;
   rope.beta_fast = keys.find_f32("rope.scaling.yarn_beta_fast").value_or(rope.beta_fast);
   rope.beta_slow = keys.find_f32("rope.scaling.yarn_beta_slow").value_or(rope.beta_slow);
-  rope.magnitude =
-      keys.find_f32("rope.scaling.attn_factor").value_or(1) * yarn_magnitude(rope.factor);
+  constexpr std::string_view kFactor = "rope.scaling.attn_factor";
+  const float factor = keys.find_f32(kFactor).value_or(1);
+  if (!(factor > 0 && std::isfinite(factor))) {
+    fail(ErrorCode::kInvalidData, "key {} {}: want a finite number above 0", keys.key(kFactor),
+         factor);
+  }
+  rope.magnitude = factor * yarn_magnitude(rope.factor);
 }
 
 // As llama.cpp reads them. What is missing is what every GGUF reader takes then.

@@ -39,19 +39,15 @@ void print_tokens(const Tokenizer& tokenizer, std::span<const Token> tokens, boo
 
 // Throws, before anything is printed, what set_memory() would throw in the middle of a text.
 void check_changes(const Engine& engine, std::span<const MemoryChange> changes) {
-  for (const MemoryChange& change : changes) {
-    MemoryPlan plan = engine.memory()->plan;
-    plan.budget = change.bytes;
-    plan.check();
-  }
+  for (const MemoryChange& change : changes) engine.check_memory(change.bytes);
 }
 
 void print_timings(const Engine& engine, const GenerateResult& result, double load_seconds) {
   const auto rate = [](int64_t tokens, double seconds) {
     return seconds > 0 ? static_cast<double>(tokens) / seconds : 0.0;
   };
-  print_err("\nload        {:8.3f} s  {} of weights, {} kernels, {} threads\n", load_seconds,
-            format_bytes(engine.model().store().bytes()), engine.kernels(), engine.threads());
+  print_err("\nload        {:8.3f} s  {}, {} kernels, {} threads\n", load_seconds,
+            describe_weights(engine.model().store()), engine.kernels(), engine.threads());
   print_err("prompt      {:8.3f} s  {} tokens, {:.2f} tok/s\n", result.prompt_seconds,
             result.prompt_tokens, rate(result.prompt_tokens, result.prompt_seconds));
   print_err("generation  {:8.3f} s  {} tokens, {:.2f} tok/s\n", result.generation_seconds,

@@ -1,6 +1,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "base/error.h"
 #include "cli/args.h"
@@ -22,6 +23,7 @@ class Verify {
   int run() {
     const std::vector<VerifyCase> cases =
         verify_cases(args_.threads, args_.micro_batch, args_.memory);
+    check_budgets();
     std::optional<Engine> engine;
     for (const VerifyCase& c : cases) {
       const VerifyCase* last = &c == cases.data() ? nullptr : &c - 1;
@@ -39,8 +41,21 @@ class Verify {
   }
 
  private:
-  // Reads the text when it is the first.
+  // One that is too small is refused before a row is printed: for the most threads, and for any run
+  // because there are many here.
+  void check_budgets() {
+    const int64_t threads = *std::ranges::max_element(args_.threads);
+    const int64_t micro_batch = *std::ranges::min_element(args_.micro_batch);
+    for (const uint64_t memory : args_.memory) {
+      check_engine(model_args({static_cast<int>(threads), micro_batch, memory}), unread_text());
+    }
+  }
+
   Engine load(const VerifyCase& c, bool first) {
+    return load_engine(model_args(c), first, unread_text());
+  }
+
+  ModelArgs model_args(const VerifyCase& c) const {
     ModelArgs model = args_.model;
     model.threads = c.threads;
     model.context = args_.tokens;
@@ -48,7 +63,12 @@ class Verify {
     model.memory = c.memory;
     model.hot_set = c.memory > 0 ? args_.model.hot_set : "";
     model.progress = args_.model.progress && ::isatty(STDERR_FILENO) != 0;
-    return load_engine(model, first, first && !args_.file.empty() ? &text_ : nullptr);
+    return model;
+  }
+
+  // Who first plans memory reads the text; null after that.
+  TextTokens* unread_text() {
+    return std::exchange(text_is_read_, true) || args_.file.empty() ? nullptr : &text_;
   }
 
   void check(Engine& engine, const VerifyCase& c) {
@@ -100,6 +120,7 @@ class Verify {
   const VerifyArgs& args_;
   const TextArgs source_;
   TextTokens text_ = TextTokens::windows(source_, 1);  // as many as a context has
+  bool text_is_read_ = false;
   std::vector<Token> tokens_;
   std::vector<uint64_t> expected_;
   std::string difference_;

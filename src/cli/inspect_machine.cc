@@ -252,8 +252,10 @@ int inspect_plan(const InspectArgs& args) {
   print_line(plan.units, static_cast<uint64_t>(report.slots) * plan.expert,
              fmt::format("{} of {} while there is no text, {} when the context is full",
                          report.slots, plan.experts, full_room));
-  print_out("The smallest budget that works is {} MiB, more than {} is of no use.\n\n",
-            plan.smallest() >> 20, format_bytes(plan.largest()));
+  print_out(
+      "The smallest budget that works is {} MiB ({} in this run), more than {} MiB is of no "
+      "use.\n\n",
+      plan.smallest() >> 20, plan.smallest_here() >> 20, plan.largest() >> 20);
 
   ThreadPool pool(engine.threads());
   if (!pool.notice().empty()) print_err("note: {}\n", pool.notice());

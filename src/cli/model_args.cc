@@ -71,42 +71,58 @@ void check_model_file(const std::string& path) {
   GgufModel{path};
 }
 
-Engine load_engine(const ModelArgs& args, bool tell, TextTokens* text) {
+namespace {
+
+// use(model, options), the arguments of an engine; errors carry the path.
+template <typename Use>
+auto with_model(const ModelArgs& args, bool tell, TextTokens* text, Use use) {
   refuse_folder(args.model);
-  Engine engine = [&] {
-    EngineOptions options{.threads = args.threads,
-                          .context = args.context,
-                          .micro_batch = args.micro_batch,
-                          .cache_type = args.cache_type,
-                          .head = {.mode = args.lm_head.value_or(LmHead::kSparse),
-                                   .threshold = args.lm_head_threshold,
-                                   .floor = args.lm_head_floor},
-                          .kernels = args.kernels,
-                          .memory = args.cached_matrices ? UINT64_MAX : args.memory,
-                          .hot_set = args.hot_set,
-                          .progress = make_progress_bar(args.progress)};
-    if (text != nullptr)
-      options.encode = [text](const TextRoom& room) { return text->encode(room); };
-    if (tell) {
-      options.note = [&](std::string_view note) {
-        print_err("note: {}: {}\n", printable_path(args.model), note);
-      };
-    }
-    try {
-      const ModelOptions opened{
-          .gating = args.gating, .expert_bundle = args.expert_bundle, .stream = options.memory > 0};
-      return Engine(std::make_shared<const Model>(args.model, opened), options);
-    } catch (const Error& e) {
-      // Paths of parts are in the message already; usage errors are not about the file.
-      std::vector<std::string> files = gguf_part_names(args.model);
-      if (text != nullptr) files.push_back(text->source());
-      const bool named = std::ranges::any_of(files, [&](const std::string& file) {
-        return std::string_view(e.what()).starts_with(printable_path(file) + ": ");
+  EngineOptions options{.threads = args.threads,
+                        .context = args.context,
+                        .micro_batch = args.micro_batch,
+                        .cache_type = args.cache_type,
+                        .head = {.mode = args.lm_head.value_or(LmHead::kSparse),
+                                 .threshold = args.lm_head_threshold,
+                                 .floor = args.lm_head_floor},
+                        .kernels = args.kernels,
+                        .memory = args.cached_matrices ? UINT64_MAX : args.memory,
+                        .hot_set = args.hot_set,
+                        .progress = make_progress_bar(args.progress)};
+  if (text != nullptr) options.encode = [text](const TextRoom& room) { return text->encode(room); };
+  if (tell) {
+    options.note = [&](std::string_view note) {
+      print_err("note: {}: {}\n", printable_path(args.model), note);
+    };
+  }
+  try {
+    const ModelOptions opened{
+        .gating = args.gating, .expert_bundle = args.expert_bundle, .stream = options.memory > 0};
+    return use(std::make_shared<const Model>(args.model, opened), std::move(options));
+  } catch (const Error& e) {
+    // Paths of parts are in the message already; usage errors are not about the file.
+    std::vector<std::string> files = gguf_part_names(args.model);
+    if (text != nullptr) files.push_back(text->source());
+    const bool named = std::ranges::any_of(files, [&](const std::string& file) {
+      return std::string_view(e.what()).starts_with(printable_path(file) + ": ");
+    });
+    if (named || e.code() == ErrorCode::kInvalidUsage || e.code() == ErrorCode::kCancelled) throw;
+    throw e.within(printable_path(args.model));
+  }
+}
+
+}  // namespace
+
+void check_engine(const ModelArgs& args, TextTokens* text) {
+  with_model(args, false, text, [](std::shared_ptr<const Model> model, EngineOptions options) {
+    Engine::check(std::move(model), std::move(options));
+  });
+}
+
+Engine load_engine(const ModelArgs& args, bool tell, TextTokens* text) {
+  Engine engine =
+      with_model(args, tell, text, [](std::shared_ptr<const Model> model, EngineOptions options) {
+        return Engine(std::move(model), std::move(options));
       });
-      if (named || e.code() == ErrorCode::kInvalidUsage || e.code() == ErrorCode::kCancelled) throw;
-      throw e.within(printable_path(args.model));
-    }
-  }();
   const bool predicts = args.lm_head == LmHead::kSparse || args.lm_head == LmHead::kCheck;
   if (predicts && !engine.model().has_predictor()) {
     fail(ErrorCode::kInvalidData,
@@ -124,9 +140,8 @@ Engine load_engine(const ModelArgs& args, bool tell, TextTokens* text) {
     std::string ignored;
     for (const std::string& key : engine.model().ignored_keys()) ignored += " " + printable(key);
     if (!ignored.empty()) print_err("keys without effect:{}\n", ignored);
-    print_err("run: {} kernels, {} threads, context {}, weights {}, cache up to {}\n",
-              engine.kernels(), engine.threads(), engine.context(),
-              format_bytes(engine.model().store().bytes()),
+    print_err("run: {} kernels, {} threads, context {}, {}, cache up to {}\n", engine.kernels(),
+              engine.threads(), engine.context(), describe_weights(engine.model().store()),
               format_bytes(engine.full_cache_bytes()));
   }
   return engine;

@@ -23,6 +23,9 @@ void check_model_file(const std::string& path);
 // `text` is encoded on the way, before memory is planned.
 Engine load_engine(const ModelArgs& args, bool tell = true, TextTokens* text = nullptr);
 
+// Throws what that would before a weight is read, also where another run might.
+void check_engine(const ModelArgs& args, TextTokens* text = nullptr);
+
 // No command writes over what it reads: throws Error(kInvalidUsage) if an output would replace an
 // input: the file itself, another part of a split model, any file of a folder. Empty paths mean no
 // file. For the start of a command, before anything is read.

@@ -28,6 +28,12 @@ std::string format_bytes(uint64_t bytes) {
   return unit == 0 ? fmt::format("{} B", bytes) : fmt::format("{:.1f} {}", value, kUnits[unit]);
 }
 
+std::string describe_weights(const WeightStore& store) {
+  const uint64_t stay = store.streamed_bytes();
+  const std::string read = format_bytes(store.bytes() - stay) + " of weights";
+  return stay == 0 ? read : fmt::format("{}, {} stay in the file", read, format_bytes(stay));
+}
+
 uint64_t peak_memory_bytes() {
   std::ifstream status("/proc/self/status");
   for (std::string word; status >> word;) {

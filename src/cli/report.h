@@ -13,6 +13,9 @@ std::string format_bytes(uint64_t bytes);  // "1.9 GiB"
 uint64_t peak_memory_bytes();              // the largest resident set so far
 bool reset_peak_memory();                  // counts it anew; false where the system cannot
 
+// "1.9 GiB of weights", and how much of them stays in the file.
+std::string describe_weights(const WeightStore& store);
+
 // What became of a memory budget, to standard error at the end of a run: for `tokens` tokens in
 // `seconds`.
 void print_receipt(const MemoryReport& report, int64_t tokens, double seconds);

@@ -280,6 +280,11 @@ TEST(HfGemma3n, WhatIsNotComputedIsRefused) {
             "from the file if it does not");
   EXPECT_EQ(error_with("micro-gemma3n", {{"text_config", "x"}}),
             "text_config: want a JSON object, got \"x\"");
+  json config = config_of("micro-gemma3n");
+  config["text_config"] = nullptr;
+  EXPECT_EQ(error_of([&] { parse_hf_config(config.dump()); }),
+            "text_config: want a JSON object, got null");
+  EXPECT_EQ(error_with("micro-gemma3n", {{"text_config", nullptr}}), "text_config: missing");
 }
 
 // Whatever is cut off or changed: an Error or a model that is possible.

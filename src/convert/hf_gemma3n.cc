@@ -59,15 +59,19 @@ constexpr KnownKey kOuterKeys[] = {
     {"pad_token_id"},
 };
 
-// The text's part of the configuration.
+// The text's part of the configuration: all of it, unless other parts stand beside it.
 const json& text_of(const json& config, HfConfig& hf) {
-  const json* text = find(config, "text_config");
-  if (text == nullptr) return config;
-  if (!text->is_object()) {
-    fail(ErrorCode::kInvalidData, "text_config: want a JSON object, got {}", show_json(*text));
+  const auto has = [&](const char* part) { return config.contains(part); };
+  if (!has("text_config")) {
+    if (!has("vision_config") && !has("audio_config")) return config;
+    fail(ErrorCode::kInvalidData, "text_config: missing");
+  }
+  const json& text = config["text_config"];
+  if (!text.is_object()) {
+    fail(ErrorCode::kInvalidData, "text_config: want a JSON object, got {}", show_json(text));
   }
   hf.notices = check_hf_outer_keys(config, kOuterKeys);
-  return *text;
+  return text;
 }
 
 bool is_null(const json& config, const char* key) {

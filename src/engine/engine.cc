@@ -33,6 +33,18 @@ struct Engine::Impl {
     head.always = model->tokenizer().vocab().end_of_generation;
   }
 
+  // With memory divided and nothing read.
+  static std::unique_ptr<Impl> planned(std::shared_ptr<const Model> model, EngineOptions options) {
+    if (options.micro_batch < 1 || options.sequences < 1 || options.context < 0) {
+      fail(ErrorCode::kInvalidUsage, "batch size, sequences and context must be positive");
+    }
+    if (model->options().stream != (options.memory > 0)) {
+      fail(ErrorCode::kInvalidUsage,
+           "a model streams its experts if, and only if, there is a budget");
+    }
+    return std::make_unique<Impl>(std::move(model), std::move(options));
+  }
+
   void publish() {
     EngineSnapshot now{memory.state().stats, memory.state().agreement, memory.report(),
                        memory.cache().positions()};
@@ -143,18 +155,17 @@ std::shared_ptr<const Model> open_model(const std::string& path, const EngineOpt
 Engine::Engine(const std::string& path, EngineOptions options, const Stop& stop)
     : Engine(open_model(path, options), std::move(options), stop) {}
 
-Engine::Engine(std::shared_ptr<const Model> model, EngineOptions options, const Stop& stop) {
-  if (options.micro_batch < 1 || options.sequences < 1 || options.context < 0) {
-    fail(ErrorCode::kInvalidUsage, "batch size, sequences and context must be positive");
-  }
-  if (model->options().stream != (options.memory > 0)) {
-    fail(ErrorCode::kInvalidUsage,
-         "a model streams its experts if, and only if, there is a budget");
-  }
-  impl_ = std::make_unique<Impl>(std::move(model), std::move(options));
+Engine::Engine(std::shared_ptr<const Model> model, EngineOptions options, const Stop& stop)
+    : impl_(Impl::planned(std::move(model), std::move(options))) {
   impl_->memory.refuse_what_does_not_fit();
   impl_->memory.load(stop);
   impl_->publish();
+}
+
+void Engine::check(std::shared_ptr<const Model> model, EngineOptions options) {
+  const auto impl = Impl::planned(std::move(model), std::move(options));
+  impl->memory.refuse_what_does_not_fit();
+  if (const auto memory = impl->memory.report()) memory->plan.check_for_any_run();
 }
 
 Engine::~Engine() = default;
@@ -195,10 +206,15 @@ void Engine::evaluate(const Feed& feed, const LogitsSink& sink, const Stop& stop
   impl_->run_one(feed, &sink, stop);
 }
 
-void Engine::set_memory(uint64_t budget) {
+void Engine::check_memory(uint64_t budget) const {
   if (impl_->options.memory == 0) {
     fail(ErrorCode::kInvalidUsage, "the model was loaded without a budget");
   }
+  impl_->memory.plan_for(budget);
+}
+
+void Engine::set_memory(uint64_t budget) {
+  check_memory(budget);
   impl_->memory.set_budget(budget);
   impl_->publish();
 }

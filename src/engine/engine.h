@@ -43,6 +43,10 @@ class Engine {
   ~Engine();
   Engine(Engine&&) noexcept;
 
+  // What the constructor throws before a weight is read, of a budget in any run: measures of
+  // memory that differ a little from one to the next make no difference.
+  static void check(std::shared_ptr<const Model> model, EngineOptions options);
+
   // Any thread, from here ...
   const Model& model() const;
   const ModelConfig& config() const { return model().config(); }
@@ -83,6 +87,7 @@ class Engine {
   // smaller micro-batches from then on. Throws Error(kInvalidUsage) when there is none, or it would
   // be too small: then nothing changes.
   void set_memory(uint64_t budget);
+  void check_memory(uint64_t budget) const;  // the same error, and never a change
 
   const LmHeadAgreement& head_agreement() const;  // what LmHead::kCheck has seen
 

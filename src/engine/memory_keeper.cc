@@ -55,10 +55,14 @@ int64_t MemoryKeeper::choose_context() const {
   return options_.memory > 0 ? std::min(trained, kLimitedContext) : trained;
 }
 
+int64_t MemoryKeeper::wanted_micro_batch() const {
+  return std::min(options_.micro_batch, context_);
+}
+
 int64_t MemoryKeeper::choose_micro_batch() const {
-  const int64_t wanted = std::min(options_.micro_batch, context_);
-  if (options_.memory == 0) return wanted;
-  return micro_batch_within(options_.memory, wanted, State::bytes_per_token(model_.config()));
+  if (options_.memory == 0) return wanted_micro_batch();
+  return micro_batch_within(options_.memory, wanted_micro_batch(),
+                            State::bytes_per_token(model_.config()));
 }
 
 // A cache less precise than the weights would be the weakest link of an F32 model.
@@ -135,9 +139,11 @@ MemoryPlan MemoryKeeper::plan_of(uint64_t resident) {
           .logits = rows + State::fixed_bytes(c, pool_.threads()),
           .per_token = State::bytes_per_token(c),
           .tokens = micro_batch_,
+          .wanted = wanted_micro_batch(),
           .context = context_,
           .kv_full = full_bytes(cache_),
           .kv_least = full_bytes(make_cache(1)),
+          .kv_wanted = full_bytes(make_cache(wanted_micro_batch())),
           .expert = cached_->slot_bytes(),
           .experts = cached_->most(),
           .fewest = cached_->fewest(),
@@ -293,7 +299,7 @@ int64_t MemoryKeeper::tokens_at_once() const {
   return std::clamp<int64_t>(cached_->room() / c.most_used(), 1, state_.max_tokens());
 }
 
-void MemoryKeeper::set_budget(uint64_t bytes) {
+MemoryPlan MemoryKeeper::plan_for(uint64_t bytes) const {
   MemoryPlan plan = plan_;
   plan.budget = bytes;
   plan.group_limit = UINT64_MAX;  // whatever it is, the next pass keeps to it
@@ -301,7 +307,11 @@ void MemoryKeeper::set_budget(uint64_t bytes) {
   plan.kv_least = plan.kv_full;                              // keys and values are where they are
   while (!plan.fits() && plan.tokens > 1) plan.tokens /= 2;  // slower prompts rather than a refusal
   plan.check();
-  plan_ = plan;
+  return plan;
+}
+
+void MemoryKeeper::set_budget(uint64_t bytes) {
+  plan_ = plan_for(bytes);
   fit({.kv = cache_.bytes_in_use(), .tokens = 1, .rows = kPlannedRows, .keep_logits = true});
 }
 

@@ -53,8 +53,9 @@ class MemoryKeeper {
   int64_t tokens_at_once() const;  // all their experts find room in each layer
   int64_t rows_at_once() const { return rows_; }
 
-  // Throws Error(kInvalidUsage) where the budget would be too small: then nothing changes.
+  // Both throw Error(kInvalidUsage) where another budget would be too small: then nothing changes.
   // REQUIRES: there is one.
+  MemoryPlan plan_for(uint64_t bytes) const;
   void set_budget(uint64_t bytes);
   std::optional<MemoryReport> report() const;  // empty without a budget
 
@@ -76,6 +77,7 @@ class MemoryKeeper {
 
  private:
   int64_t choose_context() const;
+  int64_t wanted_micro_batch() const;
   int64_t choose_micro_batch() const;
   KvPool make_cache(int64_t micro_batch) const;
   uint64_t full_bytes(const KvPool& cache) const;  // with a full context of each sequence

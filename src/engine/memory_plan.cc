@@ -38,6 +38,14 @@ uint64_t MemoryPlan::least() const {
 
 uint64_t MemoryPlan::smallest() const { return mib_up(least() + kMeasured) * kMiB; }
 
+uint64_t MemoryPlan::smallest_here() const { return mib_up(least()) * kMiB; }
+
+uint64_t MemoryPlan::largest() const {
+  const uint64_t everything =
+      fixed(wanted) + kv_wanted + static_cast<uint64_t>(experts) * expert + kMeasured;
+  return mib_up(std::max(everything, budget_for_micro_batch(wanted, per_token))) * kMiB;
+}
+
 uint64_t MemoryPlan::needed() const {
   return fixed(tokens) + kv_full + static_cast<uint64_t>(fewest) * expert;
 }
@@ -55,19 +63,37 @@ int64_t MemoryPlan::room(uint64_t kv, int64_t batch) const {
 }
 
 void MemoryPlan::check() const {
-  if (fits()) return;
+  if (!fits()) refuse();
+}
+
+void MemoryPlan::check_for_any_run() const {
+  const uint64_t in_any_run = least() + kMeasured;
+  if (in_any_run > budget || in_any_run - program > group_limit) refuse();
+}
+
+// Parts are rounded so that they add up to the sum.
+void MemoryPlan::refuse() const {
+  const bool of_group = needed() <= budget;
+  // The group takes back what it must; a budget counts it.
+  const uint64_t stays = resident + kSpare - (of_group ? program : 0);
+  const uint64_t parts[] = {stays, threads + logits + per_token, kv_least,
+                            static_cast<uint64_t>(fewest) * expert};
+  uint64_t mib[std::size(parts)];
+  uint64_t sum = 0;
+  for (size_t i = 0; i < std::size(parts); ++i) {
+    mib[i] = mib_up(sum + parts[i]) - mib_up(sum);
+    sum += parts[i];
+  }
   const std::string what =
-      needed() > budget
-          ? fmt::format("a memory budget of {} MiB is too small", budget / kMiB)
-          : fmt::format("the control group leaves {} MiB, too little", group_limit / kMiB);
+      of_group ? fmt::format("the control group leaves {} MiB, too little", group_limit / kMiB)
+               : fmt::format("a memory budget of {} MiB is too small", budget / kMiB);
   const bool long_context = 2 * kv_least > smallest();
   fail(ErrorCode::kInvalidUsage,
-       "{}: {} MiB is the smallest that works ({} MiB for what stays, {} for scratch, {} for a "
-       "full context{}, {} for {})",
-       what, smallest() / kMiB, mib_up(resident + kSpare + kMeasured),
-       mib_up(threads + logits + per_token), mib_up(kv_least),
-       long_context ? fmt::format(" of {} tokens: -c makes it shorter", context) : "",
-       mib_up(static_cast<uint64_t>(fewest) * expert), units);
+       "{}: {} MiB is the smallest that works in every run, {} MiB in this one ({} for what stays, "
+       "{} for scratch, {} for a full context{}, {} for {})",
+       what, smallest() / kMiB, mib_up(sum), mib[0], mib[1], mib[2],
+       long_context ? fmt::format(" of {} tokens: -c makes it shorter", context) : "", mib[3],
+       units);
 }
 
 void fail_without_budget(uint64_t needed, uint64_t allowed, bool of_group, const MemoryPlan& plan) {
@@ -86,8 +112,12 @@ void fail_without_budget(uint64_t needed, uint64_t allowed, bool of_group, const
 }
 
 int64_t micro_batch_within(uint64_t budget, int64_t wanted, uint64_t per_token) {
-  while (wanted > 1 && static_cast<uint64_t>(wanted) * per_token > budget / 16) wanted /= 2;
+  while (wanted > 1 && budget_for_micro_batch(wanted, per_token) > budget) wanted /= 2;
   return wanted;
+}
+
+uint64_t budget_for_micro_batch(int64_t wanted, uint64_t per_token) {
+  return 16 * static_cast<uint64_t>(wanted) * per_token;
 }
 
 uint64_t resident_memory() { return memory_in_use().resident; }

@@ -22,9 +22,11 @@ struct MemoryPlan {
   uint64_t logits = 0;   // scratch of a forward pass: whatever the batch,
   uint64_t per_token = 0;  // and for each token
   int64_t tokens = 0;      // of the largest micro-batch
+  int64_t wanted = 0;      // the same if there were memory enough
   int64_t context = 0;     // positions
   uint64_t kv_full = 0;    // keys and values of a full context
   uint64_t kv_least = 0;   // the same if micro-batches were of one token
+  uint64_t kv_wanted = 0;  // and if they were of as many as are wanted
   uint64_t expert = 0;     // one expert
   int64_t experts = 0;     // of all layers
   int64_t fewest = 0;      // that one token needs in one layer
@@ -43,7 +45,8 @@ struct MemoryPlan {
   uint64_t holding(int64_t count) const;  // budget for so many experts beside a full context
   uint64_t least() const;                 // the same for the fewest, one token at a time
   uint64_t smallest() const;              // budget for that, in any run
-  uint64_t largest() const { return holding(experts); }  // more is of no use
+  uint64_t smallest_here() const;         // and in this one
+  uint64_t largest() const;               // for everything, at least `smallest`: more is of no use
 
   // How many experts there is room for beside `kv` bytes of keys and values and scratch for `batch`
   // tokens; below `fewest` if the budget is too small.
@@ -51,9 +54,13 @@ struct MemoryPlan {
 
   uint64_t needed() const;  // for the largest micro-batch and the fewest experts
   bool fits() const;
-  // Throws Error(kInvalidUsage) naming the smallest budget, if this one is smaller, or if it is
-  // more than the control group leaves.
+  // Throws Error(kInvalidUsage) naming the smallest budgets, if this one is too small, or if it is
+  // more than the control group leaves: for this run, or for any.
   void check() const;
+  void check_for_any_run() const;
+
+ private:
+  [[noreturn]] void refuse() const;
 };
 
 // Throws Error(kOutOfMemory): a model whose weights alone take `needed` bytes finds room for
@@ -62,8 +69,9 @@ struct MemoryPlan {
                                       const MemoryPlan& plan);
 
 // The largest micro-batch, a power of two times less than `wanted`, whose scratch, `per_token`
-// bytes each, takes at most a sixteenth of the budget.
+// bytes each, takes at most a sixteenth of the budget; and the smallest budget for all of them.
 int64_t micro_batch_within(uint64_t budget, int64_t wanted, uint64_t per_token);
+uint64_t budget_for_micro_batch(int64_t wanted, uint64_t per_token);
 
 // Memory of this process that is in use right now, in bytes; 0 where the system does not say.
 uint64_t resident_memory();

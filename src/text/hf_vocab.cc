@@ -77,10 +77,53 @@ std::string chat_template(const json& config) {
   return "";
 }
 
-json parse_optional(std::string_view name, const std::string& text) {
-  if (text.empty()) return json::object();
-  return with_context(name, [&] { return parse_json_object(text); });
+json parse_optional(std::string_view name, const std::optional<std::string>& text) {
+  if (!text) return json::object();
+  return with_context(name, [&] { return parse_json_object(*text); });
 }
+
+// What the files say of ids beside tokens, the first of them that says something; all of them are
+// checked.
+class SpecialIds {
+ public:
+  SpecialIds(const HfVocabFiles& files, const Vocab& vocab) : vocab_(vocab) {
+    add("generation_config.json",
+        parse_optional("generation_config.json", files.generation_config));
+    const json config = parse_optional("config.json", files.config);
+    add("config.json", config);
+    // Where the model is more than its text.
+    const json* text = find(config, "text_config");
+    if (text != nullptr && text->is_object()) add("config.json: text_config", *text);
+  }
+
+  // One id or a list of them. Throws Error(kInvalidData) for what is no token.
+  std::vector<Token> list(std::string_view key) const {
+    std::vector<Token> first;
+    for (const auto& [name, object] : places_) {
+      const auto ids = with_context(name, [&] { return token_ids(object, key, vocab_); });
+      if (first.empty()) first = ids;
+    }
+    return first;
+  }
+  Token one(std::string_view key) const {
+    const std::vector<Token> ids = list(key);
+    return ids.empty() ? -1 : ids.front();
+  }
+  // Of a token that nothing here needs.
+  Token unneeded(std::string_view key) const {
+    for (const auto& [name, object] : places_) {
+      const Token id = with_context(name, [&] { return unneeded_id(object, key, vocab_); });
+      if (id >= 0) return id;
+    }
+    return -1;
+  }
+
+ private:
+  void add(std::string_view name, const json& object) { places_.emplace_back(name, object); }
+
+  const Vocab& vocab_;
+  std::vector<std::pair<std::string_view, json>> places_;
+};
 
 }  // namespace
 
@@ -118,22 +161,12 @@ Vocab parse_hf_vocab(const HfVocabFiles& files, int64_t vocab_size) {
 
   // The rest of generation_config.json is advice on how to draw tokens, for which there are
   // options.
-  const json generation = parse_optional("generation_config.json", files.generation_config);
-  const json config = parse_optional("config.json", files.config);
-  const auto ids = [&](std::string_view key) {
-    auto found =
-        with_context("generation_config.json", [&] { return token_ids(generation, key, vocab); });
-    if (!found.empty()) return found;
-    return with_context("config.json", [&] { return token_ids(config, key, vocab); });
-  };
-  const auto first_or_none = [](const std::vector<Token>& list) {
-    return list.empty() ? -1 : list.front();
-  };
-  if (vocab.bos < 0) vocab.bos = first_or_none(ids("bos_token_id"));
-  if (vocab.pad < 0) vocab.pad = unneeded_id(generation, "pad_token_id", vocab);
-  if (vocab.pad < 0) vocab.pad = unneeded_id(config, "pad_token_id", vocab);
-  std::vector<Token> end_of_generation = ids("eos_token_id");
-  if (vocab.eos < 0) vocab.eos = first_or_none(end_of_generation);
+  const SpecialIds ids(files, vocab);
+  const Token bos = ids.one("bos_token_id");
+  std::vector<Token> end_of_generation = ids.list("eos_token_id");
+  if (vocab.bos < 0) vocab.bos = bos;
+  if (vocab.pad < 0) vocab.pad = ids.unneeded("pad_token_id");
+  if (vocab.eos < 0 && !end_of_generation.empty()) vocab.eos = end_of_generation.front();
   set_end_of_generation(vocab, std::move(end_of_generation));
   return vocab;
 }
@@ -144,7 +177,8 @@ Vocab read_hf_vocab(const std::string& folder, int64_t vocab_size) {
     return std::filesystem::exists(folder + "/" + name, error) || error;
   };
   const auto read_if_there = [&](const char* name, uint64_t max_bytes) {
-    return there(name) ? read_text_file(folder + "/" + name, max_bytes) : std::string();
+    return there(name) ? std::optional(read_text_file(folder + "/" + name, max_bytes))
+                       : std::nullopt;
   };
   if (!there("tokenizer.json") && there("vocab.json") && there("merges.txt")) {
     fail(ErrorCode::kUnsupported,
@@ -157,7 +191,7 @@ Vocab read_hf_vocab(const std::string& folder, int64_t vocab_size) {
   files.tokenizer_config = read_if_there("tokenizer_config.json", kMaxTokenizerConfigBytes);
   files.generation_config = read_if_there("generation_config.json", kMaxOtherBytes);
   files.config = read_if_there("config.json", kMaxOtherBytes);
-  files.chat_template = read_if_there("chat_template.jinja", kMaxOtherBytes);
+  files.chat_template = read_if_there("chat_template.jinja", kMaxOtherBytes).value_or("");
   try {
     return parse_hf_vocab(files, vocab_size);
   } catch (const Error& e) {  // whose message begins with the name of a file

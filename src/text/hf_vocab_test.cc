@@ -146,6 +146,11 @@ TEST(HfVocab, ReadsAFolder) {
   std::ofstream(folder + "/tokenizer.json") << small_tokenizer();
   std::ofstream(folder + "/chat_template.jinja") << "{{ x }}";
   EXPECT_EQ(read_hf_vocab(folder, 0).chat_template, "{{ x }}");
+  std::ofstream(folder + "/generation_config.json") << "";
+  EXPECT_EQ(error_of([&] { read_hf_vocab(folder, 0); }),
+            folder +
+                "/generation_config.json: not a JSON object: it is empty: was the download "
+                "interrupted?");
   std::ofstream(folder + "/generation_config.json") << "{";
   EXPECT_EQ(error_of([&] { read_hf_vocab(folder, 0); }),
             folder + "/generation_config.json: invalid JSON at byte 2 (line 1, column 2)");
@@ -238,6 +243,58 @@ TEST(HfVocab, RefusesIdsThatAreNoToken) {
             "generation_config.json: bos_token_id[0]: want an integer in 0..261, got -1");
   EXPECT_EQ(error_of([] { parse_hf_vocab({.tokenizer = "{}"}, -1); }),
             "vocab_size -1, want 0..2^24");
+}
+
+// Also of files and keys whose ids are not needed, as others have said them.
+TEST(HfVocab, EveryIdIsChecked) {
+  const json good = {{"bos_token_id", 7}, {"eos_token_id", {9, 8}}};
+  const json names = {{"bos_token", "<s>"}, {"eos_token", "<s>"}};
+  for (const char* key : {"bos_token_id", "eos_token_id"}) {
+    const auto error_of_id = [&](const json& id) {
+      json config = good;
+      config[key] = id;
+      const std::string error = error_of([&] { parse(small_tokenizer(), names, good, config); });
+      json generation = good;
+      generation[key] = id;
+      const std::string other = error_of([&] { parse(small_tokenizer(), names, generation); });
+      EXPECT_EQ(error.starts_with("config.json: "), other.starts_with("generation_config.json: "));
+      EXPECT_EQ(error.substr(error.find(key)), other.substr(other.find(key)));
+      return error;
+    };
+    const std::string before = std::string("config.json: ") + key;
+    EXPECT_EQ(error_of_id("</s>"), before + "[0]: want an integer in 0..261, got \"</s>\"");
+    EXPECT_EQ(error_of_id(-1), before + "[0]: want an integer in 0..261, got -1");
+    EXPECT_EQ(error_of_id(262), before + "[0]: want an integer in 0..261, got 262");
+    EXPECT_EQ(error_of_id({1, json::array({2})}),
+              before + "[1]: want an integer in 0..261, got [2]");
+    EXPECT_EQ(error_of_id({{"id", 1}}), before + "[0]: want an integer in 0..261, got {\"id\":1}");
+    EXPECT_EQ(
+        error_of([&] { parse(small_tokenizer(), names, good, {{"text_config", {{key, 262}}}}); }),
+        std::string("config.json: text_config: ") + key +
+            "[0]: want an integer in 0..261, got 262");
+  }
+  EXPECT_EQ(error_of([&] { parse(small_tokenizer(), names, {{"pad_token_id", "x"}}); }),
+            "generation_config.json: pad_token_id: want an integer in -9223372036854775808.."
+            "9223372036854775807, got \"x\"");
+  const Vocab vocab = parse(small_tokenizer(), json::object(), json::object(),
+                            {{"text_config", {{"bos_token_id", 3}, {"eos_token_id", {4, 5}}}}});
+  EXPECT_EQ(std::tuple(vocab.bos, vocab.eos), std::tuple(3, 4));
+}
+
+// A file that is there and empty was not downloaded whole.
+TEST(HfVocab, EmptyFilesAreNotTakenForNone) {
+  const HfVocabFiles good = {.tokenizer = small_tokenizer().dump()};
+  const std::string wrong = ": not a JSON object: it is empty: was the download interrupted?";
+  HfVocabFiles files = good;
+  files.tokenizer_config = "";
+  EXPECT_EQ(error_of([&] { parse_hf_vocab(files, 0); }), "tokenizer_config.json" + wrong);
+  files = good;
+  files.generation_config = "";
+  EXPECT_EQ(error_of([&] { parse_hf_vocab(files, 0); }), "generation_config.json" + wrong);
+  files = good;
+  files.config = " \n";
+  EXPECT_EQ(error_of([&] { parse_hf_vocab(files, 0); }),
+            "config.json: not a JSON object: it is a text, ' \\x0a': did the download fail?");
 }
 
 TEST(HfVocab, EveryKeyOfTheTokenizerIsJudged) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -46,13 +47,14 @@ struct Vocab {
 // each. Throws Error(kInvalidData | kUnsupported), also for keys that are not understood.
 Vocab read_gguf_vocab(const GgufFile& file, std::vector<std::string>* notices = nullptr);
 
-// The files of a Hugging Face folder that concern text; empty if there is none.
+// The files of a Hugging Face folder that concern text, if they are there.
 struct HfVocabFiles {
-  std::string tokenizer = {};          // tokenizer.json; required
-  std::string tokenizer_config = {};   // tokenizer_config.json
-  std::string generation_config = {};  // generation_config.json
-  std::string config = {};         // config.json: only bos, eos and padding ids, as a last resort
-  std::string chat_template = {};  // chat_template.jinja
+  std::string tokenizer = {};                         // tokenizer.json; required
+  std::optional<std::string> tokenizer_config = {};   // tokenizer_config.json
+  std::optional<std::string> generation_config = {};  // generation_config.json
+  // config.json: only bos, eos and padding ids, as a last resort.
+  std::optional<std::string> config = {};
+  std::string chat_template = {};  // chat_template.jinja; empty if there is none
 };
 
 // Rows up to `vocab_size` without a token become "[PAD{id}]", unused; 0: as many rows as tokens.

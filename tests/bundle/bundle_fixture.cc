@@ -25,7 +25,7 @@ LimitedLogits limited_logits(const std::string& path, const std::string& expert_
                 {.threads = 2, .context = 64, .memory = kPlenty, .page = page});
   out.all = some_logits(engine);
   const MemoryPlan plan = engine.memory()->plan;
-  engine.set_memory((plan.smallest() + plan.largest()) / 2);
+  engine.set_memory(plan.holding(plan.experts / 2));
   out.half = some_logits(engine);
   engine.set_memory(plan.smallest());  // some experts are there, some have to come
   out.fewest = some_logits(engine);

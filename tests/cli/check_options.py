@@ -228,6 +228,9 @@ def plans(st, models, folder):
     check(small.stat().st_size < 1 << 20, "a small model")
     result = st("inspect", "--plan", "--memory", "1GiB", small)
     lines = result.stdout.splitlines()
+    told = re.fullmatch(r"The smallest budget that works is (\d+) MiB \((\d+) in this run\), more than (\d+) MiB is of no use\.",
+                        lines[5])
+    check(told and int(told[2]) < int(told[1]) <= int(told[3]), f"budgets that agree: {lines[5]}")
     check(result.returncode == 0 and not result.stderr and len(lines) == 10 and
           re.fullmatch(r"This machine reads [\d.]+ GB/s from memory; the file is too small to tell how fast its disk is.",
                        lines[7]) and
@@ -235,5 +238,24 @@ def plans(st, models, folder):
               for line in lines[8:]), f"inspect --plan: {result}")
 
 
+def weights_in_the_file(st, models, folder):
+    """A table that stays in the file is not told as weights that were read."""
+    gemma = folder / "gemma.gguf"
+    st("convert", models.parent / "micro-gemma3n", "-o", gemma, "--outtype", "f16")
+    tensors = json.loads(st("inspect", "--json", "--tensors", gemma).stdout)["tensors"]
+    table = next(t["bytes"] for t in tensors if t["name"] == "per_layer_token_embd.weight")
+    read = sum(t["bytes"] for t in tensors) - table
+
+    def size(count):
+        return f"{count / 2**20:.1f} MiB" if count >= 2**20 else f"{count / 2**10:.1f} KiB"
+
+    told = f"{size(read)} of weights, {size(table)} stay in the file, "
+    result = st("run", "-m", gemma, "-p", "x", "-n", 1, "-v")
+    for line in r"\nload +[\d.]+ s  ", r"\nrun: \S+ kernels, \d+ threads, context \d+, ":
+        check(re.search(line + re.escape(told), result.stderr), f"{told}: {result}")
+    result = st("run", "-m", folder / "small.gguf", "-p", "x", "-n", 1)
+    check(re.search(r"\nload +[\d.]+ s  [\d.]+ KiB of weights, \S+ kernels, ", result.stderr), f"all in memory: {result}")
+
+
 if __name__ == "__main__":
-    main(__doc__, pasted, commands, wrong_kinds, texts, environment, plans)
+    main(__doc__, pasted, commands, wrong_kinds, texts, environment, plans, weights_in_the_file)

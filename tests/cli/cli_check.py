@@ -193,10 +193,10 @@ def verify(st, gguf, models):
     text = st("verify", "-m", gguf, "-f", models / "valid.txt", "-p", 60, "-t", "1,2", "-ub", "7,64", "--cpu", "scalar")
     check(text.returncode == 0 and "scalar kernels: 10 combinations" in text.stdout, f"verify -f: {text.stdout[-300:]}")
     check(text.stdout.split()[9] != result.stdout.split()[9], "another text, other logits")
-    # The case without a budget has been told by then.
-    little = st("verify", "-m", gguf, "-p", 40, "-t", "2", "-ub", "7", "--memory", "1MiB")
+    # A budget that is too small is refused before the cases without one, or with a larger one, are told.
+    little = st("verify", "-m", gguf, "-p", 40, "-t", "2", "-ub", "7", "--memory", "1GiB,1MiB")
     smallest = re.search(r": (\d+) MiB is the smallest that works", little.stderr)
-    check(little.returncode == 2 and smallest, f"verify in too little memory: {little.stderr!r}")
+    check(little.returncode == 2 and smallest and not little.stdout, f"verify in too little memory: {little}")
     budget = int(smallest.group(1)) + st.slack
     tight = st("verify", "-m", gguf, "-p", 40, "-t", "2", "-ub", "7", "--memory", f"{budget}MiB,1GiB")
     check(tight.returncode == 0 and "9 combinations" in tight.stdout,
@@ -206,8 +206,13 @@ def verify(st, gguf, models):
 def smallest_memory(st, *arguments):
     """The smallest budget that run takes with them, as it says itself."""
     refusal = st("run", *arguments, "-p", PROMPT, "--memory", "1MiB").stderr
-    match = re.search(r": (\d+) MiB is the smallest", refusal)
+    match = re.fullmatch(r"error: a memory budget of 1 MiB is too small: (\d+) MiB is the smallest that works in every "
+                         r"run, (\d+) MiB in this one \((\d+) for what stays, (\d+) for scratch, (\d+) for a full "
+                         r"context(?: of \d+ tokens: -c makes it shorter)?, (\d+) for experts\)\n", refusal)
     check(match, f"a budget that is too small: {refusal}")
+    if match:
+        smallest, here, *parts = map(int, match.groups())
+        check(smallest == here + 2 and sum(parts) == here, f"numbers that agree: {refusal}")
     return f"{int(match[1]) + st.slack}MiB" if match else "1GiB"
 
 
@@ -221,8 +226,9 @@ def smallest_budgets_work(st, gguf):
         told = [smallest_memory(st, "-m", gguf, *options) for _ in range(8)]
         if not options:
             plan = st("inspect", "--plan", gguf, "--memory", "1GiB").stdout
-            match = re.search(r"smallest budget that works is (\d+)[. ]", plan)
-            check(match, f"inspect --plan: {plan}")
+            match = re.search(r"The smallest budget that works is (\d+) MiB \((\d+) in this run\), more than (\d+) MiB is "
+                              r"of no use\.", plan)
+            check(match and int(match[2]) + 2 == int(match[1]) <= int(match[3]), f"inspect --plan: {plan}")
             told.append(f"{int(match[1]) + st.slack}MiB")
         least = int(min(told, key=lambda size: int(size[:-3]))[:-3])
         for more in [0] * 12 + [1, 2, 3, 5, 8]:  # more memory must not be refused either

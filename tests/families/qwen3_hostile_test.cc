@@ -108,6 +108,11 @@ TEST(HostileQwen3, Yarn) {
   EXPECT_EQ(yarn("factor", f32(kInfinity)), key + "factor inf: want a finite number above 0");
   EXPECT_EQ(yarn("factor", u32(4)), key + "factor: want f32, got u32");
   EXPECT_EQ(yarn("attn_factor", f32(-1)), key + "attn_factor -1: want a finite number above 0");
+  EXPECT_EQ(
+      load_error("micro-qwen3", {.entries = {{"qwen3.rope.scaling.type", GgufValue::string("yarn")},
+                                             {"qwen3.rope.scaling.factor", f32(16)},
+                                             {"qwen3.rope.scaling.attn_factor", f32(-0.1f)}}}),
+      key + "attn_factor -0.1: want a finite number above 0");
   EXPECT_EQ(yarn("yarn_beta_fast", f32(1)),
             key + "yarn_beta_fast 1: want more than yarn_beta_slow 1");
   EXPECT_EQ(yarn("yarn_beta_slow", f32(0)), key + "yarn_beta_slow 0: want a finite number above 0");
