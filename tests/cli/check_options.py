@@ -7,8 +7,8 @@ import subprocess
 
 from harness import PROMPT, check, main
 
-COMMANDS = ("commands: run, convert, quantize, bundle, strip, synth, tokenize, detokenize, perplexity, inspect, logits, "
-            "bench, verify, cache-sim, version, help\n")
+COMMANDS = ("commands: run, convert, quantize, bundle, strip, synth, tokenize, detokenize, perplexity, imatrix, inspect, "
+            "logits, bench, verify, cache-sim, version, help\n")
 
 
 def notes(result):
@@ -116,6 +116,7 @@ def wrong_kinds(st, gguf, models, folder):
                       ["strip", hf, "-o", out], ["bundle", hf, "-o", out], ["bench", "-m", hf],
                       ["verify", "-m", hf], ["logits", "-m", hf, "-p", "x", "-o", out],
                       ["perplexity", "-m", hf, "-f", models / "valid.txt"],
+                      ["imatrix", "-m", hf, "-f", models / "valid.txt", "-o", out],
                       ["inspect", "--plan", "--memory", "1GiB", hf]):
         st.refuses(f"{arguments}", *arguments, contains=convert)
     st.refuses("convert of a GGUF", "convert", gguf, "-o", out,
@@ -242,9 +243,18 @@ def weights_in_the_file(st, models, folder):
     """A table that stays in the file is not told as weights that were read."""
     gemma = folder / "gemma.gguf"
     st("convert", models.parent / "micro-gemma3n", "-o", gemma, "--outtype", "f16")
-    tensors = json.loads(st("inspect", "--json", "--tensors", gemma).stdout)["tensors"]
-    table = next(t["bytes"] for t in tensors if t["name"] == "per_layer_token_embd.weight")
-    read = sum(t["bytes"] for t in tensors) - table
+    info = json.loads(st("inspect", "--json", "--tensors", gemma).stdout)
+    key = info["metadata"].get
+    own = key("gemma3n.block_count") - key("gemma3n.attention.shared_kv_layers")
+
+    def unused(name):
+        """Of keys and values where another layer's are read."""
+        match = re.match(r"blk\.(\d+)\.attn_[kv]", name)
+        return match and int(match[1]) >= own
+
+    tensors = {t["name"]: t["bytes"] for t in info["tensors"] if not unused(t["name"])}
+    table = tensors["per_layer_token_embd.weight"]
+    read = sum(tensors.values()) - table
 
     def size(count):
         return f"{count / 2**20:.1f} MiB" if count >= 2**20 else f"{count / 2**10:.1f} KiB"
