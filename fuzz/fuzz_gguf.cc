@@ -23,7 +23,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   });
   // What may only be listed keeps to its ranges too.
   fuzz::allow_errors([&] {
-    for (const GgufTensor& tensor : GgufFile(source, GgufTypes::kAny).tensors()) {
+    const GgufFile file(source, GgufTypes::kAny);
+    for (const GgufTensor& tensor : file.tensors()) {
       fuzz::require_range(*source, tensor.offset, tensor.bytes);
     }
   });

@@ -127,6 +127,21 @@ def routing_trace():
     yield "hot-set", b"smallthinker-hot-set 1\nlayers 2 experts 3\n5000 1 10000\n0 1234 2500\n"
 
 
+def saved_logits():
+    header = b"_logits_" + struct.pack("<3i10i", 5, 3, 2, *[0, 1, 2] * 3, 0)
+    yield "two-windows", header + struct.pack("<2f4H", 1e-4, -3, 0, 1, 65535, 0) * 4
+    yield "even", b"_logits_" + struct.pack("<3i3i", 3, 2, 1, 0, 1, 0) + struct.pack("<2f2H", 0, -0.7, 0, 0)
+
+
+def imatrix():
+    value = gguf_text(b"general.type") + struct.pack("<I", 8) + gguf_text(b"imatrix")
+    tensors = [gguf_text(b"w.in_sum2") + struct.pack("<I2QIQ", 2, 4, 2, 0, 0),
+               gguf_text(b"w.counts") + struct.pack("<I2QIQ", 2, 1, 2, 0, 32)]
+    file = b"GGUF" + struct.pack("<IQQ", 3, 2, 1) + value + b"".join(tensors)
+    file += bytes(-len(file) % 32)
+    yield "experts", file + struct.pack("<8f2f", 1, 2, 3, 4, 0, 0, 0, 0, 2, 0) + bytes(24)
+
+
 def engine():
     """Tiny models, and every way in which the tests damage them."""
     small = {"layers": 1, "hidden": 8, "heads": 2, "kv_heads": 1, "head_dim": 4, "experts": 2, "used": 1, "ffn": 4}
@@ -186,7 +201,7 @@ def convert():
 
 
 def main() -> None:
-    for target in (gguf, safetensors, torch_pt, config_json, tokenizer_json, routing_trace, engine, convert):
+    for target in (gguf, safetensors, torch_pt, config_json, tokenizer_json, routing_trace, saved_logits, imatrix, engine, convert):
         folder = pathlib.Path(sys.argv[1]) / target.__name__
         folder.mkdir(parents=True, exist_ok=True)
         for name, data in target():

@@ -43,4 +43,6 @@ inline std::string layer(int64_t l, std::string_view name) {
   return fmt::format("blk.{}.{}.weight", l, name);
 }
 
+inline bool is_of_layer(std::string_view tensor) { return tensor.starts_with("blk."); }
+
 }  // namespace st::names

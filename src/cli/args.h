@@ -99,7 +99,17 @@ struct DetokenizeArgs {
 struct PerplexityArgs {
   ModelArgs model;
   std::string file;
+  int64_t windows = 0;         // 0: all
+  std::string saved_logits;    // to be written, or
+  bool kl_divergence = false;  // to be compared with, which has the text, too
+};
+
+struct ImatrixArgs {
+  ModelArgs model;
+  std::string file;
   int64_t windows = 0;  // 0: all
+  bool output = false;  // of the head's matrix, too
+  std::string outfile;
 };
 
 struct InspectArgs {
@@ -167,8 +177,8 @@ struct PrintArgs {  // version, help
 };
 
 using Command = std::variant<RunArgs, ConvertArgs, QuantizeArgs, BundleArgs, StripArgs, SynthArgs,
-                             TokenizeArgs, DetokenizeArgs, PerplexityArgs, InspectArgs, LogitsArgs,
-                             BenchArgs, VerifyArgs, CacheSimArgs, PrintArgs>;
+                             TokenizeArgs, DetokenizeArgs, PerplexityArgs, ImatrixArgs, InspectArgs,
+                             LogitsArgs, BenchArgs, VerifyArgs, CacheSimArgs, PrintArgs>;
 
 // Each acts and returns the exit code. They throw Error.
 int execute(const RunArgs& args);
@@ -180,6 +190,7 @@ int execute(const SynthArgs& args);
 int execute(const TokenizeArgs& args);
 int execute(const DetokenizeArgs& args);
 int execute(const PerplexityArgs& args);
+int execute(const ImatrixArgs& args);
 int execute(const InspectArgs& args);
 int execute(const LogitsArgs& args);
 int execute(const BenchArgs& args);

@@ -187,6 +187,15 @@ TEST(CommandLine, WrongUseIsOneLine) {
   EXPECT_EQ(usage_error({"verify", "-m", "x", "--hot-set", "h"}),
             "--hot-set has no effect without --memory");
   const std::string synth = "; see 'smallthinker synth --help'";
+  const std::string perplexity = "; see 'smallthinker perplexity --help'";
+  EXPECT_EQ(usage_error({"perplexity", "-m", "x"}), "--file is required" + perplexity);
+  EXPECT_EQ(usage_error({"perplexity", "-m", "x", "--kl-divergence"}),
+            "--kl-divergence requires --kl-divergence-base" + perplexity);
+  EXPECT_EQ(usage_error({"perplexity", "-m", "x", "--kl-divergence", "--kl-divergence-base", "y",
+                         "-f", "z"}),
+            "--file excludes --kl-divergence" + perplexity);
+  EXPECT_EQ(usage_error({"imatrix", "-m", "x", "-f", "y"}),
+            "--outfile is required; see 'smallthinker imatrix --help'");
   EXPECT_EQ(usage_error({"synth", "4b"}), "--outfile is required" + synth);
   EXPECT_EQ(usage_error({"synth", "4b", "-o", "x", "--layout", "rows"}),
             "--layout: 'rows': want none or transposed" + synth);
@@ -198,6 +207,7 @@ TEST(CommandLine, WrongUseIsOneLine) {
 const std::vector<std::vector<std::string>> kComplete{
     {"run", "-m", "x"},
     {"perplexity", "-m", "x", "-f", "x"},
+    {"imatrix", "-m", "x", "-f", "x", "-o", "x"},
     {"logits", "-m", "x", "-o", "x"},
     {"bench", "-m", "x"},
     {"verify", "-m", "x"},

@@ -87,6 +87,7 @@ class Parser {
     add(add_tokenize);
     add(add_detokenize);
     add(add_perplexity);
+    add(add_imatrix);
     add(add_inspect);
     add(add_logits);
     add(add_bench);

@@ -66,6 +66,7 @@ CLI::App* add_run(CLI::App& app, RunArgs& args);
 CLI::App* add_tokenize(CLI::App& app, TokenizeArgs& args);
 CLI::App* add_detokenize(CLI::App& app, DetokenizeArgs& args);
 CLI::App* add_perplexity(CLI::App& app, PerplexityArgs& args);
+CLI::App* add_imatrix(CLI::App& app, ImatrixArgs& args);
 CLI::App* add_logits(CLI::App& app, LogitsArgs& args);
 CLI::App* add_convert(CLI::App& app, ConvertArgs& args);
 CLI::App* add_quantize(CLI::App& app, QuantizeArgs& args);

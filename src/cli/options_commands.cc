@@ -238,18 +238,56 @@ CLI::App* add_detokenize(CLI::App& app, DetokenizeArgs& args) {
   return detokenize;
 }
 
+namespace {
+
+CLI::Option* add_chunks(CLI::App& app, int64_t& windows) {
+  return add_whole(app, "--chunks", "evaluate only the first N windows of -c tokens (default: all)",
+                   1, 1 << 27, [&windows](int64_t n) { windows = n; });
+}
+
+}  // namespace
+
 CLI::App* add_perplexity(CLI::App& app, PerplexityArgs& args) {
   CLI::App* perplexity = app.add_subcommand("perplexity", "how well the model predicts a text");
   args.model.context = 512;
   add_model(*perplexity, args.model);
   add_record_routing(*perplexity, args.model);
-  perplexity->add_option("-f,--file", args.file, "the text, or - for standard input")
+  CLI::Option* file =
+      perplexity->add_option("-f,--file", args.file, "the text, or - for standard input")
+          ->type_name("FILE");
+  CLI::Option* chunks = add_chunks(*perplexity, args.windows);
+  CLI::Option* saved =
+      perplexity
+          ->add_option(
+              "--kl-divergence-base,--save-all-logits", args.saved_logits,
+              "save the logits of each window's second half, in 16 bits, as llama.cpp does")
+          ->type_name("FILE");
+  perplexity
+      ->add_flag("--kl-divergence", args.kl_divergence,
+                 "instead: compare with that file, of another model's logits, on the text in it")
+      ->needs(saved)
+      ->excludes(file)
+      ->excludes(chunks);
+  perplexity->callback([&args] {
+    if (!args.kl_divergence && args.file.empty()) throw CLI::RequiredError("--file");
+  });
+  return perplexity;
+}
+
+CLI::App* add_imatrix(CLI::App& app, ImatrixArgs& args) {
+  CLI::App* imatrix = app.add_subcommand(
+      "imatrix", "which weights matter in a text: importance of columns, for quantize");
+  args.model.context = 512;
+  add_model(*imatrix, args.model);
+  imatrix->add_option("-f,--file", args.file, "the text, or - for standard input")
       ->required()
       ->type_name("FILE");
-  add_whole(*perplexity, "--chunks",
-            "evaluate only the first N windows of -c tokens (default: all)", 1, 1 << 27,
-            [&args](int64_t windows) { args.windows = windows; });
-  return perplexity;
+  add_chunks(*imatrix, args.windows);
+  imatrix->add_flag("--process-output", args.output, "of the output matrix, too");
+  imatrix->add_option("-o,--outfile", args.outfile, "GGUF file, as llama.cpp's imatrix writes")
+      ->required()
+      ->type_name("FILE");
+  return imatrix;
 }
 
 CLI::App* add_logits(CLI::App& app, LogitsArgs& args) {

@@ -79,6 +79,11 @@ void print_receipt(const MemoryReport& report, int64_t tokens, double seconds) {
       format_bytes(per_token), share(seen.stall_seconds, seconds));
 }
 
+void print_progress(const PerplexityResult& result, int64_t windows) {
+  print_err("[{}/{}] {:.4f}{}", result.windows, windows, result.perplexity(),
+            result.windows % 8 == 0 || result.windows == windows ? "\n" : "  ");
+}
+
 namespace {
 
 constexpr auto kQuiet = std::chrono::milliseconds(500);  // shorter work is not worth a bar

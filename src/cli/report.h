@@ -6,6 +6,7 @@
 
 #include "base/stop.h"
 #include "engine/engine.h"
+#include "engine/perplexity.h"
 
 namespace st {
 
@@ -19,6 +20,9 @@ std::string describe_weights(const WeightStore& store);
 // What became of a memory budget, to standard error at the end of a run: for `tokens` tokens in
 // `seconds`.
 void print_receipt(const MemoryReport& report, int64_t tokens, double seconds);
+
+// The perplexity after each window, to standard error.
+void print_progress(const PerplexityResult& result, int64_t windows);
 
 // Progress on standard error (unless `show` is false): a bar that redraws itself on a terminal, a
 // line per tenth elsewhere. Work that is over within half a second draws nothing.

@@ -19,6 +19,7 @@ struct Engine::Impl {
   LmHeadOptions head;
   Observer observer;
   RoutingObserver routing_observer;
+  InputObserver* input_observer = nullptr;
   std::optional<Feeding> feeding;  // of the last evaluate(), whose outcomes are still read
   mutable std::mutex published_mutex;
   EngineSnapshot published;
@@ -92,6 +93,7 @@ struct Engine::Impl {
     step.token_rows = memory.token_rows();
     if (observer) step.observer = &observer;
     if (routing_observer) step.routing_observer = &routing_observer;
+    step.input_observer = input_observer;
     const LogitsSink checked = [&](std::span<const float> rows) {
       memory.check_files();
       feeding->check(state.failures, rows);
@@ -228,5 +230,6 @@ void Engine::observe(Observer observer) { impl_->observer = std::move(observer);
 void Engine::observe_routing(RoutingObserver observer) {
   impl_->routing_observer = std::move(observer);
 }
+void Engine::observe_inputs(InputObserver* observer) { impl_->input_observer = observer; }
 
 }  // namespace st

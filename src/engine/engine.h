@@ -98,6 +98,7 @@ class Engine {
   // Called with intermediate values; for tests and tools. Empty to stop.
   void observe(Observer observer);
   void observe_routing(RoutingObserver observer);
+  void observe_inputs(InputObserver* observer);  // which lives as long; null to stop
 
  private:
   struct Impl;

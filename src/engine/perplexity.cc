@@ -34,8 +34,8 @@ double PerplexityResult::error() const {
 
 PerplexityResult perplexity(
     Engine& engine, std::span<const Token> tokens, int64_t window,
-    const std::function<void(const PerplexityResult&, int64_t windows)>& progress,
-    const Stop& stop) {
+    const std::function<void(const PerplexityResult&, int64_t windows)>& progress, const Stop& stop,
+    const std::function<void(const ScoredRow&)>& row) {
   if (window < 2 || window > engine.context()) {
     fail(ErrorCode::kInvalidUsage, "window of {} tokens: want 2..{}", window, engine.context());
   }
@@ -59,8 +59,9 @@ PerplexityResult perplexity(
     int64_t target = 0;  // of the next row: the token after its own
     const auto score = [&](std::span<const float> rows) {
       for (; !rows.empty() && ++target < n; rows = rows.subspan(V)) {
-        const double nll =
-            negative_log_likelihood(rows.first(V), part[static_cast<size_t>(target)]);
+        const Token next = part[static_cast<size_t>(target)];
+        const double nll = negative_log_likelihood(rows.first(V), next);
+        if (row) row({rows.first(V), next, target, n == window});
         result.nll += nll;
         result.nll_squared += nll * nll;
         ++result.scored;

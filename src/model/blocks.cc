@@ -41,6 +41,8 @@ void project(Step& s, std::span<const float> x, int64_t rows,
   for (const Projection& p : projections) {
     s.state.stats.weight_bytes += p.w.bytes();
     s.state.stats.multiply_adds += static_cast<uint64_t>(rows * p.w.rows * p.w.cols);
+    if (s.input_observer == nullptr) continue;
+    s.input_observer->projected(p.w, x.first(static_cast<size_t>(rows * p.w.cols)));
   }
 }
 

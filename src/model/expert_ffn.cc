@@ -293,6 +293,16 @@ void combine(Call& c, int64_t begin, int64_t end) {
   }
 }
 
+void show_inputs(Call& c) {
+  for (const Group& g : c.groups) {
+    for (int64_t p = g.begin; p < g.end; ++p) {
+      c.s.input_observer->in_expert(c.layer, g.expert,
+                                    {c.in + c.token(p) * c.D, static_cast<size_t>(c.D)},
+                                    {c.neurons(p), static_cast<size_t>(c.F)});
+    }
+  }
+}
+
 void count(Call& c) {
   Stats& stats = c.s.state.stats;
   const auto active = static_cast<uint64_t>(c.active);
@@ -331,6 +341,7 @@ void expert_ffn(Step& s, int64_t l, const float* in, float* out) {
   } else {
     for_each(c, neurons, gate_up);
   }
+  if (s.input_observer != nullptr) show_inputs(c);
   if (c.rows_are_outputs()) gather_neurons(c);
   for_each(c, Pieces(c, c.D, kColumns, kPieces / 2), down);
   s.pool.parallel_for(

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include "base/error.h"
 #include "model/blocks.h"
@@ -128,7 +129,9 @@ RoutedExperts::RoutedExperts(Step& s, int64_t l) : released_{s.experts, l} {
 void foresee(Step& s, int64_t l, const Matrix& router, const float* in) {
   if (!s.experts.wants_guess()) return;
   const auto [E, k] = numbers(s, l);
+  InputObserver* const observer = std::exchange(s.input_observer, nullptr);
   project(s, rows(s, in), s.tokens(), {{router, s.state.router.span()}});
+  s.input_observer = observer;
   std::vector<int32_t> chosen(static_cast<size_t>(k));
   std::vector<uint8_t> wanted(static_cast<size_t>(E));
   for (int64_t t = 0; t < s.tokens(); ++t) {

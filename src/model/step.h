@@ -15,6 +15,7 @@
 #include "model/kv_pool.h"
 #include "model/lm_head.h"
 #include "model/state.h"
+#include "tensor/matrix.h"
 #include "weights/row_reader.h"
 
 namespace st {
@@ -22,6 +23,18 @@ namespace st {
 // Sees intermediate values: "embed" (T, D), "layer" (T, D) after each, "norm" (rows with logits,
 // D). While it looks all layers compute all tokens.
 using Observer = std::function<void(std::string_view what, int64_t layer, std::span<const float>)>;
+
+// Sees what weights are multiplied with. What is only guessed at, and the coefficients of tokens,
+// is no business of it.
+class InputObserver {
+ public:
+  virtual ~InputObserver() = default;
+  // x: (rows, w.cols)
+  virtual void projected(const Matrix& w, std::span<const float> x) = 0;
+  // One token in an expert: what gate and up, (D), and down, (F), are multiplied with.
+  virtual void in_expert(int64_t layer, int32_t expert, std::span<const float> in,
+                         std::span<const float> neurons) = 0;
+};
 
 // Gets logits, a few rows at a time: (rows, V), valid during the call.
 using LogitsSink = std::function<void(std::span<const float> rows)>;
@@ -45,6 +58,7 @@ struct Step {
   RowReader* token_rows = nullptr;   // null: the model has none
   const Observer* observer = nullptr;
   const RoutingObserver* routing_observer = nullptr;
+  InputObserver* input_observer = nullptr;
   const LogitsSink* sink = nullptr;  // gets the logits; else they are returned, all together
   int64_t sink_rows = kSinkRows;     // at a time
 

@@ -185,6 +185,18 @@ bool WeightStore::all_of(DType type) const {
                              [&](const Place& p) { return p.stack.prototype.type == type; });
 }
 
+std::map<const std::byte*, std::string> WeightStore::tensors_in_memory() const {
+  std::map<std::pair<const ByteSource*, uint64_t>, const std::string*> in_file;
+  for (const auto& [info, source] : model_.tensors()) in_file[{source, info->offset}] = &info->name;
+  std::map<const std::byte*, std::string> names;
+  for (const Place& p : places_) {
+    const auto found = in_file.find({p.stack.file.source, p.stack.file.offset});
+    if (p.offset == kNowhere || found == in_file.end()) continue;
+    names[memory_.data() + p.offset] = *found->second;
+  }
+  return names;
+}
+
 uint64_t WeightStore::streamed_bytes() const {
   uint64_t bytes = 0;
   for (const Place& p : places_) {

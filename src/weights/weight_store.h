@@ -8,6 +8,7 @@
 #pragma once
 
 #include <deque>
+#include <map>
 #include <memory>
 #include <optional>
 #include <span>
@@ -105,6 +106,9 @@ class WeightStore {
   const File* expert_file() const { return expert_file_.get(); }
   bool has(std::string_view name) const { return static_cast<bool>(model_.find(name)); }
   const GgufTensor* info(std::string_view name) const { return model_.find(name).info; }
+
+  // Names of the tensors that are in memory, by where they are.
+  std::map<const std::byte*, std::string> tensors_in_memory() const;
 
   // Throws Error(kInvalidData) for a norm of nothing but zeros: a download that was cut may leave a
   // file of the full size whose end was never written. Error(kCancelled) once `stop` is requested.

@@ -82,6 +82,7 @@ def commands(st, gguf, models, folder):
         yield ["run", "-m", gguf, "-p", PROMPT, "--ignore-eos", "-n", 1900, "--record-routing", out, *memory], 0.8
         yield ["run", "-m", gguf, "-c", 2048, "-p", PROMPT * 400, *memory], 0.8
         yield ["perplexity", "-m", gguf, "-f", models / "valid.txt", *memory], 0.8
+        yield ["imatrix", "-m", gguf, "-f", models / "valid.txt", "-o", out, *memory], 0.8
         yield ["logits", "-m", gguf, "-c", 2048, "-p", PROMPT * 400, "--all", "-o", out, *memory], 0.8
         yield ["bench", "-m", gguf, "-r", 1000, *memory], 1.2
     yield ["verify", "-m", gguf, "-p", 300, "--memory", "1GiB"], 1.2
@@ -92,6 +93,7 @@ def commands(st, gguf, models, folder):
     yield ["synth", "4b", "-o", out], 1.0
     yield ["tokenize", "-m", gguf, "-f", long_text], 1.0
     yield ["perplexity", "-m", gguf, "-f", long_text, "-c", 2048], 1.0
+    yield ["perplexity", "-m", gguf, "-f", models / "valid.txt", "-c", 64, "--kl-divergence-base", out], 1.0
     yield ["cache-sim", trace, "--memory", "10%,20%,30%,40%,50%,60%,70%", "--save-hot-set", out], 0.3
     yield ["cache-sim", "--made-up", "published", "--tokens", 20000, "--memory", "30%"], 1.0
     yield ["inspect", "--plan", gguf, "--memory", "1GiB"], 1.0

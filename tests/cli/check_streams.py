@@ -27,6 +27,7 @@ def commands(st, gguf, models, folder):
         (["tokenize", "-m", gguf, "-p", PROMPT], 0),
         (["detokenize", "-m", gguf, 1, 2, 3], 0),
         (["perplexity", "-m", gguf, "-f", models / "valid.txt", "-c", 32, "--chunks", 2], 0),
+        (["imatrix", "-m", gguf, "-f", models / "valid.txt", "-c", 32, "--chunks", 2, "-o", "{out}"], 0),
         (["logits", "-m", gguf, "-p", PROMPT, "-o", "{out}"], 0),
         (["inspect", gguf], 0), (["inspect", "--system"], 0),
         (["verify", "-m", gguf, "-p", 3, "-t", 1, "-ub", 2], 0),

@@ -117,9 +117,38 @@ def system(st):
                contains="error: model excludes --system; see ")
 
 
+def what_a_type_costs(st, gguf, models, folder):
+    saved, out, text = folder / "logits.bin", folder / "imatrix.gguf", models / "valid.txt"
+    perplexity = ["perplexity", "-m", gguf, "-c", 64]
+    result = st(*perplexity, "-f", text, "--chunks", 3, "--kl-divergence-base", saved)
+    check(result.returncode == 0 and saved.stat().st_size == 20 + 3 * 64 * 4 + 3 * 31 * (8 + 2 * 4096), f"saved: {result}")
+    result = st(*perplexity, "--kl-divergence-base", saved, "--kl-divergence", "--memory", "1GiB")
+    check(result.returncode == 0 and re.search(r"\nSame top p +100.000000 \+/- 0.000000 %\n", result.stdout) and
+          "93 tokens, the second half of each window" in result.stdout, f"--kl-divergence: {result}")
+    other = folder / "micro.gguf"
+    st("convert", models.parent / "micro-qwen3", "-o", other)
+    st.refuses("another vocabulary", "perplexity", "-m", other, "--kl-divergence-base", saved, "--kl-divergence",
+               contains=f"error: {saved}: logits of 4096 tokens, the model's vocabulary has 512\n")
+    st.refuses("no saved logits", *perplexity, "--kl-divergence-base", text, "--kl-divergence",
+               contains=f"error: {text}: has no saved logits: does not begin with '_logits_'\n")
+    short = folder / "short.txt"
+    short.write_text("Once upon a time")
+    st.refuses("no whole window to save", *perplexity, "-f", short, "--kl-divergence-base", folder / "none",
+               code=2, contains="error: no logits to save: want a text of a whole window")
+    imatrix = ["imatrix", "-m", gguf, "-o", out, "-c", 64, "--chunks", 2, "-f"]
+    st.refuses("imatrix of a short text", *imatrix, short,
+               contains=f"error: {short}: 4 tokens, want 64 or more, a whole window (-c)\n")
+    check(not out.exists() and not (folder / "none").exists(), "nothing was written")
+    result = st(*imatrix, text, "--process-output")
+    check(result.returncode == 0 and "importance of 65 tensors, from 128 tokens\n" in result.stdout, f"imatrix: {result}")
+    names = {t["name"] for t in json.loads(st("inspect", out, "--json", "--tensors").stdout)["tensors"]}
+    check({"output.weight.in_sum2", "blk.7.ffn_down_exps.weight.counts"} <= names and len(names) == 130, f"imatrix: {names}")
+
+
 def other_tools(st, gguf, models, folder):
     result = st("perplexity", "-m", gguf, "-f", models / "valid.txt", "-c", 512, "--chunks", 8)
     check(result.returncode == 0 and "PPL = 3" in result.stdout, f"perplexity: {result.stdout}{result.stderr}")
+    what_a_type_costs(st, gguf, models, folder)
     info = json.loads(st("inspect", gguf, "--json", "--tensors").stdout)
     check(info["metadata"]["smallthinker.block_count"] == 8 and len(info["tensors"]) == info["tensor_count"],
           "inspect --json")

@@ -73,7 +73,12 @@ class CommandLineMutants:
 
     def perplexity(self):
         return ["perplexity", "-m", self.pick(MODELS), *self.model_options(), "-f", self.pick(FILES),
-                *self.maybe(0.5, "--chunks", self.integer)]
+                *self.maybe(0.5, "--chunks", self.integer),
+                *self.maybe(0.2, "--kl-divergence-base", lambda: self.pick(OUTPUTS + FILES)), *self.maybe(0.1, "--kl-divergence")]
+
+    def imatrix(self):
+        return ["imatrix", "-m", self.pick(MODELS), *self.model_options(), "-f", self.pick(FILES), "-o", self.pick(OUTPUTS),
+                *self.maybe(0.5, "--chunks", self.integer), *self.maybe(0.2, "--process-output")]
 
     def logits(self):
         tokens = ["1,2,3", "", "4095", "4096", "-1", "1,,2", "[1, 2]", "1 2 3", "a", "9" * 20, "1" + ",1" * 3000]
@@ -128,7 +133,7 @@ class CommandLineMutants:
                           [self.pick(MODELS)], ["run", self.pick(MODELS), "-p", "hi", "-n", "1"], [self.pick(["-h", "--help", "--version"])],
                           ["run", "-m", "model.gguf", "-hf", "org/model"]])
 
-    KINDS = [(run, 6), (perplexity, 1), (logits, 1), (bench, 1), (verify, 1), (text_tools, 2), (inspect, 1), (cache_sim, 1),
+    KINDS = [(run, 6), (perplexity, 1), (imatrix, 1), (logits, 1), (bench, 1), (verify, 1), (text_tools, 2), (inspect, 1), (cache_sim, 1),
              (files, 4), (anything, 1)]
 
     def one(self):
