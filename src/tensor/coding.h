@@ -20,6 +20,6 @@ template <int kValues, typename Element>
 void decode_row(const std::byte* in, int64_t n, float* y);
 
 template <int kValues, typename Element>
-void encode_row(const float* x, int64_t n, std::byte* out);
+void encode_row(const float* x, const float* importance, int64_t n, std::byte* out);
 
 }  // namespace st

@@ -42,10 +42,10 @@ struct DTypeInfo {
   uint32_t block_bytes;
 
   // n values of a row from the bytes of a file, and to them; null: we do not write this type.
-  // REQUIRES: n is a multiple of block_values.
+  // importance: see quantize_row. REQUIRES: n is a multiple of block_values.
   void (*decode)(const std::byte* in, int64_t n, float* y) = nullptr;
-  void (*encode)(const float* x, int64_t n, std::byte* out) = nullptr;
-  float largest = FLT_MAX;             // what is beyond is encoded as infinity
+  void (*encode)(const float* x, const float* importance, int64_t n, std::byte* out) = nullptr;
+  float largest = FLT_MAX;             // what is beyond cannot be encoded
   const SplitLayout* split = nullptr;  // how matrices lie in memory; null: as in a file
 };
 

@@ -7,10 +7,10 @@ namespace st {
 
 bool can_quantize(DType type) { return dtype_info(type).encode != nullptr; }
 
-void quantize_row(DType type, const float* x, int64_t n, std::byte* out) {
+void quantize_row(DType type, const float* x, int64_t n, std::byte* out, const float* importance) {
   const DTypeInfo& info = dtype_info(type);
   if (info.encode == nullptr) fail(ErrorCode::kUnsupported, "cannot write {} weights", info.name);
-  info.encode(x, n, out);
+  info.encode(x, importance, n, out);
 }
 
 void dequantize_row(DType type, const std::byte* in, int64_t n, float* y) {

@@ -16,7 +16,7 @@ void decode(const std::byte* in, int64_t n, float* y) {
   const auto* q = reinterpret_cast<const int16_t*>(in);
   for (int64_t i = 0; i < n; ++i) y[i] = static_cast<float>(q[i]) * 0x1p-16f;
 }
-void encode(const float* x, int64_t n, std::byte* out) {
+void encode(const float* x, const float* /*importance*/, int64_t n, std::byte* out) {
   auto* q = reinterpret_cast<int16_t*>(out);
   for (int64_t i = 0; i < n; ++i) q[i] = static_cast<int16_t>(x[i] * 0x1p16f);
 }

@@ -50,7 +50,7 @@ def main():
     failures = 0
     for name in BLOCK_TYPES:
         blocks = blocks_of(random, name)
-        ours = run(program, "dequantize", name, blocks).view(F)
+        ours = run(program, ["dequantize", name], blocks).view(F)
         assert ours.size >= 10**6, f"{name}: only {ours.size} values"
         ours = ours.reshape(len(blocks), -1)
         with np.errstate(over="ignore"):  # MXFP4 beyond floats is infinite

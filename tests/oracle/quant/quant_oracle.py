@@ -308,10 +308,10 @@ def block_rows(random, size, scale_offsets):
 # --- Comparison ---
 
 
-def run(program, mode, type, data):
-    result = subprocess.run([program, mode, type], input=data.tobytes(), capture_output=True)
+def run(program, arguments, data):
+    result = subprocess.run([program, *arguments], input=data.tobytes(), capture_output=True)
     if result.returncode != 0:
-        sys.exit(f"{program} {mode} {type} failed: {result.stderr.decode()}")
+        sys.exit(f"{program} {' '.join(arguments)} failed: {result.stderr.decode()}")
     return np.frombuffer(result.stdout, np.uint8)
 
 
@@ -340,7 +340,7 @@ def main():
         for type, encode in ENCODERS.items():
             for name, x in float_rows(random).items():
                 expected = encode(x).reshape(len(x), -1)
-                ours = run(program, "quantize", type, x)
+                ours = run(program, ["quantize", type], x)
                 ours = ours.reshape(len(x), -1) if ours.size == expected.size else ours
                 same = ours == expected
                 checks += 1
@@ -348,7 +348,7 @@ def main():
         for type, (decode, size, scales) in DECODERS.items():
             for name, blocks in block_rows(random, size, scales).items():
                 expected = decode(blocks)
-                ours = run(program, "dequantize", type, blocks).view(F)
+                ours = run(program, ["dequantize", type], blocks).view(F)
                 ours = ours.reshape(expected.shape) if ours.size == expected.size else ours
                 same = (ours.view(np.uint32) == expected.view(np.uint32)) | (
                     np.isnan(ours) & np.isnan(expected)
