@@ -16,7 +16,8 @@ int execute(const ImatrixArgs& args) {
   const TextArgs source{.file = args.file, .whole = true};
   check_model_outputs(args.model, {text_file(source)}, {args.outfile});
   TextTokens text = TextTokens::windows(source, args.windows);
-  Engine engine = load_engine(args.model, true, &text);
+  const auto sums = [&](const Model& model) { return Importance::bytes(model, args.output); };
+  Engine engine = load_engine(args.model, true, &text, sums);
   const GracefulStop graceful;
   const int64_t window = engine.context();
   const int64_t windows = std::ssize(text.tokens()) / window;

@@ -118,9 +118,11 @@ void check_engine(const ModelArgs& args, TextTokens* text) {
   });
 }
 
-Engine load_engine(const ModelArgs& args, bool tell, TextTokens* text) {
+Engine load_engine(const ModelArgs& args, bool tell, TextTokens* text,
+                   std::function<uint64_t(const Model&)> beside) {
   Engine engine =
-      with_model(args, tell, text, [](std::shared_ptr<const Model> model, EngineOptions options) {
+      with_model(args, tell, text, [&](std::shared_ptr<const Model> model, EngineOptions options) {
+        options.beside = std::move(beside);
         return Engine(std::move(model), std::move(options));
       });
   const bool predicts = args.lm_head == LmHead::kSparse || args.lm_head == LmHead::kCheck;

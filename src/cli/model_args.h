@@ -1,6 +1,7 @@
 // From the paths and settings of a command to an engine that runs.
 #pragma once
 
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -21,7 +22,9 @@ void check_model_file(const std::string& path);
 // Loads the model a command names, with a progress bar, and prints its notices unless told not to
 // (they are the same each time). Errors carry the path.
 // `text` is encoded on the way, before memory is planned.
-Engine load_engine(const ModelArgs& args, bool tell = true, TextTokens* text = nullptr);
+// `beside`: memory that counts as well, see EngineOptions.
+Engine load_engine(const ModelArgs& args, bool tell = true, TextTokens* text = nullptr,
+                   std::function<uint64_t(const Model&)> beside = {});
 
 // Throws what that would before a weight is read, also where another run might.
 void check_engine(const ModelArgs& args, TextTokens* text = nullptr);

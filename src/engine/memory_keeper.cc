@@ -40,6 +40,7 @@ MemoryKeeper::MemoryKeeper(const Model& model, const EngineOptions& options, Thr
         "context {} is more than the {} positions the model was trained for", context_, trained));
   }
   if (options.encode) text_bytes_ = encode_text();
+  if (options.beside) beside_bytes_ = options.beside(model);
   open_rows();
   if (options.memory > 0) plan_budget();
 }
@@ -122,7 +123,7 @@ uint64_t MemoryKeeper::least_scratch_bytes() const {
 
 // The same: what is needed in any case.
 uint64_t MemoryKeeper::resident_weights() const {
-  return anonymous_memory() + text_bytes_ + model_.store().memory_bytes();
+  return anonymous_memory() + text_bytes_ + beside_bytes_ + model_.store().memory_bytes();
 }
 
 MemoryPlan MemoryKeeper::plan_of(uint64_t resident) {
@@ -169,7 +170,8 @@ void MemoryKeeper::plan_budget() {
   cached_ = std::make_unique<CachedExperts>(weights.experts, model_.config().most_used(), *reader_,
                                             options_.page);
   const uint64_t rows = token_rows_ ? token_rows_->bytes() : 0;
-  const uint64_t resident = resident_memory() + text_bytes_ + model_.store().memory_bytes() + rows;
+  const uint64_t resident =
+      resident_memory() + text_bytes_ + beside_bytes_ + model_.store().memory_bytes() + rows;
   plan_ = plan_of(resident);
   // Slower prompts rather than a refusal: what works in a budget works in all that are larger.
   while (!plan_.fits() && micro_batch_ > 1) {

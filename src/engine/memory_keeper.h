@@ -106,6 +106,7 @@ class MemoryKeeper {
   State state_;
   int64_t rows_ = kSinkRows;
   uint64_t text_bytes_ = 0;                // of a text that there is no room for
+  uint64_t beside_bytes_ = 0;              // that others will take
   std::optional<AsyncReader> row_reader_;  // through the page cache
   std::optional<RowReader> embedding_;     // unless it is in memory
   std::optional<RowReader> token_rows_;    // if the model has some

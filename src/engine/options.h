@@ -17,6 +17,8 @@
 
 namespace st {
 
+class Model;
+
 // Where a text is encoded before memory is planned.
 struct TextRoom {
   const Tokenizer& tokenizer;
@@ -39,6 +41,8 @@ struct EngineOptions {
   // Called before that to encode the text that is to be run, so that it counts as well. Returns
   // the bytes that its tokens take; keeps none that take more than there are.
   std::function<uint64_t(const TextRoom&)> encode;
+  // Bytes that who runs the engine will take beside it, which count as well; empty: none.
+  std::function<uint64_t(const Model&)> beside;
   // Told before that what could go wrong with it.
   std::function<void(std::string_view)> note;
   // Who says what the control groups grant and what the machine has; empty: the kernel. For tests.

@@ -19,6 +19,20 @@ void add(ImportanceSums& sums, size_t i, std::span<const float> rows) {
 
 }  // namespace
 
+uint64_t Importance::bytes(const Model& model, bool output) {
+  const ModelConfig& c = model.config();
+  uint64_t values = output ? static_cast<uint64_t>(c.hidden) + 1 : 0;
+  for (const auto& [info, source] : model.file().tensors()) {
+    const bool matrix = info->ne.size() == 2 && names::is_of_layer(info->name);
+    if (matrix) values += info->dim(0) + 1;
+  }
+  for (int64_t l = 0; l < c.layers; ++l) {
+    const Ffn& ffn = c.ffn(l);
+    values += static_cast<uint64_t>(ffn.experts * (2 * c.hidden + ffn.width + 3));
+  }
+  return values * sizeof(double);
+}
+
 ImportanceSums& Importance::of(const std::string& tensor, int64_t cols, int64_t matrices) {
   ImportanceSums& sums = sums_[tensor];
   sums.squares.resize(static_cast<size_t>(cols * matrices));

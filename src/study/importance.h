@@ -23,6 +23,9 @@ class Importance final : public InputObserver {
   Importance(const Model& model, bool output)
       : model_(model), output_(output), names_(model.store().tensors_in_memory()) {}
 
+  // What the sums take, at most.
+  static uint64_t bytes(const Model& model, bool output);
+
   void projected(const Matrix& w, std::span<const float> x) override;
   void in_expert(int64_t layer, int32_t expert, std::span<const float> in,
                  std::span<const float> neurons) override;

@@ -5,6 +5,7 @@
 
 #include "engine/perplexity.h"
 #include "golden/fixture.h"
+#include "support/bytes.h"
 #include "support/feed_at.h"
 #include "support/test_page.h"
 
@@ -73,6 +74,30 @@ TEST(Importance, EveryMatrixOfALayerIsSeen) {
   EXPECT_EQ(sums.size(), matrices);
   const auto with_output = collect(path, {.threads = 2}, true);
   EXPECT_EQ(with_output.size(), matrices + 1);
+}
+
+// Sums count in a budget before a weight is read, and no more are there than counted.
+TEST(Importance, SumsCountInABudget) {
+  const std::string path = converted(kMicro, DType::kQ8_0, true);
+  EngineOptions options{
+      .threads = 1, .context = kWindow, .memory = uint64_t{1} << 20, .page = test_page()};
+  const auto least = [&] {
+    const std::string error = testkit::error_of([&] { Engine(path, options); });
+    const std::string before = "in every run, ";
+    return std::stoull(error.substr(error.find(before) + before.size()));
+  };
+  const uint64_t without = least();
+  options.beside = [](const Model&) { return uint64_t{100} << 20; };
+  EXPECT_NEAR(static_cast<double>(least()), static_cast<double>(without + 100), 2);
+
+  const Engine engine(path);
+  uint64_t taken = 0;
+  for (const auto& [name, sums] : collect(path, {.threads = 2}, true)) {
+    taken += sums.squares.size() * sizeof(double) + sums.counts.size() * sizeof(int64_t);
+  }
+  const uint64_t told = Importance::bytes(engine.model(), true);
+  EXPECT_LE(taken, told);
+  EXPECT_LE(told, taken + taken / 8);
 }
 
 }  // namespace
