@@ -49,9 +49,12 @@ bool same_bits(const std::vector<float>& a, const std::vector<float>& b) {
 // Products of blocks, row by row and by tiles, one and many tokens.
 TEST_P(AgainstScalar, ProductsOfBlocks) {
   for (int round = 0; round < kRounds; ++round) {
-    for (const DType type : {DType::kQ8_0, DType::kQ4_0}) {
-      const int64_t rows = up_to(70), tokens = up_to(20), cols = blocks_up_to(20);
-      const bool integers = round % 2 == 0;
+    for (const DType type : kBlockTypes) {
+      const bool plain = type == DType::kQ8_0 || type == DType::kQ4_0;
+      const int64_t rows = up_to(70), tokens = up_to(20);
+      const int64_t cols =
+          dtype_info(type).block_values == kBlock ? blocks_up_to(20) : up_to(4) * kSuperBlock;
+      const bool integers = plain && round % 2 == 0;
       const Weights w(type, rows, cols, seed());
       Activations x(tokens, cols, seed());
       if (integers) {
@@ -68,7 +71,7 @@ TEST_P(AgainstScalar, ProductsOfBlocks) {
         for (int64_t r = 0; r < rows; ++r) {
           double size = 0;
           for (int64_t c = 0; c < cols && !integers; ++c) {
-            size += std::fabs(value(w.matrix, r, c) * x.value(type, t, c));
+            size += std::fabs(size_of(w, r, c) * x.value(type, t, c));
           }
           const auto at = static_cast<size_t>(t * rows + r);
           ASSERT_NEAR(got[at], want[at], size * 1e-5)
@@ -96,15 +99,15 @@ TEST_P(AgainstScalar, ProductsOfBlocks) {
 TEST_P(AgainstScalar, TilesOfSomeTokens) {
   if (k.tile_tokens == 0) return;
   for (int round = 0; round < kRounds; ++round) {
-    const int64_t rows = up_to(kUnpackedRows), cols = blocks_up_to(9), tokens = up_to(30);
-    const Weights w(DType::kQ4_0, rows, cols, seed());
+    const int64_t rows = up_to(kUnpackedRows), cols = up_to(2) * kSuperBlock, tokens = up_to(30);
+    const DType type = kBlockTypes[static_cast<size_t>(round) % std::size(kBlockTypes)];
+    const Weights w(type, rows, cols, seed());
     const Activations x(tokens, cols, seed());
     const Q8Rows q = x.rows();
     const std::vector<int32_t> index = some_of(tokens, up_to(30));
     const auto n = static_cast<int64_t>(index.size());
     std::vector<float> all(static_cast<size_t>(rows * tokens)), some(static_cast<size_t>(rows * n));
-    k.format(DType::kQ4_0)
-        .gemv(w.matrix.quant_rows(), nullptr, rows, q, tokens, cols, all.data(), rows);
+    k.format(type).gemv(w.matrix.quant_rows(), nullptr, rows, q, tokens, cols, all.data(), rows);
     multiply_tiles(k, w.matrix, 0, rows, q, n, some.data(), rows, index.data());
     for (size_t i = 0; i < index.size(); ++i) {
       ASSERT_EQ(std::memcmp(&some[i * static_cast<size_t>(rows)],
@@ -129,7 +132,7 @@ TEST_P(AgainstScalar, ProductsOfFloats) {
         const auto t = static_cast<int64_t>(i) / rows, r = static_cast<int64_t>(i) % rows;
         double size = 0;
         for (int64_t c = 0; c < cols; ++c) {
-          size += std::fabs(value(w.matrix, r, c) * x.value(type, t, c));
+          size += std::fabs(value(w, r, c) * x.value(type, t, c));
         }
         ASSERT_NEAR(got[i], want[i], size * 1e-5)
             << k.name << ' ' << dtype_name(type) << ' ' << rows << 'x' << cols << " x " << tokens;
@@ -216,7 +219,7 @@ TEST_P(AgainstScalar, RowsOfFloats) {
       axpy(scalar, a, w.matrix, 0, n, want.data());
       axpy(k, a, w.matrix, 0, n, got.data());
       for (size_t i = 0; i < size; ++i) {
-        const double terms = std::fabs(y.x[i]) + std::fabs(a * value(w.matrix, 0, int64_t(i)));
+        const double terms = std::fabs(y.x[i]) + std::fabs(a * value(w, 0, int64_t(i)));
         ASSERT_NEAR(got[i], want[i], terms * 1e-5) << k.name << ' ' << dtype_name(type) << ' ' << n;
       }
     }

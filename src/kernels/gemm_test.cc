@@ -1,6 +1,7 @@
 // Every table against sums in double precision computed here, and against itself split up.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <cstring>
@@ -14,6 +15,7 @@
 #include "tensor/float16.h"
 #include "tensor/layout.h"
 #include "tensor/matrix.h"
+#include "tensor/quantize.h"
 
 namespace st {
 namespace {
@@ -38,9 +40,9 @@ class Gemm : public testing::TestWithParam<const KernelTable*> {
         }
         double expected = 0, size = 0;
         for (int64_t c = 0; c < w.cols; ++c) {
-          const double product = value(w, r, c) * x.value(w.type, t, c);
-          expected += product;
-          size += std::fabs(product);
+          const double by = x.value(w.type, t, c);
+          expected += value(weights, r, c) * by;
+          size += std::fabs(size_of(weights, r, c) * by);
         }
         // Float rounding per term of one lane, plus a few for scales and the final sum.
         const double bound = size * 0x1p-24 * (static_cast<double>(w.cols) / 8 + 8);
@@ -55,8 +57,9 @@ class Gemm : public testing::TestWithParam<const KernelTable*> {
 TEST_P(Gemm, MatchesDoublePrecision) {
   unsigned seed = 0;
   for (DType type : kTypes) {
-    for (int64_t cols : {1, 7, 8, 15, 16, 17, 31, 32, 33, 64, 96, 100, 257, 288, 2560}) {
-      if (!is_float(type) && cols % kBlock != 0) continue;
+    for (int64_t cols :
+         {1, 7, 8, 15, 16, 17, 31, 32, 33, 64, 96, 100, 256, 257, 288, 416, 768, 2560}) {
+      if (cols % dtype_info(type).block_values != 0) continue;
       for (int64_t rows = 1; rows <= 17; ++rows) {
         const int64_t tokens = 1 + ++seed % 9;
         check(Weights(type, rows, cols, seed), Activations(tokens, cols, seed), rows + seed % 3);
@@ -68,8 +71,40 @@ TEST_P(Gemm, MatchesDoublePrecision) {
 TEST_P(Gemm, EveryShapeOfTile) {
   for (DType type : kTypes) {
     for (int64_t tokens = 1; tokens <= 9; ++tokens) {
-      const int64_t cols = is_float(type) ? 45 : 64;
+      const int64_t cols = is_float(type) ? 45 : std::max(64u, dtype_info(type).block_values);
       check(Weights(type, 13, cols, 5), Activations(tokens, cols, 6), 13);
+    }
+  }
+}
+
+// All +127, all -127, alternating: what sums of few bits must hold.
+Activations extreme_activations(int64_t cols) {
+  Activations x(3, cols, 1);
+  for (size_t i = 0; i < x.q.size(); ++i) {
+    const int64_t t = static_cast<int64_t>(i) / x.cols;
+    x.q[i] = static_cast<int8_t>(t == 0 || (t == 2 && i % 2) ? 127 : -127);
+  }
+  for (size_t b = 0; b < x.d.size(); ++b) {
+    x.d[b] = 1;
+    x.sum[b] = x.half_sum[b] = 0;
+    for (size_t i = 0; i < kBlock; ++i) {
+      x.sum[b] += x.q[b * kBlock + i];
+      if (i < kBlock / 2) x.half_sum[b] += x.q[b * kBlock + i];
+    }
+  }
+  return x;
+}
+
+// All bytes of quants and packed scales alike, by rows and by tiles.
+TEST_P(Gemm, ExtremeBlocks) {
+  for (const DType type : kBlockTypes) {
+    Activations x = extreme_activations(512);
+    for (const int fill : {0, 0x0F, 0xF0, 0x33, 0xCC, 0x55, 0xAA, 0x7F, 0x80, 0x88, 0xFF}) {
+      const Weights w(type, 7, 512, 3, fill);
+      check(w, x, 7);
+      x.tokens = 2;
+      check(w, x, 7);
+      x.tokens = 3;
     }
   }
 }
@@ -77,16 +112,7 @@ TEST_P(Gemm, EveryShapeOfTile) {
 // With unit scales nothing is rounded: the integer sums must be exact.
 TEST_P(Gemm, IntegerSumsAreExact) {
   constexpr int64_t kBlocks = 8;
-  Activations x(3, kBlocks * kBlock, 1);
-  for (size_t i = 0; i < x.q.size(); ++i) {
-    const int64_t t = static_cast<int64_t>(i) / x.cols;  // all +127, all -127, alternating
-    x.q[i] = static_cast<int8_t>(t == 0 || (t == 2 && i % 2) ? 127 : -127);
-  }
-  for (size_t b = 0; b < x.d.size(); ++b) {
-    x.d[b] = 1;
-    x.sum[b] = 0;
-    for (size_t i = 0; i < kBlock; ++i) x.sum[b] += x.q[b * kBlock + i];
-  }
+  const Activations x = extreme_activations(kBlocks * kBlock);
   // Row r is filled with byte r: all nibble pairs, all weights from -128 to 127.
   for (DType type : {DType::kQ4_0, DType::kQ8_0}) {
     Weights weights(type, 256, x.cols, 1);
@@ -98,13 +124,16 @@ TEST_P(Gemm, IntegerSumsAreExact) {
                   static_cast<size_t>(row_quants));
     }
     std::fill_n(scales_of(w), 256 * kBlocks, uint16_t{0x3C00});
+    for (int64_t r = 0; r < 256; ++r) {
+      dequantize_row(w, r, weights.values.data() + r * w.cols);
+    }
     std::vector<float> y(3 * 256);
     gemm(k, w, 0, 256, x, 0, 3, y.data(), 256);
     gemm(k, w, 0, 256, x, 0, 2, y.data(), 256);
     for (int64_t t = 0; t < 3; ++t) {
       for (int64_t r = 0; r < 256; ++r) {
         double expected = 0;
-        for (int64_t c = 0; c < w.cols; ++c) expected += value(w, r, c) * x.value(type, t, c);
+        for (int64_t c = 0; c < w.cols; ++c) expected += value(weights, r, c) * x.value(type, t, c);
         ASSERT_EQ(y[static_cast<size_t>(t * 256 + r)], expected) << r << ' ' << t;
       }
     }
@@ -113,16 +142,20 @@ TEST_P(Gemm, IntegerSumsAreExact) {
 
 TEST_P(Gemm, EqualRowsGiveEqualBits) {
   for (DType type : kTypes) {
-    const Weights one(type, 1, 96, 3);
-    Weights many(type, 17, 96, 4);
+    const int64_t cols = is_float(type) ? 96 : std::max(96u, dtype_info(type).block_values);
+    const Weights one(type, 1, cols, 3);
+    Weights many(type, 17, cols, 4);
     auto* data = const_cast<std::byte*>(many.matrix.data);
-    const uint64_t scales = is_float(type) ? 0 : 96 / kBlock * 2;
-    const uint64_t values = one.matrix.stride() - scales;
+    const DTypeInfo& info = dtype_info(type);
+    const auto values = info.split == nullptr
+                            ? one.matrix.stride()
+                            : static_cast<uint64_t>(info.split->quant_bytes(cols));
+    const uint64_t scales = one.matrix.stride() - values;
     for (uint64_t r = 0; r < 17; ++r) {
       std::memcpy(data + r * values, one.matrix.data, values);
       std::memcpy(data + 17 * values + r * scales, one.matrix.data + values, scales);
     }
-    const Activations x(1, 96, 7);
+    const Activations x(1, cols, 7);
     std::vector<float> y(17);
     gemm(k, many.matrix, 0, 17, x, 0, 1, y.data(), 17);
     for (float v : y)
@@ -133,16 +166,17 @@ TEST_P(Gemm, EqualRowsGiveEqualBits) {
 TEST_P(Gemm, BitsDoNotDependOnTheSplit) {
   constexpr int64_t kRows = 13, kTokens = 21;
   for (DType type : kTypes) {
-    const int64_t cols = is_float(type) ? 100 : 224;
+    const int64_t step = type == DType::kF32 || type == DType::kQ4_0 ? 1 : 3;  // kinds of tiles
+    const int64_t cols = is_float(type) ? 100 : dtype_info(type).block_values == kBlock ? 224 : 256;
     const Weights w(type, kRows, cols, 8);
     const Activations x(kTokens, cols, 9);
     std::vector<float> whole(kRows * kTokens), part(kRows * kTokens);
     gemm(k, w.matrix, 0, kRows, x, 0, kTokens, whole.data(), kRows);
     for (int64_t r0 = 0; r0 < kRows; ++r0) {
-      for (int64_t rows = 1; r0 + rows <= kRows; ++rows) {
+      for (int64_t rows = 1; r0 + rows <= kRows; rows += step) {
         for (int64_t t0 = 0; t0 < kTokens; ++t0) {
           // A quantised activation row is found by its block, so any token can be the first.
-          for (int64_t tokens = 1; t0 + tokens <= kTokens; ++tokens) {
+          for (int64_t tokens = 1; t0 + tokens <= kTokens; tokens += step) {
             gemm(k, w.matrix, r0, rows, x, t0, tokens, part.data(), rows);
             for (int64_t t = 0; t < tokens; ++t) {
               ASSERT_EQ(std::memcmp(&part[static_cast<size_t>(t * rows)],
@@ -169,7 +203,7 @@ TEST_P(Gemm, AxpyMatchesDoublePrecision) {
       const float a = x.x[static_cast<size_t>(n)];
       axpy(k, a, w.matrix, 0, n, y.data());
       for (int64_t i = 0; i < n; ++i) {
-        const double before = x.x[static_cast<size_t>(i)], added = a * value(w.matrix, 0, i);
+        const double before = x.x[static_cast<size_t>(i)], added = a * value(w, 0, i);
         ASSERT_NEAR(y[static_cast<size_t>(i)], before + added,
                     (std::fabs(before) + 2 * std::fabs(added)) * 0x1p-23 + 1e-37)
             << k.name << ' ' << dtype_name(type) << ' ' << i << " of " << n;
@@ -187,19 +221,20 @@ TEST_P(Gemm, AxpyMatchesDoublePrecision) {
 
 // Any rows in any order are the rows one by one.
 TEST_P(Gemm, IndexedRows) {
-  for (DType type : {DType::kQ8_0, DType::kQ4_0}) {
-    const Weights w(type, 40, 160, 3);
-    const Activations x(3, 160, 4);
+  for (DType type : kBlockTypes) {
+    const int64_t cols = dtype_info(type).block_values == kBlock ? 160 : 512;
+    const Weights w(type, 40, cols, 3);
+    const Activations x(3, cols, 4);
     const Q8Rows q = x.rows();
     const auto gemv = k.format(type).gemv;
     std::vector<float> all(3 * 40);
-    gemv(w.matrix.quant_rows(), nullptr, 40, q, 3, 160, all.data(), 40);
+    gemv(w.matrix.quant_rows(), nullptr, 40, q, 3, cols, all.data(), 40);
     std::mt19937 random(5);
     for (int64_t n = 1; n <= 20; ++n) {
       std::vector<int32_t> index(static_cast<size_t>(n));
       for (int32_t& i : index) i = static_cast<int32_t>(random() % 40);
       std::vector<float> y(static_cast<size_t>(3 * n));
-      gemv(w.matrix.quant_rows(), index.data(), n, q, 3, 160, y.data(), n);
+      gemv(w.matrix.quant_rows(), index.data(), n, q, 3, cols, y.data(), n);
       for (size_t t = 0; t < 3; ++t) {
         for (size_t i = 0; i < index.size(); ++i) {
           const float want = all[t * 40 + static_cast<size_t>(index[i])];
@@ -222,6 +257,9 @@ TEST_P(Gemm, SumRowsMatchesDoublePrecision) {
           scales_of(w.matrix)[i] =
               static_cast<uint16_t>(i % 9 == 0 ? 0 : 0x2C00 + random() % 0x400);
         }
+        for (int64_t r = 0; r < 1200; ++r) {
+          dequantize_row(w.matrix, r, w.values.data() + r * cols);
+        }
         std::vector<int32_t> index(count);
         std::vector<float> h(count);
         for (size_t i = 0; i < count; ++i) {
@@ -235,7 +273,7 @@ TEST_P(Gemm, SumRowsMatchesDoublePrecision) {
           // Each term is off by half a unit, the largest product / 16383, times its quant.
           double want = 0, peak = 0, quants = 0;
           for (size_t i = 0; i < count; ++i) {
-            const double term = h[i] * value(w.matrix, index[i], c);
+            const double term = h[i] * value(w, index[i], c);
             const double d = f16_to_f32(scales_of(w.matrix)[(index[i] * cols + c) / kBlock]);
             want += term;
             peak = std::max(peak, std::fabs(h[i] * d));
@@ -288,6 +326,7 @@ TEST_P(Gemm, SumColumnsMatchesDoublePrecision) {
       std::vector<std::byte> split(blocks.size());
       split_rows(type, blocks.data(), 0, cols, cols, kF, split.data());
       const Matrix down = {type, cols, kF, split.data()};
+      std::vector<float> row(static_cast<size_t>(kF));
       std::vector<std::byte> regrouped(neuron_rows_bytes(type, cols, kF));
       regroup_by_neuron(type, blocks.data(), cols, kF, regrouped.data());
       const Matrix neurons = {type, kF, cols, regrouped.data()};
@@ -309,8 +348,9 @@ TEST_P(Gemm, SumColumnsMatchesDoublePrecision) {
       EXPECT_EQ(y.back(), -77);
       for (int64_t c = 0; c < cols; ++c) {
         double want = 0, size = 0;
+        dequantize_row(down, c, row.data());
         for (int64_t j = 0; j < kF; ++j) {
-          const double term = value(down, c, j) * h.value(type, 0, j);
+          const double term = row[static_cast<size_t>(j)] * h.value(type, 0, j);
           want += term;
           size += std::fabs(term);
         }

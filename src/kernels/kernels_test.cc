@@ -369,8 +369,8 @@ TEST_P(Kernels, FormatsAreWhole) {
     EXPECT_EQ(format.sum_columns != nullptr, can_regroup(format.type, kBlock, kBlock)) << name;
   }
   EXPECT_NE(k.format(DType::kF32).gemm_float, nullptr);
-  EXPECT_FALSE(k.format(DType::kQ6_K).wants_q8());
-  EXPECT_EQ(k.format(DType::kQ6_K).gemm_float, nullptr);
+  EXPECT_FALSE(k.format(DType::kI8).wants_q8());
+  EXPECT_EQ(k.format(DType::kI8).gemm_float, nullptr);
 }
 
 INSTANTIATE_TEST_SUITE_P(Tables, Kernels, testing::ValuesIn(usable_kernels()),

@@ -38,8 +38,8 @@ struct Q8Tiles {
 
 // Weight rows as bytes, in the order a table's GEMM wants.
 struct UnpackedRows {
-  uint8_t* u;  // (rows, padded cols)
-  float* d;    // (rows, cols / 32)
+  uint8_t* u;           // (rows, padded cols)
+  float *scale, *base;  // (2, rows, cols / 32), rows rounded up to a multiple of 4
 };
 
 inline constexpr int64_t kUnpackedRows = 32;  // most rows that may be unpacked together

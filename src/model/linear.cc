@@ -43,13 +43,14 @@ void multiply_tiles(const WeightFormat& format, const Matrix& w, int64_t begin, 
                     const Activations& in, float* y, int64_t y_stride) {
   // One buffer per thread, as large as its widest matrix needs; a pool's threads live long.
   thread_local AlignedBuffer<uint8_t> bytes;
-  thread_local AlignedBuffer<float> scales;
+  thread_local AlignedBuffer<float> scales, bases;
   const auto need = static_cast<size_t>(kUnpackedRows * padded(w.cols));
   if (bytes.size() < need) {
     bytes = AlignedBuffer<uint8_t>(need);
-    scales = AlignedBuffer<float>(need / kBlock);
+    scales = AlignedBuffer<float>(2 * need / kBlock);
+    bases = AlignedBuffer<float>(scales.size());
   }
-  const UnpackedRows rows{bytes.data(), scales.data()};
+  const UnpackedRows rows{bytes.data(), scales.data(), bases.data()};
   for (int64_t r = begin; r < end; r += kUnpackedRows) {
     const int64_t n = std::min(kUnpackedRows, end - r);
     format.unpack(w.quant_rows(r), n, w.cols, rows);

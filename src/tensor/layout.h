@@ -11,10 +11,11 @@ namespace st {
 
 struct Regrouping;  // tensor/regroup.h
 
-// A block of 32 values of a split matrix: value i is scale[i / 16] * code[i] - min[i / 16].
+// A block of 32 values of a split matrix: value i is scale[i / 16] * code[i] + base[i / 16]. Bases
+// of types without are -0, which changes nothing.
 struct DecodedBlock {
   int8_t code[kBlock];
-  float scale[2], min[2];
+  float scale[2], base[2];
 };
 
 // Where block `block` of a row of `blocks` blocks of 32 values is.

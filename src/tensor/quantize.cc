@@ -27,7 +27,7 @@ void dequantize_row(const Matrix& m, int64_t r, int64_t begin, int64_t n, float*
     const DecodedBlock block = read_block(m, r, (begin + c) / kBlock);
     for (int i = 0; i < kBlock; ++i) {
       const int half = i / (kBlock / 2);
-      y[c + i] = block.scale[half] * static_cast<float>(block.code[i]) - block.min[half];
+      y[c + i] = block.scale[half] * static_cast<float>(block.code[i]) + block.base[half];
     }
   }
 }

@@ -92,11 +92,13 @@ void set_codes(const RowPlace& at, const int8_t* table, DecodedBlock& out) {
   for (int i = 0; i < kBlock; ++i) out.code[i] = table[codes[i]];
 }
 
-// One scale, and maybe a minimum, of the whole block; or of each half.
-void set_scale(float scale, float min, DecodedBlock& out) {
+constexpr float kNoBase = -0.0f;
+
+// Of the whole block.
+void set_scale(float scale, float base, DecodedBlock& out) {
   for (int half = 0; half < 2; ++half) {
     out.scale[half] = scale;
-    out.min[half] = min;
+    out.base[half] = base;
   }
 }
 
@@ -113,7 +115,7 @@ struct WithD {
     std::memcpy(to + 2 * i, &block.d, 2);
   }
   static void read_scales(const RowPlace& at, DecodedBlock& out) {
-    set_scale(load_half(at.scales + 2 * at.block), 0, out);
+    set_scale(load_half(at.scales + 2 * at.block), kNoBase, out);
   }
 };
 // With minimums in half precision: those of the row after all scales.
@@ -126,7 +128,7 @@ struct WithM {
   }
   static void read_scales(const RowPlace& at, DecodedBlock& out) {
     const uint8_t* m = at.scales + 2 * at.blocks;
-    set_scale(load_half(at.scales + 2 * at.block), -load_half(m + 2 * at.block), out);
+    set_scale(load_half(at.scales + 2 * at.block), load_half(m + 2 * at.block), out);
   }
 };
 
@@ -208,7 +210,7 @@ struct WithE {
 struct SplitMXFP4 : OneNibble<WithE> {
   static void read(const RowPlace& at, DecodedBlock& out) {
     set_codes(at, kE2M1Values, out);
-    set_scale(half_e8m0_to_f32(at.scales[at.block]), 0, out);
+    set_scale(half_e8m0_to_f32(at.scales[at.block]), kNoBase, out);
   }
 };
 
@@ -224,7 +226,7 @@ struct SixBits {
     const uint8_t* s = at.scales + 16 * at.super_block();
     const SubScale sub = sub_scale_q4_k(s + 4, at.in_super_block());
     set_scale(load_half(s) * static_cast<float>(sub.scale),
-              load_half(s + 2) * static_cast<float>(sub.min), out);
+              -load_half(s + 2) * static_cast<float>(sub.min), out);
   }
 };
 
@@ -278,7 +280,7 @@ struct SplitQ6_K {
     const float d = load_half(at.scales + 16 * at.super_blocks() + 2 * at.super_block());
     for (int half = 0; half < 2; ++half) {
       out.scale[half] = d * static_cast<float>(static_cast<int8_t>(sub[half]));
-      out.min[half] = 0;
+      out.base[half] = kNoBase;
     }
   }
 };
@@ -304,7 +306,7 @@ struct SplitQ2_K {
       const SubScale sub =
           sub_scale_q2_k(at.scales + 16 * at.super_block(), 2 * at.in_super_block() + half);
       out.scale[half] = load_half(d) * static_cast<float>(sub.scale);
-      out.min[half] = load_half(d + 2) * static_cast<float>(sub.min);
+      out.base[half] = -load_half(d + 2) * static_cast<float>(sub.min);
     }
   }
 };
@@ -330,7 +332,7 @@ struct SplitQ3_K {
       const int sub =
           sub_scale_q3_k(at.scales + 12 * at.super_block(), 2 * at.in_super_block() + half);
       out.scale[half] = d * static_cast<float>(sub);
-      out.min[half] = 0;
+      out.base[half] = kNoBase;
     }
   }
 };
@@ -351,7 +353,7 @@ struct SplitIQ4_XS {
     uint16_t top;
     std::memcpy(&top, s + 2, 2);
     const int sub = sub_scale_iq4_xs(top, s + 4, at.in_super_block());
-    set_scale(load_half(s) * static_cast<float>(sub), 0, out);
+    set_scale(load_half(s) * static_cast<float>(sub), kNoBase, out);
   }
 };
 

@@ -10,13 +10,20 @@
 #include "kernels/kernels.h"
 #include "tensor/blocks.h"
 #include "tensor/dtype.h"
-#include "tensor/float16.h"
+#include "tensor/layout.h"
 #include "tensor/matrix.h"
 
 namespace st::testkit {
 
-inline constexpr DType kTypes[] = {DType::kF32, DType::kF16, DType::kBF16, DType::kQ8_0,
-                                   DType::kQ4_0};
+inline constexpr DType kFloatTypes[] = {DType::kF32, DType::kF16, DType::kBF16};
+inline constexpr DType kBlockTypes[] = {DType::kQ8_0,  DType::kQ4_0,   DType::kQ4_1,  DType::kQ5_0,
+                                        DType::kQ5_1,  DType::kIQ4_NL, DType::kMXFP4, DType::kQ2_K,
+                                        DType::kQ3_K,  DType::kQ4_K,   DType::kQ5_K,  DType::kQ6_K,
+                                        DType::kIQ4_XS};
+inline constexpr DType kTypes[] = {DType::kF32,    DType::kF16,   DType::kBF16, DType::kQ8_0,
+                                   DType::kQ4_0,   DType::kQ4_1,  DType::kQ5_0, DType::kQ5_1,
+                                   DType::kIQ4_NL, DType::kMXFP4, DType::kQ2_K, DType::kQ3_K,
+                                   DType::kQ4_K,   DType::kQ5_K,  DType::kQ6_K, DType::kIQ4_XS};
 
 inline bool is_float(DType type) { return dtype_info(type).block_values == 1; }
 
@@ -30,24 +37,22 @@ inline uint16_t* scales_of(const Matrix& w) {
   return const_cast<uint16_t*>(reinterpret_cast<const uint16_t*>(w.quant_rows().scales));
 }
 
-inline double value(const Matrix& w, int64_t r, int64_t c) {
-  const std::byte* row = w.row(r);
-  const int64_t b = c / kBlock, i = c % kBlock;
-  switch (w.type) {
-    case DType::kF32:
-      return as<float>(row)[c];
-    case DType::kF16:
-      return f16_to_f32(as<uint16_t>(row)[c]);
-    case DType::kBF16:
-      return bf16_to_f32(as<uint16_t>(row)[c]);
-    case DType::kQ8_0:
-      return double{f16_to_f32(scales_of(w)[r * w.cols / kBlock + b])} *
-             static_cast<int8_t>(w.quant_rows(r).q[c]);
-    default: {
-      const int pair = w.quant_rows(r).q[b * 16 + i % 16];
-      return double{f16_to_f32(scales_of(w)[r * w.cols / kBlock + b])} *
-             ((i < 16 ? pair & 15 : pair >> 4) - 8);
-    }
+// Where a block of a file has its half-precision numbers; of MXFP4 the exponent.
+inline std::vector<size_t> scale_places(DType type) {
+  switch (type) {
+    case DType::kQ4_1:
+    case DType::kQ5_1:
+    case DType::kQ4_K:
+    case DType::kQ5_K:
+      return {0, 2};
+    case DType::kQ2_K:
+      return {80, 82};
+    case DType::kQ3_K:
+      return {108};
+    case DType::kQ6_K:
+      return {208};
+    default:
+      return {0};
   }
 }
 
@@ -55,35 +60,70 @@ inline double value(const Matrix& w, int64_t r, int64_t c) {
 struct Weights {
   std::vector<std::byte> bytes;
   Matrix matrix;
+  std::vector<float> values;  // (rows, cols), decoded from the form of a file
+  std::vector<float> sizes;   // (rows, cols): of the terms of each, code and base
 
-  Weights(DType type, int64_t rows, int64_t cols, unsigned seed) {
+  // fill: what all bytes of quants and packed scales are, if that is one of 0..255.
+  Weights(DType type, int64_t rows, int64_t cols, unsigned seed, int fill = -1) {
+    std::mt19937 random(seed);
+    const DTypeInfo& info = dtype_info(type);
+    std::vector<std::byte> file(static_cast<size_t>(rows) *
+                                row_bytes(type, static_cast<uint64_t>(cols)));
+    for (std::byte& b : file) b = static_cast<std::byte>(fill < 0 ? random() : unsigned(fill));
+    for (size_t block = 0; block < file.size(); block += info.block_bytes) {
+      for (const size_t place : scale_places(type)) set_scale(type, &file[block + place], random);
+    }
     // Two bytes in, so that nothing is aligned better than its elements need; floats at four.
     const size_t offset = type == DType::kF32 ? 4 : 2;
-    bytes.resize(static_cast<size_t>(rows) * row_bytes(type, static_cast<uint64_t>(cols)) + offset);
+    bytes.resize(file.size() + offset);
     matrix = {type, rows, cols, bytes.data() + offset};
-    std::mt19937 random(seed);
-    for (std::byte& b : bytes) b = static_cast<std::byte>(random());
-    const DTypeInfo& info = dtype_info(type);
-    size_t scales = offset, step = info.block_bytes;
-    if (!is_float(type)) {  // split: the scales follow the quants
-      scales = bytes.size() - static_cast<size_t>(rows * cols / kBlock) * 2;
-      step = 2;
+    values.resize(static_cast<size_t>(rows * cols));
+    info.decode(file.data(), rows * cols, values.data());
+    if (info.split == nullptr) {
+      std::ranges::copy(file, bytes.begin() + static_cast<int64_t>(offset));
+      sizes = values;
+      return;
     }
-    for (size_t i = scales; i < bytes.size(); i += step) {
-      if (type == DType::kF32) {
-        const float v = std::ldexp(static_cast<float>(random() % 2000) - 1000.0f, -10);
-        std::memcpy(&bytes[i], &v, 4);
-      } else {
-        constexpr uint16_t kScales[] = {0x0000, 0x8000, 0x0001, 0x83FF, 0x7BFF, 0xBC00};
-        auto v = static_cast<uint16_t>(random());
-        if (type == DType::kBF16) v = static_cast<uint16_t>((v & 0x80FF) | (0x3D00 + v % 4 * 0x80));
-        if (type != DType::kBF16) v = static_cast<uint16_t>((v & 0x83FF) | (8 + v % 8) << 10);
-        if (!is_float(type) && random() % 4 == 0) v = kScales[random() % 6];
-        std::memcpy(&bytes[i], &v, 2);
+    split_rows(type, file.data(), 0, rows, rows, cols, bytes.data() + offset);
+    for (int64_t i = 0; i < rows * cols; i += kBlock) {
+      const DecodedBlock block = read_block(matrix, i / cols, i % cols / kBlock);
+      for (int k = 0; k < kBlock; ++k) {
+        const int half = k / (kBlock / 2);
+        sizes.push_back(std::fabs(block.scale[half] * static_cast<float>(block.code[k])) +
+                        std::fabs(block.base[half]));
       }
     }
   }
+
+ private:
+  static void set_scale(DType type, std::byte* to, std::mt19937& random) {
+    if (type == DType::kF32) {
+      const float v = std::ldexp(static_cast<float>(random() % 2000) - 1000.0f, -10);
+      std::memcpy(to, &v, 4);
+      return;
+    }
+    const bool special = !is_float(type) && random() % 4 == 0;
+    if (type == DType::kMXFP4) {
+      constexpr uint8_t kExponents[] = {0, 1, 2, 180};
+      *to = static_cast<std::byte>(special ? kExponents[random() % 4] : 115 + random() % 20);
+      return;
+    }
+    constexpr uint16_t kScales[] = {0x0000, 0x8000, 0x0001, 0x83FF, 0x7BFF, 0xBC00};
+    auto v = static_cast<uint16_t>(random());
+    if (type == DType::kBF16) v = static_cast<uint16_t>((v & 0x80FF) | (0x3D00 + v % 4 * 0x80));
+    if (type != DType::kBF16) v = static_cast<uint16_t>((v & 0x83FF) | (8 + v % 8) << 10);
+    if (special) v = kScales[random() % 6];
+    std::memcpy(to, &v, 2);
+  }
 };
+
+inline double value(const Weights& w, int64_t r, int64_t c) {
+  return w.values[static_cast<size_t>(r * w.matrix.cols + c)];
+}
+// What rounding errors are measured by.
+inline double size_of(const Weights& w, int64_t r, int64_t c) {
+  return std::fabs(w.sizes[static_cast<size_t>(r * w.matrix.cols + c)]);
+}
 
 struct Activations {
   int64_t tokens, cols;
@@ -135,8 +175,8 @@ inline void multiply_tiles(const KernelTable& k, const Matrix& w, int64_t r0, in
   const Q8Tiles tiles = {q.data(), d.data(), sum.data(), half_sum.data()};
   k.pack_tiles(x, index, tokens, w.cols, tiles);
   std::vector<uint8_t> u(static_cast<size_t>(kUnpackedRows * padded));
-  std::vector<float> wd(u.size() / kBlock);
-  const UnpackedRows unpacked = {u.data(), wd.data()};
+  std::vector<float> scale(2 * u.size() / kBlock), base(scale.size());
+  const UnpackedRows unpacked = {u.data(), scale.data(), base.data()};
   for (int64_t r = 0; r < rows; r += kUnpackedRows) {
     const int64_t n = std::min(kUnpackedRows, rows - r);
     k.format(w.type).unpack(w.quant_rows(r0 + r), n, w.cols, unpacked);

@@ -37,6 +37,8 @@ ST_WIDE Whole join(Half low, Half high) {
 ST_BY_HALVES(__m512i, __m256i, add_epi32, _mm256_add_epi32)
 ST_BY_HALVES(__m512i, __m256i, and_si512, _mm256_and_si256)
 ST_BY_HALVES(__m512i, __m256i, xor_si512, _mm256_xor_si256)
+ST_BY_HALVES(__m512i, __m256i, shuffle_epi8, _mm256_shuffle_epi8)
+ST_BY_HALVES(__m512i, __m256i, srlv_epi32, _mm256_srlv_epi32)
 ST_BY_HALVES(__m512i, __m256i, unpacklo_epi8, _mm256_unpacklo_epi8)
 ST_BY_HALVES(__m512i, __m256i, unpackhi_epi8, _mm256_unpackhi_epi8)
 ST_BY_HALVES(__m512i, __m256i, unpacklo_epi16, _mm256_unpacklo_epi16)
@@ -117,6 +119,18 @@ ST_WIDE void mask_storeu_ps(float* p, uint64_t mask, __m512 v) {
 ST_WIDE __m512i castsi128_si512(__m128i v) {
   return join<__m512i>(_mm256_zextsi128_si256(v), _mm256_setzero_si256());
 }
+ST_WIDE __m512i castsi256_si512(__m256i v) {
+  return join<__m512i>(v, _mm256_setzero_si256());
+}
+ST_WIDE __m512i broadcast_i32x4(__m128i v) {
+  const __m256i twice = _mm256_broadcastsi128_si256(v);
+  return join<__m512i>(twice, twice);
+}
+ST_WIDE __m512i permutexvar_epi64(__m512i from, __m512i v) {
+  __m512i out;
+  for (int i = 0; i < 8; ++i) out[i] = v[from[i] & 7];
+  return out;
+}
 ST_WIDE __m512i permutexvar_epi32(__m512i from, __m512i v) {
   Dwords out;
   for (int i = 0; i < 16; ++i) out[i] = ((Dwords)v)[((Dwords)from)[i] & 15];
@@ -150,6 +164,12 @@ ST_WIDE __m256i cvtepi32_epi16(__m512i v) {
 ST_WIDE __m512i cvtepi8_epi16(__m256i v) {
   return join<__m512i>(_mm256_cvtepi8_epi16(part<__m128i>(v, 0)),
                        _mm256_cvtepi8_epi16(part<__m128i>(v, 1)));
+}
+ST_WIDE __m512i cvtepi8_epi32(__m128i v) {
+  return join<__m512i>(_mm256_cvtepi8_epi32(v), _mm256_cvtepi8_epi32(_mm_srli_si128(v, 8)));
+}
+ST_WIDE __m512i cvtepu8_epi32(__m128i v) {
+  return join<__m512i>(_mm256_cvtepu8_epi32(v), _mm256_cvtepu8_epi32(_mm_srli_si128(v, 8)));
 }
 ST_WIDE __m512i cvtepu16_epi32(__m256i v) {
   return join<__m512i>(_mm256_cvtepu16_epi32(part<__m128i>(v, 0)),
@@ -216,15 +236,19 @@ ST_WIDE void hide(wide::Dwords&) {}
 
 #define _mm512_add_epi32 wide::add_epi32
 #define _mm512_and_si512 wide::and_si512
+#define _mm512_broadcast_i32x4 wide::broadcast_i32x4
 #define _mm512_castps512_ps128(v) wide::part<__m128>(v, 0)
 #define _mm512_castps512_ps256(v) wide::part<__m256>(v, 0)
 #define _mm512_castsi128_si512 wide::castsi128_si512
+#define _mm512_castsi256_si512 wide::castsi256_si512
 #undef _mm512_cmp_ps_mask
 #define _mm512_cmp_ps_mask(a, b, predicate) wide::cmp_ps_mask<predicate>(a, b)
 #define _mm512_cvtepi32_epi16 wide::cvtepi32_epi16
 #define _mm512_cvtepi32_epi8 wide::cvtepi32_epi8
 #define _mm512_cvtepi32_ps wide::cvtepi32_ps
 #define _mm512_cvtepi8_epi16 wide::cvtepi8_epi16
+#define _mm512_cvtepi8_epi32 wide::cvtepi8_epi32
+#define _mm512_cvtepu8_epi32 wide::cvtepu8_epi32
 #define _mm512_cvtepu16_epi32 wide::cvtepu16_epi32
 #define _mm512_cvtph_ps wide::cvtph_ps
 #define _mm512_cvttps_epi32 wide::cvttps_epi32
@@ -246,6 +270,7 @@ ST_WIDE void hide(wide::Dwords&) {}
 #define _mm_maskz_loadu_epi16(mask, p) wide::load_masked<int16_t>(__m128i{}, mask, p)
 #define _mm_maskz_loadu_epi32(mask, p) wide::load_masked<int32_t>(__m128i{}, mask, p)
 #define _mm512_permutex2var_epi64 wide::permutex2var_epi64
+#define _mm512_permutexvar_epi64 wide::permutexvar_epi64
 #define _mm512_permutexvar_epi32 wide::permutexvar_epi32
 #define _mm512_reduce_add_epi32 wide::reduce_add_epi32
 #define _mm512_reduce_max_epi32 wide::reduce_max_epi32
@@ -255,6 +280,7 @@ ST_WIDE void hide(wide::Dwords&) {}
 #define _mm512_set1_ps wide::set1_ps
 #define _mm512_set_epi32 wide::set_epi32
 #define _mm512_set_epi64 wide::set_epi64
+#define _mm512_shuffle_epi8 wide::shuffle_epi8
 #undef _mm512_slli_epi16
 #define _mm512_slli_epi16 wide::slli_epi16
 #undef _mm512_slli_epi32
@@ -262,6 +288,7 @@ ST_WIDE void hide(wide::Dwords&) {}
 #undef _mm512_srai_epi16
 #define _mm512_srai_epi16 wide::srai_epi16
 #undef _mm512_srli_epi16
+#define _mm512_srlv_epi32 wide::srlv_epi32
 #define _mm512_srli_epi16 wide::srli_epi16
 #define _mm512_store_ps wide::storeu
 #define _mm512_storeu_ps wide::storeu

@@ -47,61 +47,133 @@ void pack_tiles(const Q8Rows& x, const int32_t* index, int64_t tokens, int64_t c
   }
 }
 
-// u: (chains, rows, chain length, 32) bytes, d: (rows, blocks).
+// Where the scales and bases of rows are that are unpacked together: (rows / 4, kScales or kBases,
+// blocks, 4).
+template <int kNumbers>
+ST_INLINE int64_t scales_place(int64_t r, int number, int64_t blocks) {
+  return (r / 4 * kNumbers + number) * blocks * 4 + r % 4;
+}
+
+// Part i of v goes to p + i * stride.
+ST_INLINE void store_parts(Bytes v, uint8_t* p, int64_t stride) {
+  uint8_t parts[kChains][16];
+  __builtin_memcpy(parts, &v, sizeof v);
+  for (int i = 0; i < kChains; ++i) __builtin_memcpy(p + i * stride, parts[i], 16);
+}
+
+template <typename W>
+void unpack_scales(const QuantRows& w, int64_t rows, int64_t cols, const UnpackedRows& out) {
+  const int64_t blocks = cols / kBlock, bytes = scale_bytes<W>(cols);
+  for (int64_t r = 0; r < rows; r += 4) {
+    FourScales four = {.row = {}, .blocks = blocks};
+    for (int64_t k = 0; k < 4; ++k) {  // the last row once more where there is no other
+      four.row[k] = w.scales + (r + k < rows ? r + k : rows - 1) * bytes;
+    }
+    for (int64_t b = 0; b < blocks; b += kStepBlocks) {
+      const auto n = static_cast<int>(blocks - b < kStepBlocks ? blocks - b : kStepBlocks);
+      StepScales<W> step;
+      W::scales(four, b, n, step);
+      for (int s = 0; s * kChains < n; ++s) {
+        const int left = n - s * kChains < kChains ? n - s * kChains : kChains;
+        const int64_t at = (b + s * kChains) * 4;
+        for (int k = 0; k < W::kScales; ++k) {
+          store(out.scale + scales_place<W::kScales>(r, k, blocks) + at, step.scale[k][s],
+                left * 4);
+        }
+        for (int k = 0; k < W::kBases; ++k) {
+          store(out.base + scales_place<W::kBases>(r, k, blocks) + at, step.base[k][s], left * 4);
+        }
+      }
+    }
+  }
+}
+
+// u: (chains, rows, chain length, 32) bytes.
 template <typename W>
 void unpack_block(const QuantRows& w, int64_t rows, int64_t cols, const UnpackedRows& out) {
   const int64_t blocks = cols / kBlock;
   const int64_t length = chain_length(blocks);
   for (int64_t r = 0; r < rows; ++r) {
-    for (int64_t chain = 0; chain < kChains; ++chain) {
-      const uint8_t* q = w.q + W::offset(r, chain, cols);
-      const int64_t place = (chain * rows + r) * length;
-      uint8_t* u = out.u + place * kBlock;
-      for (int64_t b = chain; b < blocks; b += kChains) {
-        W::unpack(q, u);
-        q += kChains * W::kBlockBytes;
-        u += kBlock;
-      }
-    }
-    for (int64_t b = 0; b < blocks; b += kLanes) {
-      const int64_t n = blocks - b < kLanes ? blocks - b : kLanes;
-      store(out.d + r * blocks + b, F16::load(halves(w.scales) + r * blocks + b, n), n);
+    const uint8_t* q = w.q + r * quant_bytes<W>(cols);
+    uint8_t* u = out.u + r * length * kBlock;
+    for (int64_t b = 0; b < blocks; b += kChains, u += kBlock) {
+      const auto place = static_cast<int>(b % kChunkBlocks);
+      const int64_t chunk = b - place;
+      const int64_t in_chunk = blocks - chunk < kChunkBlocks ? blocks - chunk : kChunkBlocks;
+      const W codes = W::load(q + chunk * (kBlock * W::kBits / 8), place, int(in_chunk));
+      store_parts(codes.low, u, rows * length * kBlock);
+      store_parts(codes.high, u + kBlock / 2, rows * length * kBlock);
     }
   }
+  unpack_scales<W>(w, rows, cols, out);
 }
 
-// One chain of R rows and V tiles: sums[r][v] over its `count` blocks. wd: of the first of them,
-// row stride d_stride.
+// A chain of R rows from row r on and V tiles: sums[r][v] over its `count` blocks.
 template <typename W, int R, int V>
-ST_INLINE void gemm_chain(const uint8_t* u, const float* wd, int64_t d_stride, int64_t length,
-                          int64_t count, const Q8Tiles& x, int64_t place, int64_t tile_places,
-                          VecF (&sums)[R][V]) {
-  for (int r = 0; r < R; ++r) {
-    for (int v = 0; v < V; ++v) sums[r][v] = VecF{};
+ST_INLINE void gemm_chain(const UnpackedRows& w, int64_t rows, int64_t r, int chain, int64_t blocks,
+                          const Q8Tiles& x, int64_t tile, VecF (&sums)[R][V]) {
+  const int64_t length = chain_length(blocks), tile_places = kChains * length;
+  const int64_t count = (blocks - chain + kChains - 1) / kChains;
+  const uint8_t* u = w.u + (chain * rows + r) * length * kBlock;
+  const float *scale[W::kScales], *base[W::kBases + 1];
+  for (int k = 0; k < W::kScales; ++k) {
+    scale[k] = w.scale + scales_place<W::kScales>(r, k, blocks) + 4 * chain;
   }
+  for (int k = 0; k < W::kBases; ++k) {
+    base[k] = w.base + scales_place<W::kBases>(r, k, blocks) + 4 * chain;
+  }
+  for (int i = 0; i < R; ++i) {
+    for (int v = 0; v < V; ++v) sums[i][v] = VecF{};
+  }
+  int64_t place = tile * tile_places + chain * length;
   for (int64_t i = 0; i < count; ++i, ++place) {
     TileBlock xs[V];
-    VecF d[V];
-    VecI start[V];
+    VecF d[V], sum[W::kBases + 1][V];
+    VecI start[W::kScales][V];
     for (int v = 0; v < V; ++v) {
       const int64_t at = place + v * tile_places;
       xs[v] = TileBlock(x.q + at * kTileVecs * kBytes);
       d[v] = load(x.d + at * kLanes);
-      start[v] = load(x.sum + at * kLanes) * -W::kOffset;
+      const VecI whole = load(x.sum + at * kLanes);
+      VecI parts[] = {whole, whole};  // of halves, where these have scales of their own
+      if (W::kScales == 2) {
+        parts[0] = load(x.half_sum + at * kLanes);
+        parts[1] = whole - parts[0];
+      }
+      for (int k = 0; k < W::kScales; ++k) start[k][v] = parts[k] * -W::kOffset;
+      for (int k = 0; k < W::kBases; ++k) sum[k][v] = d[v] * to_float(parts[k]);
     }
     for (int r0 = 0; r0 < R; r0 += kDotRows) {
-      const uint8_t* rows[kDotRows];
-      VecI dots[kDotRows][V];
+      const uint8_t* codes[kDotRows];
       for (int k = 0; k < kDotRows; ++k) {  // the last row once more where there is no other
-        const int r = r0 + k < R ? r0 + k : r0;
-        rows[k] = u + (r * length + i) * kBlock;
-        for (int v = 0; v < V; ++v) dots[k][v] = start[v];
+        codes[k] = u + ((r0 + k < R ? r0 + k : r0) * length + i) * kBlock;
       }
-      W::dot_tiles(rows, xs, dots);
-      for (int k = 0; k < kDotRows && r0 + k < R; ++k) {
-        const VecF scale = splat(wd[(r0 + k) * d_stride + i * kChains]);
-        for (int v = 0; v < V; ++v) {
-          sums[r0 + k][v] = fma(to_float(dots[k][v]), scale * d[v], sums[r0 + k][v]);
+      for (int part = 0; part < W::kScales; ++part) {
+        VecI dots[kDotRows][V];
+        for (int k = 0; k < kDotRows; ++k) {
+          for (int v = 0; v < V; ++v) dots[k][v] = start[part][v];
+        }
+        constexpr int kHalf = kTileVecs / 2;
+        if constexpr (W::kScales == 1) {
+          W::template dot_tiles<0, kTileVecs>(codes, xs, dots);
+        } else if (part == 0) {
+          W::template dot_tiles<0, kHalf>(codes, xs, dots);
+        } else {
+          W::template dot_tiles<kHalf, kTileVecs>(codes, xs, dots);
+        }
+        for (int k = 0; k < kDotRows && r0 + k < R; ++k) {
+          const VecF factor = splat(scale[part][i * kChains * 4 + r0 + k]);
+          for (int v = 0; v < V; ++v) {
+            sums[r0 + k][v] = W::add_scaled(dots[k][v], factor, d[v], sums[r0 + k][v]);
+          }
+        }
+      }
+      for (int part = 0; part < W::kBases; ++part) {
+        for (int k = 0; k < kDotRows && r0 + k < R; ++k) {
+          const VecF factor = splat(base[part][i * kChains * 4 + r0 + k]);
+          for (int v = 0; v < V; ++v) {
+            sums[r0 + k][v] = fma(factor, sum[part][v], sums[r0 + k][v]);
+          }
         }
       }
     }
@@ -113,24 +185,17 @@ template <typename W, int V>
 void gemm_tiles(const UnpackedRows& w, int64_t rows, const Q8Tiles& x, int64_t tile, int64_t cols,
                 int64_t n, float* y, int64_t y_stride) {
   const int64_t blocks = cols / kBlock;
-  const int64_t length = chain_length(blocks);
-  const int64_t tile_places = kChains * length;
   // Chains are added up as sum_chains() does: (0 + 1) + (2 + 3).
   VecF first[kUnpackedRows][V], second[kUnpackedRows][V];
   for (int chain = 0; chain < kChains; ++chain) {
-    const int64_t count = (blocks - chain + kChains - 1) / kChains;
-    const int64_t place = tile * tile_places + chain * length;
     for (int64_t r = 0; r < rows; r += kGemmTileRows) {
-      const int64_t at = (chain * rows + r) * length;
       VecF sums[kGemmTileRows][V];
       if (rows - r >= kGemmTileRows) {
-        gemm_chain<W, kGemmTileRows, V>(w.u + at * kBlock, w.d + r * blocks + chain, blocks, length,
-                                        count, x, place, tile_places, sums);
+        gemm_chain<W>(w, rows, r, chain, blocks, x, tile, sums);
       } else {
         for (int64_t i = 0; i < rows - r; ++i) {
           VecF one[1][V];
-          gemm_chain<W, 1, V>(w.u + (at + i * length) * kBlock, w.d + (r + i) * blocks + chain,
-                              blocks, length, count, x, place, tile_places, one);
+          gemm_chain<W>(w, rows, r + i, chain, blocks, x, tile, one);
           for (int v = 0; v < V; ++v) sums[i][v] = one[0][v];
         }
       }

@@ -16,40 +16,55 @@
 namespace st {
 namespace {
 
-constexpr int kGroup = 4;  // rows whose block sums share a vector
-constexpr int kStepBlocks = kTune.step_vecs * kChains;
+constexpr int kGroup = 4;         // rows whose block sums share a vector
 constexpr int kLinesAhead = 128;  // how far memory runs ahead of arithmetic
 constexpr int kScaleRowsAhead = 16;
 constexpr int kPairRows = 64;  // rows that meet one pair of tokens, then the next
 
 // kChains blocks of a token.
+template <typename W>
 struct InputVec {
-  Bytes low, high;  // values 0..15 and 16..31 of each block
-  VecI start;       // -kOffset * sum / 4 in each lane, for weights stored with an offset
+  Bytes low, high;         // values 0..15 and 16..31 of each block
+  VecI start[W::kScales];  // -kOffset * sum / 4 in each lane, for weights stored with an offset
   VecF d;
+  VecF sum[W::kBases > 0 ? W::kBases : 1];  // d * sum, for weights with a base
 };
 
 // Blocks [first, first + count) of a token, zero beyond up to a whole step.
+template <typename W>
 struct Input {
   static constexpr int64_t kBlocks = 512;
-  InputVec vecs[kBlocks / kChains];
+  InputVec<W> vecs[kBlocks / kChains];
 
-  template <typename W>
   void prepare(const Q8Rows& x, int64_t first, int64_t count) {
     for (int64_t b = 0; b < count; b += kStepBlocks) {
       const int n = static_cast<int>(count - b < kStepBlocks ? count - b : kStepBlocks);
-      VecI start[kTune.step_vecs];
+      VecI negative[W::kScales][kTune.step_vecs];  // sums of blocks or of halves
       VecF d[kTune.step_vecs];
-      spread_negative(x.sum + first + b, n, W::kOffset / 4, start);
+      spread_negative(x.sum + first + b, n, 1, negative[0]);
+      if (W::kScales == 2) halve(x.half_sum + first + b, n, negative);
       spread(x.d + first + b, n, d);
       for (int s = 0; s < kTune.step_vecs; ++s) {
         const int8_t* q = x.q + (first + b + s * kChains) * kBlock;
         const int bytes = (n - s * kChains) * kBlock;
-        InputVec& to = vecs[b / kChains + s];
+        InputVec<W>& to = vecs[b / kChains + s];
         split_halves(load_bytes(q, bytes), load_bytes(q + kBytes, bytes - kBytes), to.low, to.high);
-        to.start = start[s];
         to.d = d[s];
+        for (int k = 0; k < W::kScales; ++k) to.start[k] = negative[k][s] * (W::kOffset / 4);
+        for (int k = 0; k < W::kBases; ++k) to.sum[k] = d[s] * to_float(-negative[k][s]);
       }
+    }
+  }
+
+  // From sums of blocks to those of their halves.
+  ST_INLINE static void halve(const int32_t* half_sum, int n,
+                              VecI (&negative)[W::kScales][kTune.step_vecs]) {
+    constexpr int kLast = W::kScales - 1;
+    VecI first[kTune.step_vecs];
+    spread_negative(half_sum, n, 1, first);
+    for (int s = 0; s < kTune.step_vecs; ++s) {
+      negative[kLast][s] = negative[0][s] - first[s];
+      negative[0][s] = first[s];
     }
   }
 };
@@ -69,15 +84,15 @@ struct GemvRows {
   // Where the quants of row i are; the scales of a row on its own are asked for at once.
   ST_INLINE const uint8_t* start_fetching(int64_t i) const {
     if (index != nullptr) fetch_scales(row(i), 1);
-    return w.q + W::offset(row(i), 0, cols);
+    return w.q + row(i) * quant_bytes<W>(cols);
   }
   // Where all rows are one run of memory, their scales are another.
   ST_INLINE void fetch_scales_ahead(int64_t i, int64_t n) const {
     if (kTune.fetch_onward && index == nullptr) fetch_scales(i + kScaleRowsAhead, n);
   }
   ST_INLINE void fetch_scales(int64_t r, int64_t n) const {
-    const uint16_t* d = halves(w.scales) + r * (cols / kBlock);
-    for (int64_t b = 0; b < n * (cols / kBlock); b += 32) fetch_line(d + b);
+    const int64_t bytes = scale_bytes<W>(cols);
+    for (int64_t i = 0; i < n * bytes; i += 64) fetch_line(w.scales + r * bytes + i);
   }
 };
 
@@ -87,26 +102,32 @@ struct BlockTile {
   const GemvRows<W>& rows;
   int64_t row[G * kGroup];
   const uint8_t* starts[G * kGroup];
+  FourScales scale_rows[G];
   VecF sums[G][T] = {};
 
   ST_INLINE BlockTile(const GemvRows<W>& of, int64_t i) : rows(of) {
     for (int k = 0; k < G * kGroup; ++k) {
       row[k] = rows.row(i + k);
-      starts[k] = rows.w.q + W::offset(row[k], 0, rows.cols);
+      starts[k] = rows.w.q + row[k] * quant_bytes<W>(rows.cols);
+      FourScales& four = scale_rows[k / kGroup];
+      four.row[k % kGroup] = rows.w.scales + row[k] * scale_bytes<W>(rows.cols);
+      four.blocks = rows.cols / kBlock;
     }
   }
 
   // Blocks [first, first + count), whose activations are in.
-  ST_INLINE void add(const Input* in, int64_t first, int64_t count, Fetch<GemvRows<W>>* fetch) {
+  ST_INLINE void add(const Input<W>* in, int64_t first, int64_t count, Fetch<GemvRows<W>>* fetch) {
     int64_t b = 0;
     for (; b + kStepBlocks <= count; b += kStepBlocks) step(in, first, b, kStepBlocks, fetch);
     if (b < count) step(in, first, b, static_cast<int>(count - b), fetch);
   }
 
-  ST_INLINE void step(const Input* in, int64_t first, int64_t b, int n, Fetch<GemvRows<W>>* fetch) {
-    constexpr int kLines = G * W::kSumVecs * kGroup * kBytes / 64;  // of a vector
+  ST_INLINE void step(const Input<W>* in, int64_t first, int64_t b, int n,
+                      Fetch<GemvRows<W>>* fetch) {
+    // Of a vector, rounded up.
+    constexpr int kLines = (G * kGroup * kChains * kBlock * W::kBits / 8 + 63) / 64;
     if (!kTune.fetch_evenly && fetch != nullptr) fetch->advance(kLines * kTune.step_vecs);
-    VecF scale[G][kTune.step_vecs];
+    StepScales<W> scale[G];
     if (kTune.step_vecs > 1) load_scales(first + b, n, 0, G, scale);
     const int vecs = (n + kChains - 1) / kChains;
     ST_UNROLL
@@ -118,41 +139,48 @@ struct BlockTile {
 
   // Of groups [begin, end).
   ST_INLINE void load_scales(int64_t b, int n, int begin, int end,
-                             VecF (&scale)[G][kTune.step_vecs]) const {
-    const int64_t blocks = rows.cols / kBlock;
-    const uint16_t* d = halves(rows.w.scales) + b;
-    for (int g = begin; g < end; ++g) {
-      const int64_t* r = row + g * kGroup;
-      scales(d + r[0] * blocks, d + r[1] * blocks, d + r[2] * blocks, d + r[3] * blocks, n,
-             scale[g]);
-    }
+                             StepScales<W> (&scale)[G]) const {
+    for (int g = begin; g < end; ++g) W::scales(scale_rows[g], b, n, scale[g]);
   }
 
-  // Vector s of a step of n blocks from block b on; `place` in the activations.
-  ST_INLINE void step_vector(const Input* in, int64_t b, int n, int s, int64_t place,
-                             VecF (&scale)[G][kTune.step_vecs]) {
-    const int64_t at = b + s * kChains;
-    const int left = n - s * kChains < kChains ? n - s * kChains : kChains;
+  // Vector s of a step of n blocks from block b on; `vec` of the activations.
+  ST_INLINE void step_vector(const Input<W>* in, int64_t b, int n, int s, int64_t vec,
+                             StepScales<W> (&scale)[G]) {
+    const int before = s * kChains / kChunkBlocks * kChunkBlocks;  // in earlier chunks
+    const int place = s * kChains - before;
+    const int in_chunk = n - before < kChunkBlocks ? n - before : kChunkBlocks;
+    const int64_t at = (b + before) * (kBlock * W::kBits / 8);
     for (int g = 0; g < G; ++g) {
       W ws[kGroup];
       for (int i = 0; i < kGroup; ++i) {
         // Either way the same address; which is faster depends on how many registers there are.
         const int k = g * kGroup + i;
-        const uint8_t* q = kTune.row_pointers ? starts[k] + at * W::kBlockBytes
-                                              : rows.w.q + W::offset(row[k], at, rows.cols);
-        ws[i] = W::load(q, left);
+        const uint8_t* q = kTune.row_pointers
+                               ? starts[k] + at
+                               : rows.w.q + (row[k] * quant_bytes<W>(rows.cols) + at);
+        ws[i] = W::load(q, place, in_chunk);
       }
       if (kTune.step_vecs == 1) load_scales(b, n, g, g + 1, scale);  // behind the quants
       for (int t = 0; t < T; ++t) {
-        const InputVec& x = in[t].vecs[place];
-        const auto row_sum = [&](const W& w) {
-          return W::dot_block(x.start, w.low, w.high, x.low, x.high);
-        };
-        const VecI total =
-            sum_quads(row_sum(ws[0]), row_sum(ws[1]), row_sum(ws[2]), row_sum(ws[3]));
-        sums[g][t] = fma(to_float(total), scale[g][s] * x.d, sums[g][t]);
+        add_blocks(ws, in[t].vecs[vec], scale[g], s, sums[g][t]);
       }
     }
+  }
+
+  // kChains blocks of four rows.
+  ST_INLINE static void add_blocks(const W (&ws)[kGroup], const InputVec<W>& x,
+                                   const StepScales<W>& scale, int s, VecF& sum) {
+    const auto add = [&](int half, const auto& dots_of) {
+      const VecI total = sum_quads(dots_of(ws[0]), dots_of(ws[1]), dots_of(ws[2]), dots_of(ws[3]));
+      sum = W::add_scaled(total, scale.scale[half][s], x.d, sum);
+    };
+    if constexpr (W::kScales == 1) {
+      add(0, [&](const W& w) { return W::dot_block(x.start[0], w.low, w.high, x.low, x.high); });
+    } else {
+      add(0, [&](const W& w) { return W::dot_half(x.start[0], w.low, x.low); });
+      add(1, [&](const W& w) { return W::dot_half(x.start[1], w.high, x.high); });
+    }
+    for (int k = 0; k < W::kBases; ++k) sum = fma(scale.base[k][s], x.sum[k], sum);
   }
 
   // y: of the first row of the tile, of which there are `count`.
@@ -173,7 +201,7 @@ struct GemvPart {
   const Q8Rows& x;
   int64_t t;
   Fetch<GemvRows<W>>* fetch;  // null: these rows have been read before
-  Input* in;                  // (T)
+  Input<W>* in;               // (T)
   float* y;
   int64_t y_stride;
   int64_t prepared = -1;  // first block of `in`
@@ -190,9 +218,9 @@ struct GemvPart {
     const int64_t blocks = rows.cols / kBlock;
     if (fetch != nullptr) rows.fetch_scales_ahead(i, G * kGroup);
     BlockTile<W, G, T> tile(rows, i);
-    for (int64_t first = 0; first < blocks; first += Input::kBlocks) {
+    for (int64_t first = 0; first < blocks; first += Input<W>::kBlocks) {
       const int64_t left = blocks - first;
-      const int64_t count = left < Input::kBlocks ? left : Input::kBlocks;
+      const int64_t count = left < Input<W>::kBlocks ? left : Input<W>::kBlocks;
       prepare(first, count);
       tile.add(in, first, count, fetch);
     }
@@ -202,8 +230,7 @@ struct GemvPart {
   ST_INLINE void prepare(int64_t first, int64_t count) {
     if (prepared == first) return;
     prepared = first;
-    for (int k = 0; k < T; ++k)
-      in[k].template prepare<W>(x.rows_from(t + k, rows.cols), first, count);
+    for (int k = 0; k < T; ++k) in[k].prepare(x.rows_from(t + k, rows.cols), first, count);
   }
 };
 
@@ -211,13 +238,13 @@ template <typename W>
 void gemv_block(const QuantRows& w, const int32_t* index, int64_t count, const Q8Rows& x,
                 int64_t tokens, int64_t cols, float* y, int64_t y_stride) {
   const GemvRows<W> rows{w, index, count, cols};
-  const int64_t bytes = cols / kBlock * W::kBlockBytes;
+  const int64_t bytes = quant_bytes<W>(cols);
   // Behind the last of a run of rows is what this thread will probably be given next.
   const int64_t onward = kTune.fetch_onward ? kLinesAhead * 64 : 0;
   Fetch<GemvRows<W>> fetch = index != nullptr
                                  ? Fetch<GemvRows<W>>{rows, 0, count, bytes}
                                  : Fetch<GemvRows<W>>{rows, 0, 1, count * bytes + onward, true};
-  Input in[2];
+  Input<W> in[2];
   fetch.advance(kLinesAhead);
   rows.fetch_scales_ahead(-kScaleRowsAhead, kScaleRowsAhead);
   if (tokens == 1) {

@@ -1,37 +1,103 @@
-// How Q4_0 and Q8_0 weights become operands of the byte dot product of the including file.
+// How weights in blocks become operands of the byte dot product of the including file.
 //
-// Where it multiplies unsigned by signed bytes, weights are stored with kOffset added, which is
-// taken back with the sum of the activations.
+// A type W is a struct that says how kChains blocks of a row are read and what their scales are.
+// Value i of a block is scale * (code[i] - kOffset) + base:
+//
+//   kBits           of a code, in all planes (tensor/planes.h); 8: bytes
+//   kScaleBytes     of the scales of 256 values
+//   kOffset         which codes are stored with; taken back with the sum of the activations
+//   kScales         1, or 2: a scale for each half of a block
+//   kBases          0, or as many bases as scales
+//   low, high       codes of the first and of the last halves of the blocks, a part each
+//   load(q, place, n)   of blocks place, place + 1 ... of a chunk of n blocks, which begins at q
+//   scales(rows, b, n, out)   of n blocks from block b on of four rows
+//   dot_block(), dot_half(), dot_tiles()   how codes meet activations: CodeDots or ByteDots
+//   add_scaled(dots, scale, d, sums)       sums + dots * scale * d, d: of the activations
+//
+// Those with sum_rows and sum_columns have what these need besides.
 #pragma once
 
 #include "tensor/blocks.h"
+#include "tensor/planes.h"
 
 namespace st {
 namespace {
 
 // Float accumulators of an output: block b of a row is added to number b % kChains.
 constexpr int kChains = kLanes / 4;
+constexpr int kStepBlocks = kTune.step_vecs * kChains;
+
+// The scales of four rows, and how many blocks each has.
+struct FourScales {
+  const uint8_t* row[4];
+  int64_t blocks;
+};
+
+// Of a step: the vector s of each has block s * kChains + i of row r in lane 4 i + r.
+template <typename W>
+struct StepScales {
+  VecF scale[W::kScales][kTune.step_vecs];
+  VecF base[W::kBases > 0 ? W::kBases : 1][kTune.step_vecs];
+};
+
+// Bytes of the quants and of the scales of a row.
+template <typename W>
+ST_INLINE int64_t quant_bytes(int64_t cols) {
+  return cols * W::kBits / 8;
+}
+template <typename W>
+ST_INLINE int64_t scale_bytes(int64_t cols) {
+  return cols * W::kScaleBytes / 256;
+}
 
 ST_INLINE const uint16_t* halves(const uint8_t* p) { return reinterpret_cast<const uint16_t*>(p); }
 
-struct Q4_0 : NibbleDots {
+// One half-precision number for each block, the row's first ones `at` bytes on.
+ST_INLINE void load_halves_of(const FourScales& rows, int64_t at, int64_t b, int n,
+                              VecF (&out)[kTune.step_vecs]) {
+  const auto row = [&](int r) { return halves(rows.row[r] + at) + b; };
+  scales(row(0), row(1), row(2), row(3), n, out);
+}
+
+// Most types.
+struct OneScale {
+  static constexpr int kScales = 1, kBases = 0;
+  ST_INLINE static VecF add_scaled(VecI dots, VecF scale, VecF d, VecF sums) {
+    return fma(to_float(dots), scale * d, sums);
+  }
+};
+struct TwoScales : OneScale {
+  static constexpr int kScales = 2;
+};
+// d of each block; or then m of each, too.
+struct WithD : OneScale {
+  static constexpr int kScaleBytes = 16;
+  template <typename W>
+  ST_INLINE static void scales(const FourScales& rows, int64_t b, int n, StepScales<W>& out) {
+    load_halves_of(rows, 0, b, n, out.scale[0]);
+  }
+};
+struct WithM : OneScale {
+  static constexpr int kBases = 1;
+  static constexpr int kScaleBytes = 32;
+  template <typename W>
+  ST_INLINE static void scales(const FourScales& rows, int64_t b, int n, StepScales<W>& out) {
+    load_halves_of(rows, 0, b, n, out.scale[0]);
+    load_halves_of(rows, 2 * rows.blocks, b, n, out.base[0]);
+  }
+};
+
+struct Q4_0 : CodeDots<15>, WithD {
+  static constexpr int kBits = 4;
   static constexpr int kOffset = 8;
   static constexpr int kBlockBytes = 16;
   static constexpr int kSumVecs = 1;
   Bytes low, high;
 
   static int64_t offset(int64_t row, int64_t b, int64_t cols) { return row * (cols / 2) + b * 16; }
-  ST_INLINE static Q4_0 load(const uint8_t* q, int n) {
-    const Bytes pairs = load_bytes(q, n * kBlockBytes);
-    return {{}, low_nibbles(pairs), high_nibbles(pairs)};
-  }
-  ST_INLINE static void unpack(const uint8_t* q, uint8_t* u) {
-    using Pairs = uint8_t __attribute__((vector_size(16)));
-    Pairs pairs;
-    __builtin_memcpy(&pairs, q, sizeof pairs);
-    const Pairs first = pairs & 15, second = pairs >> 4;
-    __builtin_memcpy(u, &first, sizeof first);
-    __builtin_memcpy(u + sizeof first, &second, sizeof second);
+  ST_INLINE static Q4_0 load(const uint8_t* q, int place, int n) {
+    const Bytes pairs = load_bytes(q + place * kBlockBytes, (n - place) * kBlockBytes);
+    return {{}, {}, low_nibbles(pairs), high_nibbles(pairs)};
   }
 
   ST_INLINE static VecI spread_products(const int32_t* p, int) { return spread(p, kChains); }
@@ -59,23 +125,22 @@ struct Q4_0 : NibbleDots {
   static int scale_place(int part, int slot) { return slot * 16 + part * kLanes; }
 };
 
-struct Q8_0 : ByteDots {
+struct Q8_0 : ByteDots, WithD {
+  static constexpr int kBits = 8;
   static constexpr int kOffset = kQ8Offset;
   static constexpr int kBlockBytes = 32;
   static constexpr int kSumVecs = 2;
   Bytes low, high;
 
   static int64_t offset(int64_t row, int64_t b, int64_t cols) { return row * cols + b * 32; }
-  ST_INLINE static Q8_0 load(const uint8_t* q, int n) {
+  ST_INLINE static Q8_0 load(const uint8_t* q, int place, int n) {
+    const uint8_t* at = q + place * kBlock;
+    const int bytes = (n - place) * kBlock;
     Q8_0 w;
-    split_halves(load_bytes(q, n * kBlock), load_bytes(q + kBytes, n * kBlock - kBytes), w.low,
-                 w.high);
+    split_halves(load_bytes(at, bytes), load_bytes(at + kBytes, bytes - kBytes), w.low, w.high);
     w.low = q8_weights(w.low);
     w.high = q8_weights(w.high);
     return w;
-  }
-  ST_INLINE static void unpack(const uint8_t* q, uint8_t* u) {
-    for (int i = 0; i < kBlock; ++i) u[i] = static_cast<uint8_t>(q[i] ^ kQ8Offset);
   }
 
   ST_INLINE static VecI spread_products(const int32_t* p, int v) {

@@ -4,10 +4,10 @@
 //   kTileRun         bytes of a token side by side in a tile of block-gemm-inl.h
 //   kDotRows         rows that its GEMM multiplies at a time; beside this one, from the vocabulary
 //   WordSum          with add_words() and total()
-//   NibbleDots       with dot(), dot_block() and dot_tiles(), for weights of 0..15
+//   CodeDots<most>   with dot(), dot_block(), dot_half() and dot_tiles(), for weights of 0..most
 //   ByteDots         the same for weights of -128..127
 //
-// NibbleDots and ByteDots come from the file either way.
+// CodeDots and ByteDots come from the file either way.
 #pragma once
 
 #include "kernels/generic/tile-block-inl.h"
@@ -37,12 +37,16 @@ struct DotsByFour {
     return dot(dot(v, low, x_low), high, x_high);
   }
 
+  // Products of one half of blocks, likewise.
+  ST_INLINE static VecI dot_half(VecI v, Bytes w, Bytes x) { return dot(v, w, x); }
+
   // Products of a block of each row of weights with V tiles of tokens, added to dots[row][tile],
-  // whose lanes are tokens. u: 32 bytes of each row; xs: as pack_tiles() lays them out.
-  template <int R, int V>
+  // whose lanes are tokens; vectors [kBegin, kEnd) of tiles. u: 32 bytes of each row; xs: as
+  // pack_tiles() lays them out.
+  template <int kBegin, int kEnd, int R, int V>
   ST_INLINE static void dot_tiles(const uint8_t* const (&u)[R], const TileBlock (&xs)[V],
                                   VecI (&dots)[R][V]) {
-    for (int k = 0; k < kBlock / 4; ++k) {
+    for (int k = kBegin; k < kEnd; ++k) {
       for (int r = 0; r < R; ++r) {
         const Bytes ws = splat_quad(u[r] + 4 * k);
         for (int v = 0; v < V; ++v) dots[r][v] = dot(dots[r][v], ws, xs[v][k]);

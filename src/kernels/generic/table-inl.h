@@ -7,6 +7,8 @@
 #include "kernels/generic/probe-inl.h"
 #include "kernels/generic/rowops-inl.h"
 #include "kernels/generic/sum-rows-inl.h"
+#include "kernels/generic/super-blocks-inl.h"
+#include "kernels/generic/table-blocks-inl.h"
 
 // Uses the slots of sum-rows-inl.h:
 #include "kernels/generic/sum-columns-inl.h"
@@ -26,18 +28,26 @@ constexpr WeightFormat float_format(DType type) {
 
 template <typename W>
 constexpr WeightFormat block_format(DType type) {
-  return {.type = type,
-          .gemv = gemv_block<W>,
-          .unpack = unpack_block<W>,
-          .gemm = gemm_block<W>,
-          .sum_rows = sum_rows_block<W>,
-          .sum_columns = sum_columns_block<W>};
+  return {.type = type, .gemv = gemv_block<W>, .unpack = unpack_block<W>, .gemm = gemm_block<W>};
+}
+// With sums of active rows.
+template <typename W>
+constexpr WeightFormat sparse_format(DType type) {
+  WeightFormat format = block_format<W>(type);
+  format.sum_rows = sum_rows_block<W>;
+  format.sum_columns = sum_columns_block<W>;
+  return format;
 }
 
 constexpr WeightFormat kFormats[] = {
-    block_format<Q4_0>(DType::kQ4_0), block_format<Q8_0>(DType::kQ8_0),
-    float_format<F32>(DType::kF32),   float_format<F16>(DType::kF16),
-    float_format<BF16>(DType::kBF16),
+    sparse_format<Q4_0>(DType::kQ4_0),    sparse_format<Q8_0>(DType::kQ8_0),
+    float_format<F32>(DType::kF32),       float_format<F16>(DType::kF16),
+    float_format<BF16>(DType::kBF16),     block_format<Q4_1>(DType::kQ4_1),
+    block_format<Q5_0>(DType::kQ5_0),     block_format<Q5_1>(DType::kQ5_1),
+    block_format<Q2_K>(DType::kQ2_K),     block_format<Q3_K>(DType::kQ3_K),
+    block_format<Q4_K>(DType::kQ4_K),     block_format<Q5_K>(DType::kQ5_K),
+    block_format<Q6_K>(DType::kQ6_K),     block_format<IQ4_NL>(DType::kIQ4_NL),
+    block_format<IQ4_XS>(DType::kIQ4_XS), block_format<MXFP4>(DType::kMXFP4),
 };
 
 constexpr KernelTable make_table(std::string_view name, uint64_t needs) {

@@ -38,6 +38,16 @@
 //   mask_words(v, mask)          v & mask, and
 //   shift_words<n>(v)            v >> n, word by word
 //   low_bytes(v), high_bytes(v)  of each word, as a word, with its sign
+//   look_up(table, v)            byte v of the table, a Bytes16, for each byte of 0..15
+//   widen(quad, out), widen_signed(quad, out)   its bytes as int32_t, in order
+//
+// Planes of bits, tensor/planes.h
+//   spread_pairs(plane, place)   in part i the bytes that have the two bits of block place + i,
+//   spread_singles(quad, place)  or the one bit, shifted down to bit 0 of the byte; beyond those of
+//                                the block there may be others
+//   join_low<below, bits>(v, top), join_high<below, bits>(v, top)   codes of `below` + `bits` bits:
+//                                the lower ones from the first or second `below` bits of v, those
+//                                above from the first or second `bits` bits of `top`
 //
 // Moves. Where parts are named, what is done to one is done to each.
 //   split_halves(a, b, low, high)   a, b: kChains blocks of 32 bytes; all first and all second
@@ -58,7 +68,8 @@
 //   spread_pair(p)                  values 0 and 1 in half of the lanes each, or value 0 in all
 //                                   where a vector is one block of bytes, or less
 //   sum_quads(a, b, c, d)           lane 4 i + r: the sum of part i of row r. Also of what
-//                                   NibbleDots::dot_block() returns, if that is no VecI
+//                                   dot_block() and dot_half() return, if that is no VecI
+//   repeat_halves(quad)             its first four half-precision numbers, in each part
 //   scales(a, b, c, d, n, out)      out[s], lane 4 i + r: half-precision scale s kChains + i < n
 //                                   of row r; zero beyond
 //   sum_chains(v)                   the sum of the parts, four lanes
@@ -69,8 +80,9 @@
 //   dot4(v, u, s)                products of bytes, four to a lane, added to v; u is 0..15, or what
 //                                peak_int8() multiplies, 1
 //   kQ8Offset, q8_weights(v)     what Q8_0 weights are stored with on top for ByteDots, and how
-//   NibbleDots, ByteDots         how weights of 0..15 and of Q8_0 meet activations: dot(),
-//                                dot_block(), dot_tiles(), for kDotRows rows at a time
+//   CodeDots<most>, ByteDots     how codes of 0..most, at most 63, and weights of Q8_0 meet
+//                                activations: dot(), dot_block(), dot_half(), dot_tiles(), for
+//                                kDotRows rows at a time
 //   kTileRun, WordSum            how tiles lie, and sums of words: all of these are explained in
 //                                dots-by-four-inl.h, which has some of them
 #pragma once
@@ -79,6 +91,8 @@
 
 namespace st {
 namespace {
+
+using Bytes16 = uint8_t __attribute__((vector_size(16)));  // the bytes of a part
 
 // What suits the CPUs of an instruction set; none of it changes a bit of a result.
 struct Tuning {

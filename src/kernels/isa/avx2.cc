@@ -1,4 +1,6 @@
 // AVX2: its byte dot product goes through 16-bit pairs, which must not overflow.
+#include <bit>
+
 #include "base/cpu.h"
 #include "kernels/isa/tables.h"
 #include "kernels/isa/x86-256-inl.h"
@@ -10,7 +12,7 @@ namespace {
 ST_INLINE VecI dot2(VecI v, Bytes a, Bytes b) { return v + (VecI)_mm256_madd_epi16(a, b); }
 
 // Products of u and s in groups of four bytes, added to the lanes of v. No pair of products may
-// exceed 32767, which holds for nibbles.
+// exceed 32767, which holds for codes.
 ST_INLINE VecI dot4(VecI v, Bytes u, Bytes s) {
   return v + (VecI)_mm256_madd_epi16(_mm256_maddubs_epi16(u, s), _mm256_set1_epi16(1));
 }
@@ -30,40 +32,52 @@ ST_INLINE VecI dot_q8(VecI v, Bytes w, Bytes x) {
 namespace st {
 namespace {
 
-// Of weights of 0..15 a whole block fits into 16 bits: 16 * 15 * 127 = 30480. So products are added
-// as words, and widened once.
-struct NibbleDots : DotsByFour<dot4> {
-  // Sums of a block in eight words, and what their sum begins with.
-  struct BlockSum {
-    __m256i words;
-    VecI start;
-  };
-  ST_INLINE static BlockSum dot_block(VecI start, Bytes low, Bytes high, Bytes x_low,
-                                      Bytes x_high) {
+// Sums of words, each of so many products of codes of 0..most, and what their sum begins with.
+template <int products, int most>
+struct CodeSum {
+  __m256i words;
+  VecI start;
+};
+
+// Products of codes of 0..most are added as words as long as these hold them, then widened: of
+// 0..15 a whole block fits into 16 bits, 16 * 15 * 127 = 30480.
+template <int most>
+struct CodeDots : DotsByFour<dot4> {
+  // Of a token's pairs in a tile, a power of two.
+  static constexpr int kWordPairs = int{std::bit_floor(32767u / (2 * 127 * most))};
+
+  ST_INLINE static CodeSum<4, most> dot_block(VecI start, Bytes low, Bytes high, Bytes x_low,
+                                              Bytes x_high) {
     return {_mm256_add_epi16(_mm256_maddubs_epi16(low, x_low), _mm256_maddubs_epi16(high, x_high)),
             start};
   }
+  ST_INLINE static CodeSum<2, most> dot_half(VecI start, Bytes w, Bytes x) {
+    return {_mm256_maddubs_epi16(w, x), start};
+  }
 
-  template <int R, int V>
+  template <int kBegin, int kEnd, int R, int V>
   ST_INLINE static void dot_tiles(const uint8_t* const (&u)[R], const TileBlock (&xs)[V],
                                   VecI (&dots)[R][V]) {
+    constexpr int kTogether = kWordPairs < kEnd - kBegin ? kWordPairs : kEnd - kBegin;
     __m256i words[R][V];
 #pragma GCC unroll 8
-    for (int k = 0; k < kTileVecs; ++k) {
+    for (int k = kBegin; k < kEnd; ++k) {
+      const bool first = (k - kBegin) % kTogether == 0, last = (k + 1 - kBegin) % kTogether == 0;
       Bytes x[V];
       for (int v = 0; v < V; ++v) x[v] = xs[v][k];
       for (int r = 0; r < R; ++r) {
         const Bytes ws = splat_quad(u[r] + 4 * k);
         for (int v = 0; v < V; ++v) {
           const __m256i products = _mm256_maddubs_epi16(ws, x[v]);
-          words[r][v] = k == 0 ? products : _mm256_add_epi16(words[r][v], products);
+          words[r][v] = first ? products : _mm256_add_epi16(words[r][v], products);
           hide(words[r][v]);  // else GCC adds in another order and runs out of registers
         }
       }
-    }
-    for (int r = 0; r < R; ++r) {
-      for (int v = 0; v < V; ++v) {
-        dots[r][v] = dot2(dots[r][v], words[r][v], _mm256_set1_epi16(1));
+      if (!last) continue;
+      for (int r = 0; r < R; ++r) {
+        for (int v = 0; v < V; ++v) {
+          dots[r][v] = dot2(dots[r][v], words[r][v], _mm256_set1_epi16(1));
+        }
       }
     }
   }
@@ -71,15 +85,24 @@ struct NibbleDots : DotsByFour<dot4> {
 using ByteDots = DotsByFour<dot_q8>;
 
 // The same as for lanes of 32 bits, which `start` is meant for: a quarter of it in each.
-ST_INLINE VecI sum_quads(const NibbleDots::BlockSum& a, const NibbleDots::BlockSum& b,
-                         const NibbleDots::BlockSum& c, const NibbleDots::BlockSum& d) {
+template <int products, int most>
+ST_INLINE VecI sum_quads(const CodeSum<products, most>& a, const CodeSum<products, most>& b,
+                         const CodeSum<products, most>& c, const CodeSum<products, most>& d) {
+  constexpr int kMost = 32767 / (127 * most);  // products that a word holds
+  static_assert(2 * products <= kMost);
   const auto add_halves = [](__m256i p, __m256i q) {
     return _mm256_add_epi16(_mm256_unpacklo_epi32(p, q), _mm256_unpackhi_epi32(p, q));
   };
   const __m256i ab = add_halves(a.words, b.words), cd = add_halves(c.words, d.words);
-  const __m256i words =
-      _mm256_add_epi16(_mm256_unpacklo_epi64(ab, cd), _mm256_unpackhi_epi64(ab, cd));
-  return dot2(a.start << 2, words, _mm256_set1_epi16(1));
+  const __m256i ones = _mm256_set1_epi16(1);
+  if constexpr (4 * products <= kMost) {
+    const __m256i words =
+        _mm256_add_epi16(_mm256_unpacklo_epi64(ab, cd), _mm256_unpackhi_epi64(ab, cd));
+    return dot2(a.start << 2, words, ones);
+  }
+  const __m256i wide_ab = _mm256_madd_epi16(ab, ones), wide_cd = _mm256_madd_epi16(cd, ones);
+  return (a.start << 2) + (VecI)_mm256_unpacklo_epi64(wide_ab, wide_cd) +
+         (VecI)_mm256_unpackhi_epi64(wide_ab, wide_cd);
 }
 
 }  // namespace

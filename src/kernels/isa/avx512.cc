@@ -215,6 +215,28 @@ ST_INLINE VecI dot2(VecI v, Bytes a, Bytes b) {
 ST_INLINE VecI dot4(VecI v, Bytes u, Bytes s) {
   return (VecI)_mm512_dpbusd_epi32((__m512i)v, u, s);
 }
+ST_INLINE Bytes look_up(Bytes16 table, Bytes v) {
+  return _mm512_shuffle_epi8(_mm512_broadcast_i32x4((__m128i)table), v);
+}
+ST_INLINE void widen(Bytes16 v, VecI (&out)[1]) { out[0] = (VecI)_mm512_cvtepu8_epi32((__m128i)v); }
+ST_INLINE void widen_signed(Bytes16 v, VecI (&out)[1]) {
+  out[0] = (VecI)_mm512_cvtepi8_epi32((__m128i)v);
+}
+ST_INLINE VecF repeat_halves(Bytes16 v) {
+  return _mm512_cvtph_ps(_mm256_broadcastq_epi64((__m128i)v));
+}
+
+// Parts are the blocks of a chunk, place is 0.
+ST_INLINE Bytes spread_pairs(const uint8_t* plane, int /*place*/) {
+  const __m512i twice = _mm512_permutexvar_epi64(_mm512_set_epi64(3, 2, 3, 2, 1, 0, 1, 0),
+                                                 _mm512_castsi256_si512(load32(plane)));
+  return _mm512_srlv_epi32(twice, _mm512_set_epi32(4, 4, 4, 4, 0, 0, 0, 0, 4, 4, 4, 4, 0, 0, 0, 0));
+}
+ST_INLINE Bytes spread_singles(Bytes16 plane, int /*place*/) {
+  return _mm512_srlv_epi32(_mm512_broadcast_i32x4((__m128i)plane),
+                           _mm512_set_epi32(6, 6, 6, 6, 4, 4, 4, 4, 2, 2, 2, 2, 0, 0, 0, 0));
+}
+
 ST_INLINE Bytes low_nibbles(Bytes v) { return _mm512_and_si512(v, _mm512_set1_epi8(15)); }
 ST_INLINE Bytes high_nibbles(Bytes v) { return low_nibbles(_mm512_srli_epi16(v, 4)); }
 
@@ -234,11 +256,13 @@ ST_INLINE VecI spread_pair(const int32_t* p) {
 }  // namespace st
 
 #include "kernels/generic/dots-by-four-inl.h"
+#include "kernels/generic/join-bits-inl.h"
 
 namespace st {
 namespace {
 
-using NibbleDots = DotsByFour<dot4>;
+template <int most>
+using CodeDots = DotsByFour<dot4>;
 using ByteDots = DotsByFour<dot_q8>;
 
 }  // namespace

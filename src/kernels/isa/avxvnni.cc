@@ -29,7 +29,8 @@ ST_INLINE VecI dot_q8(VecI v, Bytes w, Bytes x) { return dot4(v, w, x); }
 namespace st {
 namespace {
 
-using NibbleDots = DotsByFour<dot4>;
+template <int most>
+using CodeDots = DotsByFour<dot4>;
 using ByteDots = DotsByFour<dot_q8>;
 
 }  // namespace

@@ -14,6 +14,7 @@ struct SignedDots {
   ST_INLINE static VecI dot_block(VecI v, Bytes low, Bytes high, Bytes x_low, Bytes x_high) {
     return dot4(dot4(v, low, x_low), high, x_high);
   }
+  ST_INLINE static VecI dot_half(VecI v, Bytes w, Bytes x) { return dot4(v, w, x); }
 };
 
 }  // namespace

@@ -11,10 +11,10 @@ constexpr int kDotRows = 1;
 
 // The instruction takes the four weights from any lane of a register, so they need no broadcast.
 struct LaneDots : SignedDots {
-  template <int V>
+  template <int kBegin, int kEnd, int V>
   ST_INLINE static void dot_tiles(const uint8_t* const (&u)[1], const TileBlock (&xs)[V],
                                   VecI (&dots)[1][V]) {
-    for (int k = 0; k < kBlock / 4; k += 4) {
+    for (int k = kBegin; k < kEnd; k += 4) {
       const Bytes ws = load16(u[0] + 4 * k);
       for (int v = 0; v < V; ++v) {
         VecI& sum = dots[0][v];
@@ -26,7 +26,8 @@ struct LaneDots : SignedDots {
     }
   }
 };
-using NibbleDots = LaneDots;
+template <int most>
+using CodeDots = LaneDots;
 using ByteDots = LaneDots;
 
 }  // namespace

@@ -11,11 +11,11 @@ constexpr int kTileRun = 8;
 constexpr int kDotRows = 2;
 
 struct MatrixDots : SignedDots {
-  template <int V>
+  template <int kBegin, int kEnd, int V>
   ST_INLINE static void dot_tiles(const uint8_t* const (&u)[2], const TileBlock (&xs)[V],
                                   VecI (&dots)[2][V]) {
     int32x4_t pairs[V][2] = {};  // tokens 0, 1 and 2, 3: row 0 in the low half, row 1 in the high
-    for (int k = 0; k < kBlock / 4; k += 4) {
+    for (int k = kBegin; k < kEnd; k += 4) {
       const int64x2_t a = vreinterpretq_s64_s8(load16(u[0] + 4 * k));
       const int64x2_t b = vreinterpretq_s64_s8(load16(u[1] + 4 * k));
       const Bytes first = vreinterpretq_s8_s64(vzip1q_s64(a, b));
@@ -36,7 +36,8 @@ struct MatrixDots : SignedDots {
     }
   }
 };
-using NibbleDots = MatrixDots;
+template <int most>
+using CodeDots = MatrixDots;
 using ByteDots = MatrixDots;
 
 }  // namespace

@@ -227,6 +227,52 @@ ST_INLINE Bytes high_bytes(Bytes v) {
   return vreinterpretq_s8_s16(vshrq_n_s16(vreinterpretq_s16_s8(v), 8));
 }
 
+ST_INLINE Bytes look_up(Bytes16 table, Bytes v) {
+  return vqtbl1q_s8((int8x16_t)table, vreinterpretq_u8_s8(v));
+}
+ST_INLINE void widen(Bytes16 v, VecI (&out)[4]) {
+  const uint16x8_t low = vmovl_u8(vget_low_u8((uint8x16_t)v));
+  const uint16x8_t high = vmovl_high_u8((uint8x16_t)v);
+  out[0] = vreinterpretq_s32_u32(vmovl_u16(vget_low_u16(low)));
+  out[1] = vreinterpretq_s32_u32(vmovl_high_u16(low));
+  out[2] = vreinterpretq_s32_u32(vmovl_u16(vget_low_u16(high)));
+  out[3] = vreinterpretq_s32_u32(vmovl_high_u16(high));
+}
+ST_INLINE void widen_signed(Bytes16 v, VecI (&out)[4]) {
+  const int16x8_t low = vmovl_s8(vget_low_s8((int8x16_t)v));
+  const int16x8_t high = vmovl_high_s8((int8x16_t)v);
+  out[0] = vmovl_s16(vget_low_s16(low));
+  out[1] = vmovl_high_s16(low);
+  out[2] = vmovl_s16(vget_low_s16(high));
+  out[3] = vmovl_high_s16(high);
+}
+ST_INLINE VecF repeat_halves(Bytes16 v) { return vcvt_f32_f16(vget_low_f16((float16x8_t)v)); }
+
+// The only part is block `place`.
+ST_INLINE Bytes spread_pairs(const uint8_t* plane, int place) {
+  const Bytes both = load16(plane + place / 2 * 16);
+  return place % 2 == 0 ? both : vreinterpretq_s8_u8(vshrq_n_u8(vreinterpretq_u8_s8(both), 4));
+}
+ST_INLINE Bytes spread_singles(Bytes16 plane, int place) { return (Bytes)(plane >> (2 * place)); }
+
+// Inserting shifts keep what lies below or above.
+template <int kBelow, int kBits>
+ST_INLINE Bytes join_low(Bytes v, Bytes top) {
+  return vandq_s8(vsliq_n_s8(v, top, kBelow), vdupq_n_s8((1 << (kBelow + kBits)) - 1));
+}
+template <int kBelow, int kBits>
+ST_INLINE Bytes join_high(Bytes v, Bytes top) {
+  const int8x16_t all = vdupq_n_s8((1 << (kBelow + kBits)) - 1);
+  if constexpr (kBelow == 4) {
+    const uint8x16_t up = vshlq_n_u8(vreinterpretq_u8_s8(top), kBelow - kBits);
+    return vandq_s8(vreinterpretq_s8_u8(vsriq_n_u8(up, vreinterpretq_u8_s8(v), 4)), all);
+  } else {
+    const uint8x16_t down = vshrq_n_u8(vreinterpretq_u8_s8(v), kBelow);
+    const uint8x16_t next = vshrq_n_u8(vreinterpretq_u8_s8(top), kBits);
+    return vandq_s8(vreinterpretq_s8_u8(vsliq_n_u8(down, next, kBelow)), all);
+  }
+}
+
 ST_INLINE Bytes low_nibbles(Bytes v) { return vandq_s8(v, vdupq_n_s8(15)); }
 ST_INLINE Bytes high_nibbles(Bytes v) {
   return vreinterpretq_s8_u8(vshrq_n_u8(vreinterpretq_u8_s8(v), 4));

@@ -7,6 +7,7 @@
 #include "kernels/isa/tables.h"
 #include "tensor/blocks.h"
 #include "tensor/float16.h"
+#include "tensor/layout.h"
 
 namespace st {
 namespace {
@@ -42,20 +43,32 @@ int q4_0(const QuantRows& w, int64_t r, int64_t c, int64_t cols) {
   return (i < kBlock / 2 ? pair & 15 : pair >> 4) - 8;
 }
 
-template <auto quant>
+template <DType type>
 void gemv_block(const QuantRows& w, const int32_t* index, int64_t rows, const Q8Rows& x,
                 int64_t tokens, int64_t cols, float* y, int64_t y_stride) {
-  const int64_t blocks = cols / kBlock;
+  const SplitLayout& layout = *dtype_info(type).split;
+  const int64_t blocks = cols / kBlock, quants = layout.quant_bytes(cols);
+  const int64_t scales =
+      static_cast<int64_t>(row_bytes(type, static_cast<uint64_t>(cols))) - quants;
   for (int64_t i = 0; i < rows; ++i) {
     const int64_t r = index == nullptr ? i : index[i];
     for (int64_t t = 0; t < tokens; ++t) {
       double sum = 0;
       for (int64_t b = 0; b < blocks; ++b) {
-        int dot = 0;
-        for (int64_t c = b * kBlock; c < (b + 1) * kBlock; ++c) {
-          dot += quant(w, r, c, cols) * x.q[t * cols + c];
+        DecodedBlock block;
+        layout.read({w.q + r * quants, w.scales + r * scales, b, blocks}, block);
+        const int64_t at = t * blocks + b;
+        int dots[2] = {};
+        for (int c = 0; c < kBlock; ++c) {
+          dots[c / (kBlock / 2)] += block.code[c] * x.q[at * kBlock + c];
         }
-        sum += double{scale_of(w, r * blocks + b)} * x.d[t * blocks + b] * dot;
+        const int sums[2] = {x.half_sum[at], x.sum[at] - x.half_sum[at]};
+        double of_block = 0;
+        for (int half = 0; half < 2; ++half) {
+          of_block +=
+              double{block.scale[half]} * dots[half] + double{block.base[half]} * sums[half];
+        }
+        sum += of_block * x.d[at];
       }
       y[t * y_stride + i] = static_cast<float>(sum);
     }
@@ -201,20 +214,35 @@ constexpr WeightFormat float_format(DType type) {
   return {.type = type, .gemm_float = gemm_float<decode, Value>, .axpy = axpy_float<decode, Value>};
 }
 
-template <DType type, auto quant>
+template <DType type>
 constexpr WeightFormat block_format() {
+  return {.type = type, .gemv = gemv_block<type>};
+}
+template <DType type, auto quant>
+constexpr WeightFormat sparse_format() {
   return {.type = type,
-          .gemv = gemv_block<quant>,
+          .gemv = gemv_block<type>,
           .sum_rows = sum_rows_block<quant>,
           .sum_columns = sum_columns_block<type, quant>};
 }
 
 constexpr WeightFormat kFormats[] = {
-    block_format<DType::kQ4_0, q4_0>(),
-    block_format<DType::kQ8_0, q8_0>(),
+    sparse_format<DType::kQ4_0, q4_0>(),
+    sparse_format<DType::kQ8_0, q8_0>(),
     float_format<from_f32, float>(DType::kF32),
     float_format<f16_to_f32, uint16_t>(DType::kF16),
     float_format<bf16_to_f32, uint16_t>(DType::kBF16),
+    block_format<DType::kQ4_1>(),
+    block_format<DType::kQ5_0>(),
+    block_format<DType::kQ5_1>(),
+    block_format<DType::kQ2_K>(),
+    block_format<DType::kQ3_K>(),
+    block_format<DType::kQ4_K>(),
+    block_format<DType::kQ5_K>(),
+    block_format<DType::kQ6_K>(),
+    block_format<DType::kIQ4_NL>(),
+    block_format<DType::kIQ4_XS>(),
+    block_format<DType::kMXFP4>(),
 };
 
 }  // namespace

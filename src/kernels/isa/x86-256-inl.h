@@ -236,8 +236,37 @@ ST_INLINE Bytes shift_words(Bytes v) {
 ST_INLINE Bytes low_bytes(Bytes v) { return _mm256_srai_epi16(_mm256_slli_epi16(v, 8), 8); }
 ST_INLINE Bytes high_bytes(Bytes v) { return _mm256_srai_epi16(v, 8); }
 
+ST_INLINE Bytes look_up(Bytes16 table, Bytes v) {
+  return _mm256_shuffle_epi8(_mm256_broadcastsi128_si256((__m128i)table), v);
+}
+ST_INLINE void widen(Bytes16 v, VecI (&out)[2]) {
+  out[0] = (VecI)_mm256_cvtepu8_epi32((__m128i)v);
+  out[1] = (VecI)_mm256_cvtepu8_epi32(_mm_unpackhi_epi64((__m128i)v, (__m128i)v));
+}
+ST_INLINE void widen_signed(Bytes16 v, VecI (&out)[2]) {
+  out[0] = (VecI)_mm256_cvtepi8_epi32((__m128i)v);
+  out[1] = (VecI)_mm256_cvtepi8_epi32(_mm_unpackhi_epi64((__m128i)v, (__m128i)v));
+}
+ST_INLINE VecF repeat_halves(Bytes16 v) {
+  return _mm256_cvtph_ps(_mm_unpacklo_epi64((__m128i)v, (__m128i)v));
+}
+
+// Parts are blocks `place` and place + 1, place is even.
+ST_INLINE Bytes spread_pairs(const uint8_t* plane, int place) {
+  const __m256i both = _mm256_broadcastsi128_si256(load16(plane + place * 8));
+  return _mm256_srlv_epi32(both, _mm256_set_epi32(4, 4, 4, 4, 0, 0, 0, 0));
+}
+ST_INLINE Bytes spread_singles(Bytes16 plane, int place) {
+  const int first = 2 * place, last = first + 2;
+  const __m256i both = _mm256_broadcastsi128_si256((__m128i)plane);
+  return _mm256_srlv_epi32(both,
+                           _mm256_set_epi32(last, last, last, last, first, first, first, first));
+}
+
 ST_INLINE Bytes low_nibbles(Bytes v) { return _mm256_and_si256(v, _mm256_set1_epi8(15)); }
 ST_INLINE Bytes high_nibbles(Bytes v) { return low_nibbles(_mm256_srli_epi16(v, 4)); }
 
 }  // namespace
 }  // namespace st
+
+#include "kernels/generic/join-bits-inl.h"
