@@ -1,5 +1,5 @@
-// count_kernels TABLE KERNEL ROWS TOKENS COLS REPEATS: calls a kernel so often, and nothing else
-// that depends on REPEATS. For bench/count-arm, which counts the instructions of one call.
+// count_kernels TABLE KERNEL TYPE ROWS TOKENS COLS REPEATS: calls a kernel so often, and nothing
+// else that depends on REPEATS. For bench/count-arm, which counts the instructions of one call.
 #include <cstdio>
 #include <cstdlib>
 #include <numeric>
@@ -15,7 +15,8 @@ struct Shape {
   int64_t rows, tokens, cols;
 };
 
-void call(const st::KernelTable& k, std::string_view kernel, const Shape& shape, int repeats) {
+void call(const st::KernelTable& k, std::string_view kernel, std::string_view type,
+          const Shape& shape, int repeats) {
   const auto [rows, tokens, cols] = shape;
   const int64_t padded = (cols + 127) / 128 * 128, blocks = cols / 32;
   const int64_t lanes = (tokens + 15) / 16 * 16 * padded;
@@ -26,30 +27,31 @@ void call(const st::KernelTable& k, std::string_view kernel, const Shape& shape,
       y(static_cast<size_t>(rows * tokens + cols));
   std::vector<int32_t> sum(static_cast<size_t>(lanes), 96), index(static_cast<size_t>(rows));
   std::iota(index.begin(), index.end(), 0);
-  const st::QuantRows w = {quants.data(), scales.data()};
+  const st::QuantRows w = {quants.data(), reinterpret_cast<const uint8_t*>(scales.data())};
   const st::NeuronRows neurons = {quants.data(), scales.data()};
-  const st::Q8Rows x = {q.data(), d.data(), sum.data()};
-  const st::Q8Tiles tiles = {q.data(), d.data(), sum.data()};
+  const st::Q8Rows x = {q.data(), d.data(), sum.data(), sum.data()};
+  const st::Q8Tiles tiles = {q.data(), d.data(), sum.data(), sum.data()};
   std::vector<uint8_t> unpacked(static_cast<size_t>(st::kUnpackedRows * padded), 7);
-  std::vector<float> unpacked_d(static_cast<size_t>(st::kUnpackedRows * blocks + 4), 0.5f);
-  const st::UnpackedRows u = {unpacked.data(), unpacked_d.data()};
+  std::vector<float> scale(static_cast<size_t>(2 * st::kUnpackedRows * blocks + 4), 0.5f);
+  std::vector<float> base = scale;
+  const st::UnpackedRows u = {unpacked.data(), scale.data(), base.data()};
   const std::vector<float> h(static_cast<size_t>(rows), 0.25f);
 
-  const st::WeightFormat& format =
-      k.format(kernel.ends_with("q4_0") ? st::DType::kQ4_0 : st::DType::kQ8_0);
-  if (k.tile_tokens == 0 && (kernel.starts_with("gemm") || kernel.starts_with("unpack"))) {
-    st::fail(st::ErrorCode::kInvalidUsage, "{} has no such kernel", k.name);
-  }
+  const st::WeightFormat& format = k.format(st::parse_dtype(type).value());
+  const bool there = kernel == "sum_rows" || kernel == "sum_columns" ? format.sum_rows != nullptr
+                     : kernel == "gemv"                              ? format.gemv != nullptr
+                                                                     : format.gemm != nullptr;
+  if (!there) st::fail(st::ErrorCode::kInvalidUsage, "{} has no such kernel", k.name);
   for (int i = 0; i < repeats; ++i) {
-    if (kernel.starts_with("gemv")) {
+    if (kernel == "gemv") {
       format.gemv(w, nullptr, rows, x, tokens, cols, y.data(), rows);
-    } else if (kernel.starts_with("gemm")) {  // rows <= kUnpackedRows
+    } else if (kernel == "gemm") {  // rows <= kUnpackedRows
       format.gemm(u, rows, tiles, tokens, cols, y.data(), rows);
-    } else if (kernel.starts_with("unpack")) {
+    } else if (kernel == "unpack") {
       format.unpack(w, rows, cols, u);
-    } else if (kernel.starts_with("sum_rows")) {
+    } else if (kernel == "sum_rows") {
       format.sum_rows(w, index.data(), h.data(), rows, cols, 0, cols, false, y.data());
-    } else if (kernel.starts_with("sum_columns")) {
+    } else if (kernel == "sum_columns") {
       format.sum_columns(neurons, index.data(), rows, q.data(), d.data(), cols, 0, cols, false,
                          y.data());
     } else {
@@ -61,13 +63,13 @@ void call(const st::KernelTable& k, std::string_view kernel, const Shape& shape,
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc != 7) {
-    std::fprintf(stderr, "usage: count_kernels TABLE KERNEL ROWS TOKENS COLS REPEATS\n");
+  if (argc != 8) {
+    std::fprintf(stderr, "usage: count_kernels TABLE KERNEL TYPE ROWS TOKENS COLS REPEATS\n");
     return 2;
   }
   try {
-    call(st::pick_kernels(argv[1]), argv[2],
-         {std::atoll(argv[3]), std::atoll(argv[4]), std::atoll(argv[5])}, std::atoi(argv[6]));
+    call(st::pick_kernels(argv[1]), argv[2], argv[3],
+         {std::atoll(argv[4]), std::atoll(argv[5]), std::atoll(argv[6])}, std::atoi(argv[7]));
   } catch (const st::Error& e) {
     std::fprintf(stderr, "error: %s\n", e.what());
     return 1;
