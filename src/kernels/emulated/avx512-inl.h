@@ -119,9 +119,7 @@ ST_WIDE void mask_storeu_ps(float* p, uint64_t mask, __m512 v) {
 ST_WIDE __m512i castsi128_si512(__m128i v) {
   return join<__m512i>(_mm256_zextsi128_si256(v), _mm256_setzero_si256());
 }
-ST_WIDE __m512i castsi256_si512(__m256i v) {
-  return join<__m512i>(v, _mm256_setzero_si256());
-}
+ST_WIDE __m512i castsi256_si512(__m256i v) { return join<__m512i>(v, _mm256_setzero_si256()); }
 ST_WIDE __m512i broadcast_i32x4(__m128i v) {
   const __m256i twice = _mm256_broadcastsi128_si256(v);
   return join<__m512i>(twice, twice);
