@@ -63,19 +63,19 @@ int64_t MemoryPlan::room(uint64_t kv, int64_t batch) const {
 }
 
 void MemoryPlan::check() const {
-  if (!fits()) refuse();
+  if (!fits()) refuse(0);
 }
 
 void MemoryPlan::check_for_any_run() const {
   const uint64_t in_any_run = least() + kMeasured;
-  if (in_any_run > budget || in_any_run - program > group_limit) refuse();
+  if (in_any_run > budget || in_any_run - program > group_limit) refuse(kMeasured);
 }
 
 // Parts are rounded so that they add up to the sum.
-void MemoryPlan::refuse() const {
-  const bool of_group = needed() <= budget;
+void MemoryPlan::refuse(uint64_t margin) const {
+  const bool of_group = needed() + margin <= budget;
   // The group takes back what it must; a budget counts it.
-  const uint64_t stays = resident + kSpare - (of_group ? program : 0);
+  const uint64_t stays = resident + kSpare + margin - (of_group ? program : 0);
   const uint64_t parts[] = {stays, threads + logits + per_token, kv_least,
                             static_cast<uint64_t>(fewest) * expert};
   uint64_t mib[std::size(parts)];
@@ -88,10 +88,11 @@ void MemoryPlan::refuse() const {
       of_group ? fmt::format("the control group leaves {} MiB, too little", group_limit / kMiB)
                : fmt::format("a memory budget of {} MiB is too small", budget / kMiB);
   const bool long_context = 2 * kv_least > smallest();
+  const std::string here = margin == 0 ? fmt::format(", {} MiB in this one", mib_up(sum)) : "";
   fail(ErrorCode::kInvalidUsage,
-       "{}: {} MiB is the smallest that works in every run, {} MiB in this one ({} for what stays, "
-       "{} for scratch, {} for a full context{}, {} for {})",
-       what, smallest() / kMiB, mib_up(sum), mib[0], mib[1], mib[2],
+       "{}: {} MiB is the smallest that works in every run{} ({} for what stays, {} for scratch, "
+       "{} for a full context{}, {} for {})",
+       what, smallest() / kMiB, here, mib[0], mib[1], mib[2],
        long_context ? fmt::format(" of {} tokens: -c makes it shorter", context) : "", mib[3],
        units);
 }

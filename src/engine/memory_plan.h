@@ -60,7 +60,8 @@ struct MemoryPlan {
   void check_for_any_run() const;
 
  private:
-  [[noreturn]] void refuse() const;
+  // `margin`: bytes that a run may need beyond what this one does.
+  [[noreturn]] void refuse(uint64_t margin) const;
 };
 
 // Throws Error(kOutOfMemory): a model whose weights alone take `needed` bytes finds room for
