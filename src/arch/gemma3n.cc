@@ -330,7 +330,7 @@ Layer load_layer(WeightStore& store, const ModelConfig& c, const Shape& shape, i
 // The table of each token's embeddings for the layers, of as many tokens as it has: published ones
 // leave out the last few.
 MatrixRows load_token_rows(WeightStore& store, int64_t vocab, int64_t width) {
-  constexpr std::string_view kTable = "per_layer_token_embd.weight";
+  constexpr std::string_view kTable = names::kPerLayerEmbedding;
   const GgufTensor* info = store.info(kTable);
   const auto most = static_cast<uint64_t>(vocab);
   if (info != nullptr && info->dim(1) > most) {

@@ -12,6 +12,7 @@
 namespace st::names {
 
 inline constexpr std::string_view kEmbedding = "token_embd.weight";
+inline constexpr std::string_view kPerLayerEmbedding = "per_layer_token_embd.weight";
 inline constexpr std::string_view kOutputNorm = "output_norm.weight";
 inline constexpr std::string_view kOutput = "output.weight";
 inline constexpr std::string_view kPredictor = "lm_head_profiler.weight";

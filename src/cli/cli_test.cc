@@ -90,10 +90,25 @@ TEST(CommandLine, ConvertAndQuantize) {
       {"convert", "dir", "--outtype", "f16", "--outfile", "out", "--transpose-down", "all"});
   EXPECT_TRUE(convert.options.transpose_down);
   EXPECT_EQ(convert.options.type, DType::kF16);
-  const auto quantize = parse<QuantizeArgs>({"quantize", "--pure", "in", "out", "Q4_0", "8"});
-  EXPECT_TRUE(quantize.options.pure);
-  EXPECT_EQ(quantize.options.type, DType::kQ4_0);
-  EXPECT_EQ(quantize.options.threads, 8);
+  const auto pure = parse<QuantizeArgs>({"quantize", "--pure", "in", "out", "Q4_0", "8"}).options;
+  EXPECT_TRUE(pure.pure);
+  EXPECT_EQ(pure.mix, "Q4_0");
+  EXPECT_EQ(pure.threads, 8);
+  EXPECT_FALSE(pure.dry_run || pure.allow_requantize || pure.output_type || pure.embedding_type);
+  const auto mixed =
+      parse<QuantizeArgs>({"quantize", "--dry-run", "--allow-requantize", "--imatrix", "i.gguf",
+                           "--tensor-type", "blk\\.[0-3]\\.=q8_0", "--tensor-type", "a=b=F16",
+                           "--output-tensor-type", "q5_k", "--token-embedding-type", "Q3_K", "in",
+                           "out", "q4_k_m"})
+          .options;
+  EXPECT_TRUE(mixed.dry_run);
+  EXPECT_TRUE(mixed.allow_requantize);
+  EXPECT_EQ(mixed.imatrix, "i.gguf");
+  EXPECT_EQ(mixed.tensor_types, (std::vector<std::pair<std::string, DType>>{
+                                    {"blk\\.[0-3]\\.", DType::kQ8_0}, {"a=b", DType::kF16}}));
+  EXPECT_EQ(mixed.output_type, DType::kQ5_K);
+  EXPECT_EQ(mixed.embedding_type, DType::kQ3_K);
+  EXPECT_EQ(mixed.mix, "q4_k_m");
 }
 
 TEST(CommandLine, Synth) {
@@ -102,6 +117,13 @@ TEST(CommandLine, Synth) {
   EXPECT_FALSE(plain.transpose_down);
   EXPECT_FALSE(plain.predictor);
   EXPECT_EQ(plain.gate_sparsity, 0.65);
+  EXPECT_EQ(plain.type, DType::kQ4_0);
+  const auto pure = parse<SynthArgs>({"synth", "4b", "-o", "out", "--type", "q4_k"}).options;
+  EXPECT_EQ(pure.type, DType::kQ4_K);
+  EXPECT_EQ(pure.mix, "");
+  const auto mixed = parse<SynthArgs>({"synth", "4b", "-o", "out", "--type", "q4_k_m"}).options;
+  EXPECT_EQ(mixed.type, DType::kQ4_K);
+  EXPECT_EQ(mixed.mix, "q4_k_m");
   const auto args = parse<SynthArgs>({"synth", "21b", "-o", "out", "--seed", "9", "--layout",
                                       "transposed", "--gate-sparsity", "0.7", "--router-skew",
                                       "0.5", "--predictor", "--type", "q8_0"});
@@ -172,8 +194,17 @@ TEST(CommandLine, WrongUseIsOneLine) {
   EXPECT_EQ(
       usage_error({"convert", "dir", "--outfile", "o", "--outtype", "q4_k"}),
       "--outtype: 'q4_k': want f32, f16, bf16, q8_0 or q4_0; see 'smallthinker convert --help'");
+  const std::string quantize = "; see 'smallthinker quantize --help'";
   EXPECT_EQ(usage_error({"quantize", "in", "out", "Q9"}),
-            "TYPE: 'Q9': want F16, BF16, Q8_0 or Q4_0; see 'smallthinker quantize --help'");
+            "TYPE: 'Q9': want F32, F16, BF16, Q8_0, Q6_K, Q5_K_M, Q5_K_S, Q5_1, Q5_0, Q4_K_M, "
+            "Q4_K_S, Q4_1, Q4_0, IQ4_NL, IQ4_XS, MXFP4_MOE, Q3_K_M or Q2_K" +
+                quantize);
+  EXPECT_EQ(usage_error({"quantize", "--tensor-type", "attn_v", "in", "out", "Q4_0"}),
+            "--tensor-type: 'attn_v': want REGEX=TYPE, such as attn_v=q8_0" + quantize);
+  EXPECT_EQ(usage_error({"quantize", "--tensor-type", "attn_v=IQ2_S", "in", "out", "Q4_0"}),
+            "--tensor-type: 'IQ2_S': want a type such as Q6_K or F16" + quantize);
+  EXPECT_EQ(usage_error({"quantize", "--output-tensor-type", "I8", "in", "out", "Q4_0"}),
+            "--output-tensor-type: 'I8': want a type such as Q6_K or F16" + quantize);
   const std::string bench = "; see 'smallthinker bench --help'";
   EXPECT_EQ(usage_error({"bench", "-m", "x", "-pg", "512"}),
             "--pg: \"512\": want two numbers like 512,128, each 1..16777216" + bench);
@@ -199,8 +230,8 @@ TEST(CommandLine, WrongUseIsOneLine) {
   EXPECT_EQ(usage_error({"synth", "4b"}), "--outfile is required" + synth);
   EXPECT_EQ(usage_error({"synth", "4b", "-o", "x", "--layout", "rows"}),
             "--layout: 'rows': want none or transposed" + synth);
-  EXPECT_EQ(usage_error({"synth", "4b", "-o", "x", "--type", "q6_k"}),
-            "--type: 'q6_k': want f32, f16, bf16, q8_0 or q4_0" + synth);
+  EXPECT_EQ(usage_error({"synth", "4b", "-o", "x", "--type", "q4_k_x"}),
+            "--type: 'q4_k_x': want a type such as Q6_K or F16" + synth);
 }
 
 // Commands that are complete but for one option.

@@ -52,22 +52,30 @@ int execute(const ConvertArgs& args) {
 
 int execute(const QuantizeArgs& args) {
   refuse_folder(args.options.input);
-  check_outputs({args.options.output}, {args.options.input});
+  check_outputs({args.options.output}, {args.options.input, args.options.imatrix});
   QuantizeOptions options = args.options;
   options.progress = make_progress_bar(args.progress);
-  options.on_tensor = [](const GgufTensor& from, DType to, const EncodeError& error) {
+  options.on_tensor = [&](const GgufTensor& from, DType to, const EncodeError& error) {
     const std::string_view was = dtype_name(from.type);
-    print_err("{:<34} [{}] {}", printable(from.name), fmt::join(from.ne, ", "), was);
-    if (to != from.type)
-      print_err(" -> {}, error {:.3f} %", dtype_name(to), 100 * error.relative_rms());
-    print_err("\n");
+    std::string line =
+        fmt::format("{:<34} [{}] {}", printable(from.name), fmt::join(from.ne, ", "), was);
+    if (to != from.type) line += fmt::format(" -> {}", dtype_name(to));
+    if (to != from.type && !options.dry_run)
+      line += fmt::format(", error {:.3f} %", 100 * error.relative_rms());
+    print_err("{}\n", line);
   };
   const QuantizeResult result = quantize_file(options);
-  if (!result.notice.empty()) print_err("note: {}\n", result.notice);
-  print_err("{} -> {} ({:.2f} bits per weight), relative rms error {:.3f} %\n",
-            format_bytes(result.input_bytes), format_bytes(result.output_bytes),
-            8.0 * static_cast<double>(result.output_bytes) / static_cast<double>(result.weights),
-            100 * result.error.relative_rms());
+  for (const std::string& notice : result.notices) print_err("note: {}\n", notice);
+  for (const auto& [type, part] : result.types) {
+    print_err("{:<7} {:>4} tensors, {}\n", dtype_name(type), part.tensors,
+              format_bytes(part.bytes));
+  }
+  print_err("{} -> {} ({:.2f} bits per weight)", format_bytes(result.input_bytes),
+            format_bytes(result.output_bytes),
+            8.0 * static_cast<double>(result.output_bytes) / static_cast<double>(result.weights));
+  if (!options.dry_run)
+    print_err(", relative rms error {:.3f} %", 100 * result.error.relative_rms());
+  print_err("\n");
   return kExitOk;
 }
 

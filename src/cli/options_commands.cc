@@ -5,8 +5,9 @@
 
 #include "cli/option_values.h"
 #include "cli/options_cli11.h"
+#include "convert/quant_mix.h"
 #include "study/synth_archs.h"
-#include "study/synth_rows.h"
+#include "tensor/quantize.h"
 
 namespace st {
 namespace {
@@ -366,25 +367,70 @@ CLI::App* add_convert(CLI::App& app, ConvertArgs& args) {
   return convert;
 }
 
+namespace {
+
+// A type that we write, by name.
+DType read_type(const std::string& names, const std::string& text) {
+  const auto type = parse_dtype(text);
+  if (!type || !can_quantize(*type)) refuse_value(names, text, "want a type such as Q6_K or F16");
+  return *type;
+}
+
+void add_type(CLI::App& app, const std::string& names, const std::string& help,
+              std::optional<DType>& type) {
+  app.add_option_function<std::string>(
+         names, [names, &type](const std::string& text) { type = read_type(names, text); }, help)
+      ->type_name("TYPE");
+}
+
+void add_types_of_matrices(CLI::App& quantize, QuantizeOptions& o) {
+  quantize.add_flag("--pure", o.pure,
+                    "all matrices in the same type (default: as llama.cpp mixes)");
+  quantize
+      .add_option_function<std::vector<std::string>>(
+          "--tensor-type",
+          [&o](const std::vector<std::string>& texts) {
+            for (const std::string& text : texts) {
+              const size_t at = text.rfind('=');
+              if (at == text.npos || at == 0)
+                refuse_value("--tensor-type", text, "want REGEX=TYPE, such as attn_v=q8_0");
+              o.tensor_types.emplace_back(text.substr(0, at),
+                                          read_type("--tensor-type", text.substr(at + 1)));
+            }
+          },
+          "type of matrices whose names match; may be given often, the first that matches counts")
+      ->allow_extra_args(false)
+      ->type_name("REGEX=TYPE");
+  add_type(quantize, "--output-tensor-type", "type of the output matrix", o.output_type);
+  add_type(quantize, "--token-embedding-type", "type of the token embeddings", o.embedding_type);
+}
+
+}  // namespace
+
 CLI::App* add_quantize(CLI::App& app, QuantizeArgs& args) {
   QuantizeOptions& o = args.options;
-  CLI::App* quantize = app.add_subcommand("quantize", "GGUF of floats to fewer bits");
-  quantize->add_flag("--pure", o.pure, "the output matrix in TYPE too (default: it stays Q8_0)");
-  quantize->add_option("input", o.input, "GGUF in F32, F16 or BF16")->required()->type_name("IN");
+  CLI::App* quantize = app.add_subcommand("quantize", "GGUF to fewer bits");
+  add_types_of_matrices(*quantize, o);
+  quantize->add_option("--imatrix", o.imatrix, "importance of columns, as 'imatrix' writes it")
+      ->type_name("FILE");
+  quantize->add_flag("--allow-requantize", o.allow_requantize,
+                     "also matrices that have few bits already, which loses more");
+  quantize->add_flag("--dry-run", o.dry_run, "show types and sizes; write nothing");
+  quantize
+      ->add_option("input", o.input,
+                   "GGUF in F32, F16 or BF16; matrices that have their type already are copied")
+      ->required()
+      ->type_name("IN");
   quantize->add_option("output", o.output, "GGUF file to write")->required()->type_name("OUT");
   quantize
       ->add_option_function<std::string>(
           "type",
           [&o](const std::string& text) {
-            const auto type = parse_dtype(text);
-            if (!type || *type == DType::kF32 ||
-                !(*type == DType::kF16 || *type == DType::kBF16 || *type == DType::kQ8_0 ||
-                  *type == DType::kQ4_0)) {
-              refuse_value("TYPE", text, "want F16, BF16, Q8_0 or Q4_0");
-            }
-            o.type = *type;
+            if (find_quant_mix(text) == nullptr)
+              refuse_value("TYPE", text, fmt::format("want {}", quant_mix_names()));
+            o.mix = text;
           },
-          "F16, BF16, Q8_0 or Q4_0")
+          quant_mix_names())
       ->required()
       ->type_name("TYPE");
   add_threads(*quantize, "threads", o.threads);
@@ -436,13 +482,16 @@ CLI::App* add_synth(CLI::App& app, SynthArgs& args) {
   synth->add_option("--arch-name", o.arch_name, "smallthinker, or qwen3moe for other engines")
       ->capture_default_str()
       ->type_name("NAME");
-  add_checked(*synth, "--type", "f32, f16, bf16, q8_0 or q4_0 (default: q4_0)",
-              [&o](const std::string& text) -> std::string {
-                const auto type = parse_dtype(text);
-                if (!type || !can_fill(*type)) return "want f32, f16, bf16, q8_0 or q4_0";
-                o.type = *type;
-                return {};
-              });
+  synth
+      ->add_option_function<std::string>(
+          "--type",
+          [&o](const std::string& text) {
+            const QuantMix* mix = parse_dtype(text) ? nullptr : find_quant_mix(text);
+            o.mix = mix == nullptr ? "" : text;
+            o.type = mix == nullptr ? read_type("--type", text) : mix->type;
+          },
+          "of all matrices, such as q8_0, f16 or q4_k (default: q4_0), or a mix: q4_k_m")
+      ->type_name("TYPE");
   add_threads(*synth, "-t,--threads", o.threads);
   synth->add_flag("!--no-progress", args.progress, "no progress bars");
   return synth;

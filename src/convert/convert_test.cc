@@ -12,7 +12,6 @@
 #include "base/json.h"
 #include "convert/encode.h"
 #include "convert/hf_config.h"
-#include "convert/quantize_file.h"
 #include "format/gguf_model.h"
 #include "support/bytes.h"
 #include "support/shipped.h"
@@ -384,81 +383,6 @@ TEST(Convert, NothingIsLeftBehindWhenItFails) {
       }),
       "interrupted");
   EXPECT_TRUE(fs::is_empty(folder.path()));
-}
-
-TEST(QuantizeFile, SameBytesAsConvertingDirectly) {
-  const TemporaryFolder folder;
-  const std::string f16 = folder / "f16.gguf";
-  const std::string direct = folder / "direct.gguf";
-  const std::string quantised = folder / "q.gguf";
-  for (const bool transpose : {false, true}) {
-    for (const DType type : {DType::kQ4_0, DType::kQ8_0}) {
-      ConvertOptions options{.folder = kModels + "model",
-                             .outfile = f16,
-                             .transpose_down = transpose,
-                             .predictor = kModels + "model/model_lm_head.pt"};
-      convert_hf(options);  // every value of the shipped model is exact in F16
-      options.outfile = direct;
-      options.type = type;
-      convert_hf(options);
-      const QuantizeResult result =
-          quantize_file({.input = f16, .output = quantised, .type = type, .pure = true});
-      EXPECT_GT(result.error.relative_rms(), 0);
-      const GgufModel a(direct), b(quantised);
-      ASSERT_EQ(a.tensors().size(), b.tensors().size());
-      for (const auto& tensor : a.tensors()) {
-        const auto other = b.find(tensor.info->name);
-        ASSERT_TRUE(other) << tensor.info->name;
-        ASSERT_EQ(tensor.info->type, other.info->type) << tensor.info->name;
-        EXPECT_EQ(testkit::read_bytes(*tensor.source, tensor.info->offset, tensor.info->bytes),
-                  testkit::read_bytes(*other.source, other.info->offset, other.info->bytes))
-            << tensor.info->name;
-      }
-    }
-  }
-}
-
-TEST(QuantizeFile, KeepsTheHeadPreciseUnlessPure) {
-  const TemporaryFolder folder;
-  const std::string f16 = folder / "f16.gguf";
-  const std::string out = folder / "q.gguf";
-  convert_hf({.folder = kModels + "variants/micro-4b-style", .outfile = f16});
-  quantize_file({.input = f16, .output = out, .type = DType::kQ4_0});
-  EXPECT_EQ(GgufModel(out).find("token_embd.weight").info->type, DType::kQ8_0);  // tied
-  quantize_file({.input = f16, .output = out, .type = DType::kQ4_0, .pure = true});
-  EXPECT_EQ(GgufModel(out).find("token_embd.weight").info->type, DType::kQ4_0);
-  EXPECT_TRUE(contains(
-      error_of([&] { quantize_file({.input = out, .output = f16, .type = DType::kQ8_0}); }),
-      "is Q4_0 already"));
-}
-
-TEST(QuantizeFile, KeepsWhatLlamaCppKeeps) {
-  const TemporaryFolder folder;
-  const std::string in = folder / "f16.gguf";
-  const std::string out = folder / "q.gguf";
-  const std::pair<const char*, DType> tensors[] = {{"token_embd.weight", DType::kQ4_0},
-                                                   {"per_layer_token_embd.weight", DType::kQ4_0},
-                                                   {"per_layer_model_proj.weight", DType::kF16},
-                                                   {"altup_proj.weight", DType::kF16},
-                                                   {"altup_unembd_proj.weight", DType::kF16},
-                                                   {"blk.0.altup_router.weight", DType::kF16},
-                                                   {"blk.0.altup_predict_coef.weight", DType::kF16},
-                                                   {"blk.0.laurel_l.weight", DType::kF16},
-                                                   {"blk.0.inp_gate.weight", DType::kQ4_0},
-                                                   {"blk.0.proj.weight", DType::kQ4_0},
-                                                   {"blk.0.ffn_gate_inp.weight", DType::kF16},
-                                                   {"blk.0.ffn_gate.weight", DType::kQ4_0}};
-  GgufWriter writer;
-  for (const auto& [name, type] : tensors) writer.add_tensor(name, DType::kF16, {64, 2});
-  writer.add_tensor("blk.0.attn_v.weight", DType::kF16, {48, 2});  // 48 values are no whole blocks
-  writer.begin(in);
-  for (const GgufTensor& tensor : writer.tensors())
-    writer.write(std::vector<std::byte>(tensor.bytes));
-  writer.finish();
-  quantize_file({.input = in, .output = out, .type = DType::kQ4_0, .pure = true});
-  const GgufModel made(out);
-  for (const auto& [name, type] : tensors) EXPECT_EQ(made.find(name).info->type, type) << name;
-  EXPECT_EQ(made.find("blk.0.attn_v.weight").info->type, DType::kF16);
 }
 
 }  // namespace

@@ -15,10 +15,12 @@ namespace {
 constexpr uint64_t kPieceBytes = uint64_t{16} << 20;  // of source rows held at a time
 constexpr int64_t kNone = INT64_MAX;
 
-// Encodes rows [begin, end) of the piece. `value_row(r, out)` gives row r as floats.
-template <typename ValueRow>
+// Encodes rows [begin, end) of the piece. `value_row(r, out)` gives row r as floats,
+// `importance(r)` that of its columns.
+template <typename ValueRow, typename Importance>
 EncodeError encode_range(int64_t begin, int64_t end, int64_t cols, DType type, bool measure,
-                         std::byte* out, std::atomic<int64_t>& bad_row, const ValueRow& value_row) {
+                         std::byte* out, std::atomic<int64_t>& bad_row, const ValueRow& value_row,
+                         const Importance& importance) {
   EncodeError error;
   std::vector<float> values(static_cast<size_t>(cols));
   std::vector<float> back(measure ? values.size() : 0);
@@ -26,7 +28,7 @@ EncodeError encode_range(int64_t begin, int64_t end, int64_t cols, DType type, b
   for (int64_t r = begin; r < end; ++r) {
     value_row(r, values.data());
     std::byte* row = out + static_cast<uint64_t>(r) * stride;
-    quantize_row(type, values.data(), cols, row);
+    quantize_row(type, values.data(), cols, row, importance(r));
     const float limit = dtype_info(type).largest;
     if (!std::ranges::all_of(values, [&](float v) { return std::abs(v) <= limit; })) {
       int64_t first = bad_row.load();
@@ -56,7 +58,7 @@ void EncodeError::add(const EncodeError& other) {
 }
 
 void encode_rows(const RowSource& in, DType type, bool transpose, ThreadPool& pool,
-                 const ByteSink& sink, EncodeError* error) {
+                 const ByteSink& sink, EncodeError* error, const RowImportance& importance) {
   const uint64_t in_stride = row_bytes(in.type, in.cols);
   const uint64_t piece_rows =
       transpose ? in.rows : std::clamp<uint64_t>(kPieceBytes / in_stride, 1, in.rows);
@@ -83,12 +85,15 @@ void encode_rows(const RowSource& in, DType type, bool transpose, ThreadPool& po
       if (!transpose) return dequantize_row(in.type, piece.data() + row * in_stride, cols, out);
       for (uint64_t i = 0; i < in.rows; ++i) out[i] = whole[i * in.cols + row];
     };
+    const auto row_importance = [&](int64_t r) {
+      return importance ? importance(first + static_cast<uint64_t>(r)) : nullptr;
+    };
     const auto out_rows = static_cast<int64_t>(transpose ? in.cols : n);
     encoded.resize(static_cast<uint64_t>(out_rows) * row_bytes(type, static_cast<uint64_t>(cols)));
     std::atomic<int64_t> bad_row{kNone};
     pool.parallel_for(out_rows, 1, [&](int64_t begin, int64_t end) {
       const EncodeError part = encode_range(begin, end, cols, type, error != nullptr,
-                                            encoded.data(), bad_row, value_row);
+                                            encoded.data(), bad_row, value_row, row_importance);
       if (error == nullptr) return;
       const std::lock_guard lock(mutex);
       error->add(part);

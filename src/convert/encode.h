@@ -29,11 +29,15 @@ struct RowSource {
 
 using ByteSink = std::function<void(std::span<const std::byte>)>;
 
+// The importance of the columns, (cols), for a row of the output: see quantize_row. Null: of none.
+using RowImportance = std::function<const float*(uint64_t row)>;
+
 // Writes the rows as `type` to `sink`, in order, on all threads. With `transpose` row i of the
 // output is column i of the source, which is then read whole. If `error` is given, every encoded
 // value is decoded again and compared. Throws Error(kInvalidData) naming the row of a value that is
 // not finite or that `type` cannot hold.
 void encode_rows(const RowSource& in, DType type, bool transpose, ThreadPool& pool,
-                 const ByteSink& sink, EncodeError* error = nullptr);
+                 const ByteSink& sink, EncodeError* error = nullptr,
+                 const RowImportance& importance = nullptr);
 
 }  // namespace st

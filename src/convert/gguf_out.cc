@@ -5,7 +5,7 @@
 #include <algorithm>
 
 #include "base/error.h"
-#include "convert/tensor_plan.h"
+#include "convert/quant_mix.h"
 #include "weights/bundle.h"
 
 namespace st {

@@ -1,39 +1,20 @@
 #include "convert/quantize_file.h"
 
-#include <algorithm>
 #include <vector>
 
-#include "arch/names.h"
 #include "base/error.h"
+#include "convert/column_importance.h"
 #include "convert/gguf_out.h"
-#include "convert/tensor_plan.h"
+#include "convert/type_choice.h"
 #include "tensor/blocks.h"
 #include "weights/bundle.h"
 
 namespace st {
 namespace {
 
-bool is_float(DType type) {
-  return type == DType::kF32 || type == DType::kF16 || type == DType::kBF16;
-}
-
-// The type a tensor is to have in the output.
-DType choose_type(const GgufTensor& tensor, const QuantizeOptions& options, bool is_output) {
-  const bool matrix =
-      tensor.ne.size() >= 2 && tensor.name.ends_with(".weight") && !keeps_floats(tensor.name);
-  if (tensor.name == names::kPredictor) return type_for_row(options.type, tensor.ne[0]);
-  if (!matrix || tensor.type == options.type) return tensor.type;
-  if (!is_float(tensor.type)) {
-    fail(ErrorCode::kUnsupported, "tensor '{}': is {} already; quantise from F32, F16 or BF16",
-         printable(tensor.name), dtype_name(tensor.type));
-  }
-  const bool keep_precise = is_output && !options.pure && options.type == DType::kQ4_0;
-  return type_for_row(keep_precise ? DType::kQ8_0 : options.type, tensor.ne[0]);
-}
-
-void copy_metadata(const GgufFile& in, const QuantizeOptions& options, GgufWriter& out) {
+void copy_metadata(const GgufFile& in, const QuantMix& mix, GgufWriter& out) {
   copy_entries(in, out);
-  out.set("general.file_type", GgufValue::u32(gguf_file_type(options.type)));
+  out.set("general.file_type", GgufValue::u32(mix.file_type));
   out.set("general.quantization_version", GgufValue::u32(2));
 }
 
@@ -44,13 +25,33 @@ uint64_t row_length(const GgufTensor& tensor) {
 }
 
 // The tensor's bytes as another type; what that lost.
-EncodeError encode_tensor(const GgufTensor& tensor, const ByteSource& source, DType type,
-                          ThreadPool& pool, const ByteSink& sink) {
-  const uint64_t cols = row_length(tensor);
-  const uint64_t rows = tensor.bytes / row_bytes(tensor.type, cols);
+EncodeError encode_tensor(const GgufModel::Tensor& tensor, DType type, ThreadPool& pool,
+                          const ByteSink& sink, const RowImportance& importance) {
+  const GgufTensor& info = *tensor.info;
+  const uint64_t cols = row_length(info);
+  const uint64_t rows = info.bytes / row_bytes(info.type, cols);
   EncodeError error;
-  encode_rows({source, tensor.offset, tensor.type, rows, cols}, type, false, pool, sink, &error);
+  encode_rows({*tensor.source, info.offset, info.type, rows, cols}, type, false, pool, sink, &error,
+              importance);
   return error;
+}
+
+// Adds all tensors, as they will be, to `out` and up in the result.
+void plan_types(const QuantizeOptions& options, const GgufModel& in, TypeChoice& choice,
+                GgufWriter& out, QuantizeResult& result) {
+  for (const auto& [info, source] : in.tensors()) {
+    out.add_tensor(info->name, choice.type_of(*info), info->ne);
+    const GgufTensor& made = out.tensors().back();
+    QuantizeResult::Part& part = result.types[made.type];
+    ++part.tensors;
+    part.bytes += made.bytes;
+    result.input_bytes += info->bytes;
+    result.output_bytes += made.bytes;
+    result.weights +=
+        info->bytes / dtype_info(info->type).block_bytes * dtype_info(info->type).block_values;
+    if (options.dry_run && options.on_tensor) options.on_tensor(*info, made.type, {});
+  }
+  choice.refuse_idle_patterns();
 }
 
 }  // namespace
@@ -61,24 +62,19 @@ QuantizeResult quantize_file(const QuantizeOptions& options) {
     fail(ErrorCode::kUnsupported, "{}: is a bundle; quantise what it was made from",
          printable_path(options.input));
   }
-  const bool tied = !in.find(names::kOutput);
+  ColumnImportance importance(options.imatrix, in.metadata());
   GgufWriter out;
-  copy_metadata(in.metadata(), options, out);
   QuantizeResult result;
-  const std::vector<GgufModel::Tensor> tensors = in.tensors();
   with_context(printable_path(options.input), [&] {
-    for (const auto& [info, source] : tensors) {
-      const bool is_output = info->name == (tied ? names::kEmbedding : names::kOutput);
-      out.add_tensor(info->name, choose_type(*info, options, is_output), info->ne);
-      result.input_bytes += info->bytes;
-      result.output_bytes += out.tensors().back().bytes;
-      result.weights +=
-          info->bytes / dtype_info(info->type).block_bytes * dtype_info(info->type).block_values;
-    }
+    TypeChoice choice(options, in);
+    copy_metadata(in.metadata(), choice.mix(), out);
+    importance.set_metadata(out);
+    plan_types(options, in, choice, out, result);
   });
+  if (options.dry_run) return result;
 
   ThreadPool pool(options.threads);
-  result.notice = pool.notice();
+  if (!pool.notice().empty()) result.notices.push_back(pool.notice());
   out.begin(options.output);
   uint64_t done = 0;
   const ByteSink sink = [&](std::span<const std::byte> bytes) {
@@ -86,22 +82,25 @@ QuantizeResult quantize_file(const QuantizeOptions& options) {
     done += bytes.size();
     if (options.progress) options.progress("quantize", done, result.output_bytes);
   };
+  const std::vector<GgufModel::Tensor> tensors = in.tensors();
   for (size_t i = 0; i < tensors.size(); ++i) {
-    const auto& [info, source] = tensors[i];
+    const GgufTensor& info = *tensors[i].info;
     const DType type = out.tensors()[i].type;
     EncodeError error;
-    if (type == info->type) {
+    if (type == info.type) {
       copy_bytes(tensors[i], options.input, sink);
     } else {
+      const RowImportance of_rows = importance.rows_of(info);
       with_context(
-          fmt::format("{}: tensor '{}'", printable_path(options.input), printable(info->name)),
-          [&] { error = encode_tensor(*info, *source, type, pool, sink); });
+          fmt::format("{}: tensor '{}'", printable_path(options.input), printable(info.name)),
+          [&] { error = encode_tensor(tensors[i], type, pool, sink, of_rows); });
     }
     result.error.add(error);
-    if (options.on_tensor) options.on_tensor(*info, type, error);
+    if (options.on_tensor) options.on_tensor(info, type, error);
   }
   in.check_unchanged();
   out.finish();
+  for (std::string& notice : importance.notices()) result.notices.push_back(std::move(notice));
   return result;
 }
 

@@ -10,6 +10,7 @@
 #include "arch/names.h"
 #include "base/error.h"
 #include "convert/hf_family.h"
+#include "convert/quant_mix.h"
 
 namespace st {
 namespace {
@@ -274,30 +275,11 @@ class Planner {
 
 }  // namespace
 
-uint32_t gguf_file_type(DType type) {
-  switch (type) {
-    case DType::kF32:
-      return 0;
-    case DType::kQ4_0:
-      return 2;
-    case DType::kQ8_0:
-      return 7;
-    case DType::kBF16:
-      return 32;
-    default:
-      return 1;  // F16
-  }
-}
-
 bool keeps_floats(std::string_view name) {
   return std::ranges::any_of(
       std::array{names::kRouter, std::string_view("altup"), std::string_view("laurel"),
                  std::string_view("per_layer_model_proj")},
       [&](std::string_view part) { return name.find(part) != std::string_view::npos; });
-}
-
-DType type_for_row(DType want, uint64_t cols) {
-  return cols % dtype_info(want).block_values == 0 ? want : DType::kF16;
 }
 
 TensorPlan plan_tensors(const HfConfig& config, const std::vector<CheckpointTensor>& checkpoint,

@@ -44,14 +44,8 @@ TensorPlan plan_tensors(const HfConfig& config, const std::vector<CheckpointTens
 // made-up model. REQUIRES: the family has no predictor.
 TensorPlan plan_every_tensor(const HfConfig& config, DType type);
 
-// general.file_type of a file whose matrices are mostly `type`; informational, the tensors decide.
-uint32_t gguf_file_type(DType type);
-
 // Whether a tensor of this GGUF name keeps the floats it has, whatever type others take.
 // llama.cpp's rule: routers choose, and the small matrices of Gemma 3n's streams are not worth it.
 bool keeps_floats(std::string_view name);
-
-// `want`, or F16 where rows of `cols` values cannot be cut into its blocks.
-DType type_for_row(DType want, uint64_t cols);
 
 }  // namespace st

@@ -2,14 +2,18 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 
+#include "arch/names.h"
 #include "base/error.h"
 #include "base/thread_pool.h"
 #include "convert/gguf_out.h"
+#include "convert/quant_mix.h"
 #include "study/synth_archs.h"
 #include "study/synth_rows.h"
 #include "study/synth_vocab.h"
 #include "study/synth_weights.h"
+#include "tensor/quantize.h"
 
 namespace st {
 namespace {
@@ -23,9 +27,11 @@ void check(const SynthOptions& o) {
   };
   check_share("gate sparsity", o.gate_sparsity, 0.05, 0.99);
   check_share("router skew", o.router_skew, 0, 1);
-  if (!can_fill(o.type)) {
-    fail(ErrorCode::kInvalidUsage, "type {}: want F32, F16, BF16, Q8_0 or Q4_0",
-         dtype_name(o.type));
+  if (!can_quantize(o.type)) {
+    fail(ErrorCode::kInvalidUsage, "type {}: want one that can be written", dtype_name(o.type));
+  }
+  if (!o.mix.empty() && find_quant_mix(o.mix) == nullptr) {
+    fail(ErrorCode::kInvalidUsage, "type '{}': want {}", printable(o.mix), quant_mix_names());
   }
   if (o.arch_name != "smallthinker" && o.arch_name != "qwen3moe") {
     fail(ErrorCode::kInvalidUsage, "architecture '{}': want smallthinker or qwen3moe",
@@ -64,6 +70,20 @@ Vocab make_vocab(const SynthArch& arch) {
                                      : make_synth_vocab(arch.regular_tokens, c.vocab);
 }
 
+// Row r as its type has it. Types without a way of their own are encoded, which takes a while.
+void make_row(const SynthRows& part, int64_t r, DType type, std::byte* out) {
+  Row row;
+  part.describe(r, row);
+  const uint64_t key = mix_bits(part.key, static_cast<uint64_t>(r));
+  if (can_fill(type)) {
+    fill_row(type, key, row, out);
+    return;
+  }
+  std::vector<float> values(static_cast<size_t>(part.cols));
+  fill_row(DType::kF32, key, row, reinterpret_cast<std::byte*>(values.data()));
+  quantize_row(type, values.data(), part.cols, out);
+}
+
 // Makes the rows a piece at a time, each piece on all threads.
 template <typename Sink>
 void write_rows(const SynthRows& part, DType type, ThreadPool& pool, std::vector<std::byte>& piece,
@@ -74,15 +94,29 @@ void write_rows(const SynthRows& part, DType type, ThreadPool& pool, std::vector
     const int64_t n = std::min(most, part.rows - first);
     piece.resize(static_cast<uint64_t>(n) * stride);
     pool.parallel_for(n, 1, [&](int64_t begin, int64_t end) {
-      Row row;
-      for (int64_t r = begin; r < end; ++r) {
-        row.clear();
-        part.describe(first + r, row);
-        fill_row(type, mix_bits(part.key, static_cast<uint64_t>(first + r)), row,
-                 piece.data() + static_cast<uint64_t>(r) * stride);
-      }
+      for (int64_t r = begin; r < end; ++r)
+        make_row(part, first + r, type, piece.data() + static_cast<uint64_t>(r) * stride);
     });
     sink(piece);
+  }
+}
+
+// Gives each matrix its type in the mix, and such as its rows can have.
+void choose_types(const SynthOptions& o, const SynthArch& arch, std::vector<SynthTensor>& tensors) {
+  const ModelConfig& c = arch.config;
+  MixFacts facts{.layers = c.layers,
+                 .experts = c.ffn(0).routed ? c.ffn(0).experts : 0,
+                 .queries_per_key = c.heads / c.kv_heads,
+                 .value_layers = {}};
+  for (const SynthTensor& tensor : tensors) facts.add(tensor.name);
+  const QuantMix* mix = find_quant_mix(o.mix);
+  for (SynthTensor& tensor : tensors) {
+    if (tensor.type != o.type) continue;
+    const bool mixed = mix != nullptr && tensor.name != names::kPredictor;
+    const DType want = mixed ? mixed_type(*mix, facts, tensor.name, tensor.ne[0]) : o.type;
+    uint64_t cols = tensor.ne[0];
+    for (const SynthRows& part : tensor.parts) cols = std::gcd(cols, part.cols);
+    tensor.type = type_for_row(want, cols);
   }
 }
 
@@ -94,9 +128,12 @@ SynthResult synthesize(const SynthOptions& options) {
 
   GgufWriter out;
   set_gguf_metadata(arch.config, options.type, options.transpose_down, out);
+  if (const QuantMix* mix = find_quant_mix(options.mix))
+    out.set("general.file_type", GgufValue::u32(mix->file_type));
   for (const GgufEntry& entry : arch.hf.keys) out.set(entry.key, entry.value);
   write_gguf_vocab(make_vocab(arch), out);
-  const std::vector<SynthTensor> tensors = plan_synth_tensors(arch, options);
+  std::vector<SynthTensor> tensors = plan_synth_tensors(arch, options);
+  choose_types(options, arch, tensors);
   SynthResult result;
   result.tensors = tensors.size();
   for (const SynthTensor& tensor : tensors) {

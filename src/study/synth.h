@@ -24,7 +24,8 @@ struct SynthOptions {
   double router_skew = 1;                  // 0: experts used evenly; 1: as unevenly as measured
   bool predictor = false;                  // with the lm-head predictor
   std::string arch_name = "smallthinker";  // or qwen3moe: those shapes for other engines
-  DType type = DType::kQ4_0;               // or Q8_0, F16, BF16, F32
+  DType type = DType::kQ4_0;               // of all matrices
+  std::string mix;                         // or of each as in a mix, see quant_mix.h
   int threads = 0;                         // 0: as choose_threads() says
   Progress progress;
 };

@@ -47,7 +47,7 @@ struct Stretch {
 };
 using Row = std::vector<Stretch>;
 
-// Types that rows can have.
+// Types that rows can be made in.
 bool can_fill(DType type);
 
 // Writes the blocks of `row` to `out`; returns the end. REQUIRES: can_fill(type).

@@ -12,6 +12,8 @@
 #include "arch/names.h"
 #include "base/error.h"
 #include "convert/convert.h"
+#include "convert/quant_mix.h"
+#include "convert/quantize_file.h"
 #include "convert/tensor_plan.h"
 #include "format/gguf_model.h"
 #include "study/synth_archs.h"
@@ -67,6 +69,51 @@ TEST_F(Synth, TheSeedDecidesEveryByte) {
   EXPECT_NE(one, bytes(make("c", {.seed = 1, .predictor = true})));
   // Whatever compiler and machine.
   EXPECT_EQ(testkit::fnv1a(one), 3527558530633372457u);
+}
+
+// The values of a matrix.
+std::vector<float> values_of(const GgufModel& model, std::string_view name) {
+  const auto [info, source] = model.find(name);
+  std::vector<std::byte> encoded(info->bytes);
+  source->read_at(info->offset, encoded);
+  std::vector<float> values(info->ne[0] * info->dim(1) * info->dim(2));
+  dequantize_row(info->type, encoded.data(), std::ssize(values), values.data());
+  return values;
+}
+
+TEST_F(Synth, EveryTypeHasTheSameValuesNearly) {
+  const GgufModel exact(make("f32", {.type = DType::kF32}));
+  const std::string_view name = "blk.3.attn_q.weight";
+  const std::vector<float> x = values_of(exact, name);
+  for (const DTypeInfo& info : all_dtypes()) {
+    // Q4_0 has quantiles of its own.
+    if (!can_quantize(info.type) || info.type == DType::kQ4_0) continue;
+    const GgufModel made(make("typed", {.type = info.type}));
+    ASSERT_EQ(made.find(name).info->type, info.type);
+    const std::vector<float> y = values_of(made, name);
+    double error = 0, square = 0;
+    for (size_t i = 0; i < x.size(); ++i) {
+      error += std::pow(x[i] - y[i], 2);
+      square += x[i] * x[i];
+    }
+    EXPECT_LT(error, 0.12 * square) << info.name;
+  }
+}
+
+TEST_F(Synth, AMixIsThatOfQuantize) {
+  for (const char* mix : {"Q4_K_M", "Q2_K", "MXFP4_MOE"}) {
+    const GgufModel made(
+        make("mixed", {.predictor = true, .type = find_quant_mix(mix)->type, .mix = mix}));
+    const std::string floats = make("f16", {.predictor = true, .type = DType::kF16});
+    quantize_file({.input = floats, .output = path("quantized"), .mix = mix});
+    const GgufModel want(path("quantized"));
+    ASSERT_EQ(made.tensors().size(), want.tensors().size());
+    for (const auto& tensor : want.tensors()) {
+      EXPECT_EQ(made.find(tensor.info->name).info->type, tensor.info->type) << tensor.info->name;
+    }
+    EXPECT_EQ(made.metadata().get_u32("general.file_type"),
+              want.metadata().get_u32("general.file_type"));
+  }
 }
 
 TEST_F(Synth, HasTheTensorsAndKeysOfAConvertedModel) {
@@ -254,7 +301,8 @@ TEST_F(Synth, WrongOptionsAreUsageErrors) {
   EXPECT_TRUE(contains(error({.arch_name = "llama"}), "architecture"));
   EXPECT_TRUE(contains(error({.transpose_down = true, .arch_name = "qwen3moe"}), "layout"));
   EXPECT_TRUE(contains(error({.predictor = true, .arch_name = "qwen3moe"}), "predictor"));
-  EXPECT_TRUE(contains(error({.type = DType::kQ6_K}), "type Q6_K: want F32"));
+  EXPECT_TRUE(contains(error({.type = DType::kI8}), "type I8: want one that can be written"));
+  EXPECT_TRUE(contains(error({.mix = "Q4_K_X"}), "type 'Q4_K_X': want F32, F16"));
   EXPECT_EQ(error({.arch = "qwen3-tiny", .predictor = true}), "qwen3 has no lm-head predictor");
   EXPECT_EQ(error({.arch = "gemma3n-tiny", .transpose_down = true}),
             "gemma3n has no transposed layout");

@@ -21,11 +21,14 @@ FILE_TYPES = {
     "Q5_1": 9,
     "Q2_K": 10,
     "Q3_K_M": 12,
+    "Q4_K_S": 14,
     "Q4_K_M": 15,
+    "Q5_K_S": 16,
     "Q5_K_M": 17,
     "Q6_K": 18,
     "IQ4_NL": 25,
     "IQ4_XS": 30,
+    "BF16": 32,
     "MXFP4_MOE": 38,
 }
 
@@ -47,14 +50,22 @@ CONTEXT_FIELDS = {
     "type_k": (104, "i", 1),
     "type_v": (108, "i", 1),
 }
+NO_TYPE = 43  # one more than the last of the ids
 QUANTIZE_FIELDS = {
     "nthread": (0, "i", 0),
     "ftype": (4, "i", 7),
+    "output_tensor_type": (8, "i", NO_TYPE),
+    "token_embedding_type": (12, "i", NO_TYPE),
     "allow_requantize": (16, "?", False),
     "quantize_output_tensor": (17, "?", True),
     "only_copy": (18, "?", False),
     "pure": (19, "?", False),
     "keep_split": (20, "?", False),
+    "dry_run": (21, "?", False),
+    "imatrix": (24, "Q", 0),
+    "kv_overrides": (32, "Q", 0),
+    "tensor_types": (40, "Q", 0),
+    "prune_layers": (48, "Q", 0),
 }
 
 
@@ -104,6 +115,18 @@ class Batch(ctypes.Structure):
         ("seq_id", ctypes.POINTER(ctypes.POINTER(ctypes.c_int32))),
         ("logits", ctypes.POINTER(ctypes.c_int8)),
     ]
+
+
+class TensorType(ctypes.Structure):
+    """llama_model_tensor_override."""
+
+    _fields_ = [("pattern", ctypes.c_char_p), ("type", ctypes.c_int)]
+
+
+class Importance(ctypes.Structure):
+    """llama_model_imatrix_data."""
+
+    _fields_ = [("name", ctypes.c_char_p), ("data", ctypes.c_void_p), ("size", ctypes.c_size_t)]
 
 
 LogCallback = ctypes.CFUNCTYPE(None, ctypes.c_int, ctypes.c_char_p, ctypes.c_void_p)
@@ -187,10 +210,12 @@ class Library:
         tail = "".join(self.log).strip().splitlines()[-8:]
         return LlamaError("\n  ".join([message, *tail]))
 
-    def quantize(self, source, target, file_type, pure=False, threads=1):
+    def quantize(self, source, target, file_type, pure=False, threads=1, **more):
         """Write `source` again with another file type.
 
-        Quantised sources are allowed: file type F32 turns them into their exact values.
+        Quantised sources are allowed: file type F32 turns them into their exact values.  `more`:
+        output_tensor_type and token_embedding_type (ids), tensor_types [(regex, id)] and imatrix
+        {name: float32 array}.
         """
         self.log.clear()
         params = self.dll.llama_model_quantize_default_params()
@@ -198,6 +223,20 @@ class Library:
         params.set(QUANTIZE_FIELDS, "ftype", FILE_TYPES[file_type])
         params.set(QUANTIZE_FIELDS, "allow_requantize", True)
         params.set(QUANTIZE_FIELDS, "pure", pure)
+        lists = {
+            "tensor_types": [TensorType(text.encode(), id) for text, id in more.pop("tensor_types", ())],
+            "imatrix": [
+                Importance(name.encode(), values.ctypes.data, values.size)
+                for name, values in more.pop("imatrix", {}).items()
+            ],
+        }
+        arrays = []  # that must live as long as the call
+        for name, entries in lists.items():
+            if entries:  # a list ends with an entry of zeros
+                arrays.append((type(entries[0]) * (len(entries) + 1))(*entries))
+                params.set(QUANTIZE_FIELDS, name, ctypes.addressof(arrays[-1]))
+        for name, value in more.items():
+            params.set(QUANTIZE_FIELDS, name, value)
         names = str(source).encode(), str(target).encode()
         if self.dll.llama_model_quantize(*names, ctypes.byref(params)) != 0:
             raise self.error(f"{source}: llama.cpp cannot quantise this to {file_type}")
