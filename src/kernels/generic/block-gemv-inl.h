@@ -37,22 +37,26 @@ struct Input {
   InputVec<W> vecs[kBlocks / kChains];
 
   void prepare(const Q8Rows& x, int64_t first, int64_t count) {
-    for (int64_t b = 0; b < count; b += kStepBlocks) {
-      const int n = static_cast<int>(count - b < kStepBlocks ? count - b : kStepBlocks);
-      VecI negative[W::kScales][kTune.step_vecs];  // sums of blocks or of halves
-      VecF d[kTune.step_vecs];
-      spread_negative(x.sum + first + b, n, 1, negative[0]);
-      if (W::kScales == 2) halve(x.half_sum + first + b, n, negative);
-      spread(x.d + first + b, n, d);
-      for (int s = 0; s < kTune.step_vecs; ++s) {
-        const int8_t* q = x.q + (first + b + s * kChains) * kBlock;
-        const int bytes = (n - s * kChains) * kBlock;
-        InputVec<W>& to = vecs[b / kChains + s];
-        split_halves(load_bytes(q, bytes), load_bytes(q + kBytes, bytes - kBytes), to.low, to.high);
-        to.d = d[s];
-        for (int k = 0; k < W::kScales; ++k) to.start[k] = negative[k][s] * (W::kOffset / 4);
-        for (int k = 0; k < W::kBases; ++k) to.sum[k] = d[s] * to_float(-negative[k][s]);
-      }
+    int64_t b = 0;
+    for (; b + kStepBlocks <= count; b += kStepBlocks) step(x, first + b, kStepBlocks, b / kChains);
+    if (b < count) step(x, first + b, static_cast<int>(count - b), b / kChains);
+  }
+
+  // Blocks [b, b + n) go to vectors from `vec` on.
+  ST_INLINE void step(const Q8Rows& x, int64_t b, int n, int64_t vec) {
+    VecI negative[W::kScales][kTune.step_vecs];  // sums of blocks or of halves
+    VecF d[kTune.step_vecs];
+    spread_negative(x.sum + b, n, 1, negative[0]);
+    if (W::kScales == 2) halve(x.half_sum + b, n, negative);
+    spread(x.d + b, n, d);
+    for (int s = 0; s < kTune.step_vecs; ++s) {
+      const int8_t* q = x.q + (b + s * kChains) * kBlock;
+      const int bytes = (n - s * kChains) * kBlock;
+      InputVec<W>& to = vecs[vec + s];
+      split_halves(load_bytes(q, bytes), load_bytes(q + kBytes, bytes - kBytes), to.low, to.high);
+      to.d = d[s];
+      for (int k = 0; k < W::kScales; ++k) to.start[k] = negative[k][s] * (W::kOffset / 4);
+      for (int k = 0; k < W::kBases; ++k) to.sum[k] = d[s] * to_float(-negative[k][s]);
     }
   }
 
@@ -210,11 +214,13 @@ struct GemvPart {
     constexpr int kTile = kTune.gemv_groups * kGroup;
     int64_t i = begin;
     for (; end - i > kTile - kGroup; i += kTile) tile<kTune.gemv_groups>(i, end);
-    for (; i < end; i += kGroup) tile<1>(i, end);
+    if constexpr (kTile > kGroup) {
+      for (; i < end; i += kGroup) tile<1>(i, end);
+    }
   }
 
   template <int G>
-  void tile(int64_t i, int64_t end) {
+  ST_INLINE void tile(int64_t i, int64_t end) {
     const int64_t blocks = rows.cols / kBlock;
     if (fetch != nullptr) rows.fetch_scales_ahead(i, G * kGroup);
     BlockTile<W, G, T> tile(rows, i);

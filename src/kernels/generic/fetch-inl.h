@@ -26,6 +26,7 @@ struct Fetch {
     if (kTune.fetch_bursts) {  // fewest instructions; memory must not mind
       if (left <= 0 && !next_row()) return;
       if (left >= lines * 64) {
+#pragma GCC unroll 8
         for (int k = 0; k < lines; ++k) ask(line + k * 64);
         line += lines * 64;
         left -= lines * 64;
