@@ -59,8 +59,10 @@ void read_codes(const uint8_t* row, int64_t b, int64_t blocks, uint8_t* codes) {
       high |= (bits >> 2 & 3) << kPlanes.pairs_up();
     }
     if (kPlanes.singles) {
-      unsigned bits = chunk[kPlanes.singles_at() + j] >> (2 * in_chunk);
-      if (const int64_t last = blocks % kChunkBlocks; b >= blocks - last) {
+      unsigned bits = 0;
+      if (const int64_t last = blocks % kChunkBlocks; b < blocks - last) {
+        bits = chunk[kPlanes.singles_at() + j] >> (2 * in_chunk);
+      } else {
         const uint8_t* own = chunk + 16 * last + 4 * in_chunk;
         bits = (own[j / 8] >> (j % 8) & 1) | (own[j / 8 + 2] >> (j % 8) & 1) << 1;
       }

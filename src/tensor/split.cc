@@ -64,7 +64,7 @@ void singles_of_chunk(const uint8_t* q, int up, uint8_t* out) {
 void singles_of_blocks(const uint32_t* bits, int64_t n, uint8_t* out) {
   if (n < kChunkBlocks) return void(std::memcpy(out, bits, static_cast<size_t>(n) * 4));
   const auto spread = [](uint32_t byte) {  // bit i to byte i, as 0 or 1
-    const uint64_t each = (byte & 255) * 0x0101010101010101 & 0x8040201008040201;
+    const uint64_t each = (byte & 255) * uint64_t{0x0101010101010101} & 0x8040201008040201;
     return (each + 0x7F7F7F7F7F7F7F7F) >> 7 & 0x0101010101010101;
   };
   for (int eight = 0; eight < 2; ++eight) {
