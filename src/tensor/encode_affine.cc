@@ -63,6 +63,17 @@ void pack_pairs(const uint8_t* codes, uint8_t* qs) {
   }
 }
 
+// All of a block but what its codes have above four bits.
+template <typename Block>
+Affine<32> encode_nibbles(const RowPart& part, float most, Block& block) {
+  const Affine<32> fit = fit_super_block<32>(part, most, 63);
+  block.d = fit.scale.d;
+  block.dmin = fit.min.d;
+  pack_six_bits(fit, block.scales);
+  pack_pairs(fit.codes.data(), block.qs);
+  return fit;
+}
+
 }  // namespace
 
 void encode(const RowPart& part, BlockQ2_K& block) {
@@ -74,20 +85,10 @@ void encode(const RowPart& part, BlockQ2_K& block) {
   pack_two_bits(fit.codes.data(), 0, block.qs);
 }
 
-void encode(const RowPart& part, BlockQ4_K& block) {
-  const Affine<32> fit = fit_super_block<32>(part, 15, 63);
-  block.d = fit.scale.d;
-  block.dmin = fit.min.d;
-  pack_six_bits(fit, block.scales);
-  pack_pairs(fit.codes.data(), block.qs);
-}
+void encode(const RowPart& part, BlockQ4_K& block) { encode_nibbles(part, 15, block); }
 
 void encode(const RowPart& part, BlockQ5_K& block) {
-  const Affine<32> fit = fit_super_block<32>(part, 31, 63);
-  block.d = fit.scale.d;
-  block.dmin = fit.min.d;
-  pack_six_bits(fit, block.scales);
-  pack_pairs(fit.codes.data(), block.qs);
+  const Affine<32> fit = encode_nibbles(part, 31, block);
   pack_single_bits(fit.codes.data(), 4, block.qh);
 }
 

@@ -2,6 +2,7 @@
 
 #include <cstring>
 
+#include "tensor/bytes16.h"
 #include "tensor/layout.h"
 
 namespace st {
@@ -10,15 +11,6 @@ namespace {
 constexpr int64_t kScaleBytes = 2;  // of a block
 
 int64_t quant_bytes(DType type) { return int64_t{dtype_info(type).block_bytes} - kScaleBytes; }
-
-using Bytes16 = uint8_t __attribute__((vector_size(16)));
-
-Bytes16 load(const uint8_t* p) {
-  Bytes16 v;
-  std::memcpy(&v, p, sizeof v);
-  return v;
-}
-void store(uint8_t* p, Bytes16 v) { std::memcpy(p, &v, sizeof v); }
 
 // Transposes 16 rows of 16 bytes. Four times, row i and row i + 8 are interleaved.
 void transpose(Bytes16 (&rows)[16]) {

@@ -2,6 +2,7 @@
 
 #include <cstring>
 
+#include "tensor/bytes16.h"
 #include "tensor/float16.h"
 #include "tensor/layout.h"
 #include "tensor/planes.h"
@@ -10,15 +11,6 @@
 
 namespace st {
 namespace {
-
-using Bytes16 = uint8_t __attribute__((vector_size(16)));
-
-Bytes16 load(const uint8_t* p) {
-  Bytes16 v;
-  std::memcpy(&v, p, sizeof v);
-  return v;
-}
-void store(uint8_t* p, Bytes16 v) { std::memcpy(p, &v, sizeof v); }
 
 float load_half(const uint8_t* p) {
   uint16_t half;

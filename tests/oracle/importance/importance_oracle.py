@@ -220,10 +220,10 @@ def main():
     """Command line; see the top of the file."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--binary", required=True)
-    parser.add_argument("--library", required=True, help="folder of llama.cpp's libraries")
+    parser.add_argument("--library", dest="llama", required=True, help="folder of llama.cpp's libraries")
     args = parser.parse_args()
     models = [(name, by_reference(reference), *windows) for name, reference, *windows in MODELS]
-    models.append(("tiny-smallthinker/model", by_llama(args.library), 64, 3))
+    models.append(("tiny-smallthinker/model", by_llama(args.llama), 64, 3))
     with tempfile.TemporaryDirectory(prefix="st-importance-") as name:
         wrong = [w for model in models for w in check(args.binary, *model, pathlib.Path(name))]
     print(*wrong, sep="\n", end="\n" if wrong else "")

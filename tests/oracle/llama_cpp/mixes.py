@@ -125,11 +125,12 @@ def write_importance(path, tensors, random):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    for name in ("binary", "library", "models", "work"):
+    for name in ("binary", "models", "work"):
         parser.add_argument("--" + name, type=pathlib.Path, required=True)
+    parser.add_argument("--library", dest="llama", type=pathlib.Path, required=True)
     args = parser.parse_args()
     args.work.mkdir(parents=True, exist_ok=True)
-    comparison = Comparison(args.binary.resolve(), args.library, args.work)
+    comparison = Comparison(args.binary.resolve(), args.llama, args.work)
     source, imatrix = args.work / "source.gguf", args.work / "imatrix.gguf"
     random = np.random.default_rng(7)
     for name in SYNTH + CHECKPOINTS:
