@@ -62,19 +62,4 @@ const SpecialTokens::Node* SpecialTokens::child(const Node& node, uint8_t byte) 
   return it != end && it->byte == byte ? it : nullptr;
 }
 
-std::optional<SpecialTokens::Match> SpecialTokens::find(std::string_view text, size_t from) const {
-  for (size_t begin = from; begin < text.size(); ++begin) {
-    if (!begins_[static_cast<uint8_t>(text[begin])]) continue;
-    std::optional<Match> longest;
-    const Node* node = nodes_.data();
-    for (size_t i = begin; i < text.size(); ++i) {
-      node = child(*node, static_cast<uint8_t>(text[i]));
-      if (node == nullptr) break;
-      if (node->token >= 0) longest = {begin, i + 1, node->token};
-    }
-    if (longest) return longest;
-  }
-  return std::nullopt;
-}
-
 }  // namespace st

@@ -30,7 +30,27 @@ class SpecialTokens {
     Token token;
   };
   // The leftmost name in `text` at or after `from`, and of those that begin there the longest.
-  std::optional<Match> find(std::string_view text, size_t from) const;
+  std::optional<Match> find(std::string_view text, size_t from) const {
+    return find(text, from, [](const Match&) { return true; });
+  }
+  // Of those that `counts(match)`.
+  template <typename Counts>
+  std::optional<Match> find(std::string_view text, size_t from, const Counts& counts) const {
+    for (size_t begin = from; begin < text.size(); ++begin) {
+      if (!begins_[static_cast<uint8_t>(text[begin])]) continue;
+      std::optional<Match> longest;
+      const Node* node = nodes_.data();
+      for (size_t i = begin; i < text.size(); ++i) {
+        node = child(*node, static_cast<uint8_t>(text[i]));
+        if (node == nullptr) break;
+        if (node->token < 0) continue;
+        const Match match = {begin, i + 1, node->token};
+        if (counts(match)) longest = match;
+      }
+      if (longest) return longest;
+    }
+    return std::nullopt;
+  }
 
  private:
   // A trie, breadth first: the children of a node are neighbours, ordered by byte.

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <iterator>
 #include <optional>
 
 #include "base/error.h"
@@ -49,6 +50,12 @@ SpecialTokens special_tokens(const Vocab& vocab, bool with_control) {
   return SpecialTokens(std::move(names));
 }
 
+// Of a user-defined token: it prints as blanks, tabs or line feeds, which mean the same in any
+// text.
+bool is_white_space(std::string_view printed) {
+  return printed.find_first_not_of(" \t\n\r") == std::string_view::npos;
+}
+
 // Text without special tokens to tokens, for byte-level vocabularies.
 struct ByteLevel {
   explicit ByteLevel(const Vocab& vocab) : pretokenizer(vocab.pre), bpe(vocab), nfc(vocab.nfc) {}
@@ -71,6 +78,12 @@ struct Tokenizer::Impl {
     } else {
       sentencepiece.emplace(vocab, printed);
     }
+  }
+
+  // The next user-defined token, or control token if `parse_special`.
+  auto any_special(bool parse_special) const {
+    return [&special = parse_special ? all_special : user_defined](
+               std::string_view text, size_t from) { return special.find(text, from); };
   }
 
   SpecialTokens user_defined, all_special;
@@ -122,6 +135,33 @@ class ByteLevelEncoder {
 
 }  // namespace
 
+namespace {
+
+// Where the bytes of a marked text are trusted.
+class TrustedRanges {
+ public:
+  explicit TrustedRanges(const std::vector<MarkedText::Run>& runs) {
+    size_t begin = 0;
+    for (const MarkedText::Run& run : runs) {
+      if (run.trusted) ranges_.push_back({begin, begin + run.size});
+      begin += run.size;
+    }
+  }
+
+  bool contain(size_t begin, size_t end) const {
+    const auto after = std::ranges::upper_bound(ranges_, begin, {}, &Range::begin);
+    return after != ranges_.begin() && end <= std::prev(after)->end;
+  }
+
+ private:
+  struct Range {
+    size_t begin, end;
+  };
+  std::vector<Range> ranges_;  // ascending
+};
+
+}  // namespace
+
 Tokenizer::Tokenizer(Vocab vocab) : vocab_(std::move(vocab)) {
   check(vocab_);
   std::ranges::sort(vocab_.end_of_generation);
@@ -140,21 +180,21 @@ bool Tokenizer::is_end_of_generation(Token token) const {
   return std::ranges::binary_search(vocab_.end_of_generation, token);
 }
 
-// Tokens of text[0, end), or of a little more: a special token is not cut. Returns where it ended.
-size_t Tokenizer::encode_to(std::string_view text, size_t end, bool parse_special,
+// Tokens of text[0, end), or of a little more: a special token is not cut. `find(text, from)` finds
+// the next one. Returns where it ended.
+template <typename Find>
+size_t Tokenizer::encode_to(std::string_view text, size_t end, const Find& find,
                             std::vector<Token>& out) const {
   if (text.size() > kMaxTextBytes) {
     fail(ErrorCode::kInvalidUsage, "text: {} bytes > {}", text.size(), kMaxTextBytes);
   }
-  const SpecialTokens& special = parse_special ? impl_->all_special : impl_->user_defined;
   std::optional<ByteLevelEncoder> byte_level;
   if (impl_->byte_level) byte_level.emplace(*impl_->byte_level);
   const auto encode_plain = [&](std::string_view stretch) {
     byte_level ? byte_level->encode(stretch, out) : impl_->sentencepiece->encode(stretch, out);
   };
   size_t begin = 0;
-  for (auto match = special.find(text, 0); match && match->begin < end;
-       match = special.find(text, begin)) {
+  for (auto match = find(text, 0); match && match->begin < end; match = find(text, begin)) {
     encode_plain(text.substr(begin, match->begin - begin));
     out.push_back(match->token);
     begin = match->end;
@@ -166,7 +206,21 @@ size_t Tokenizer::encode_to(std::string_view text, size_t end, bool parse_specia
 
 std::vector<Token> Tokenizer::encode(std::string_view text, bool parse_special) const {
   std::vector<Token> out;
-  encode_to(text, text.size(), parse_special, out);
+  encode_to(text, text.size(), impl_->any_special(parse_special), out);
+  return out;
+}
+
+std::vector<Token> Tokenizer::encode(const MarkedText& text) const {
+  const TrustedRanges trusted(text.runs);
+  const auto find = [&](std::string_view bytes, size_t from) {
+    return impl_->all_special.find(bytes, from, [&](const SpecialTokens::Match& match) {
+      return trusted.contain(match.begin, match.end) ||
+             (vocab_.types[static_cast<size_t>(match.token)] == TokenType::kUserDefined &&
+              is_white_space(impl_->printed[match.token]));
+    });
+  };
+  std::vector<Token> out;
+  encode_to(text.bytes, text.bytes.size(), find, out);
   return out;
 }
 
@@ -177,7 +231,7 @@ size_t Tokenizer::encode_part(std::string_view text, bool parse_special,
   const size_t most = text.size() - SpecialTokens::kMaxNameBytes;
   const size_t border = impl_->sentencepiece ? impl_->sentencepiece->last_border(text, most)
                                              : last_border(text, most);
-  return border == 0 ? 0 : encode_to(text, border, parse_special, out);
+  return border == 0 ? 0 : encode_to(text, border, impl_->any_special(parse_special), out);
 }
 
 void TextEncoder::begin(std::vector<Token>& out, size_t first) {

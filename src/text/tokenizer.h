@@ -6,6 +6,7 @@
 #include <string_view>
 #include <vector>
 
+#include "text/marked_text.h"
 #include "text/vocab.h"
 
 namespace st {
@@ -32,6 +33,11 @@ class Tokenizer {
   // is O(n log n) in the length of the text.
   std::vector<Token> encode(std::string_view text, bool parse_special) const;
 
+  // Special tokens, control or user-defined, only where all bytes of the name are of one trusted
+  // run; those that are nothing but white space everywhere. Otherwise the tokens of the whole text:
+  // they do not depend on where runs meet.
+  std::vector<Token> encode(const MarkedText& text) const;
+
   // The beginning of a longer text: appends the tokens of as much of `text` as whatever follows
   // cannot change, and returns how many bytes that is; 0 if nothing is sure.
   size_t encode_part(std::string_view text, bool parse_special, std::vector<Token>& out) const;
@@ -45,7 +51,8 @@ class Tokenizer {
 
  private:
   struct Impl;
-  size_t encode_to(std::string_view text, size_t end, bool parse_special,
+  template <typename Find>
+  size_t encode_to(std::string_view text, size_t end, const Find& find,
                    std::vector<Token>& out) const;
 
   Vocab vocab_;
