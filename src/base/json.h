@@ -24,6 +24,8 @@ struct JsonStream {
 // within 20 MiB and twice the text. NaN and infinities as Python writes them are read as strings.
 // Key order is not kept.
 nlohmann::json parse_json(std::string_view text, std::span<const JsonStream> streams = {});
+// With the keys of objects in their order.
+nlohmann::ordered_json parse_ordered_json(std::string_view text);
 
 // Typed access to members of an object; every failure names the key and what was expected.
 // `find_*` return nullptr or the fallback when the key is absent or null; `get_*` require it.

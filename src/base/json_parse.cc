@@ -1,6 +1,8 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
+#include <set>
 #include <string>
+#include <type_traits>
 
 #include "base/error.h"
 #include "base/json.h"
@@ -85,30 +87,36 @@ class Quoted {
 };
 
 // Builds the document from the parser's events, and counts what it costs.
-class Builder final : public json::json_sax_t {
+template <typename Json>
+class Builder final : public Json::json_sax_t {
+  using Sax = typename Json::json_sax_t;
+  using Text = typename Sax::string_t;
+
  public:
   Builder(const Quoted& text, std::span<const JsonStream> streams)
       : text_(text), streams_(streams) {
     open_.reserve(kMaxDepth + 1);  // pointers into it stay valid
   }
 
-  json take_document() { return std::move(document_); }
+  Json take_document() { return std::move(document_); }
 
   bool null() override { return scalar(nullptr); }
   bool boolean(bool value) override { return scalar(value); }
-  bool number_integer(number_integer_t value) override { return scalar(value); }
-  bool number_unsigned(number_unsigned_t value) override { return scalar(value); }
-  bool number_float(number_float_t value, const string_t&) override { return scalar(value); }
-  bool string(string_t& value) override { return scalar(std::move(value)); }
-  bool binary(binary_t&) override { return scalar(nullptr); }  // not in JSON text
-  bool start_object(size_t) override { return begin(json::object()); }
-  bool start_array(size_t) override { return begin(json::array()); }
+  bool number_integer(typename Sax::number_integer_t value) override { return scalar(value); }
+  bool number_unsigned(typename Sax::number_unsigned_t value) override { return scalar(value); }
+  bool number_float(typename Sax::number_float_t value, const Text&) override {
+    return scalar(value);
+  }
+  bool string(Text& value) override { return scalar(std::move(value)); }
+  bool binary(typename Sax::binary_t&) override { return scalar(nullptr); }  // not in JSON text
+  bool start_object(size_t) override { return begin(Json::object()); }
+  bool start_array(size_t) override { return begin(Json::array()); }
   bool end_object() override { return end(); }
   bool end_array() override { return end(); }
 
-  bool key(string_t& name) override {
+  bool key(Text& name) override {
     Open& parent = open_.back();
-    if (parent.stream == nullptr && parent.value->contains(name)) {
+    if (parent.stream == nullptr && !is_new(parent, name)) {
       fail(ErrorCode::kInvalidData, "duplicate key '{}'", printable(name));
     }
     parent.key = std::move(name);
@@ -124,26 +132,35 @@ class Builder final : public json::json_sax_t {
   }
 
  private:
+  // Objects that keep the order of their keys are lists: their own search takes time in proportion.
+  static constexpr bool kOrdered = std::is_same_v<Json, nlohmann::ordered_json>;
+
   struct Open {
-    json* value;
+    Json* value;
     const JsonStream* stream = nullptr;
-    std::string key = {};    // of the member to come, if an object
-    json element = nullptr;  // of the stream, while it is read
-    uint64_t values = 0;     // that were kept before it
+    std::string key = {};             // of the member to come, if an object
+    std::set<std::string> keys = {};  // if kOrdered
+    Json element = nullptr;           // of the stream, while it is read
+    uint64_t values = 0;              // that were kept before it
   };
 
-  bool scalar(json value) {
-    json* place = add(std::move(value));
+  static bool is_new(Open& parent, const std::string& name) {
+    if constexpr (kOrdered) return parent.keys.insert(name).second;
+    return !parent.value->contains(name);
+  }
+
+  bool scalar(Json value) {
+    Json* place = add(std::move(value));
     if (!open_.empty() && open_.back().stream != nullptr) give(*place);
     return true;
   }
 
-  bool begin(json value) {
+  bool begin(Json value) {
     if (open_.size() == kMaxDepth) {
       fail(ErrorCode::kInvalidData, "JSON nested deeper than {}", kMaxDepth);
     }
     const JsonStream* stream = open_.size() == 2 ? stream_here() : nullptr;
-    json* place = add(std::move(value));
+    Json* place = add(std::move(value));
     open_.push_back({.value = place, .stream = stream, .values = values_});
     return true;
   }
@@ -155,17 +172,20 @@ class Builder final : public json::json_sax_t {
   }
 
   // Where `value` is kept from now on.
-  json* add(json value) {
+  Json* add(Json value) {
     if (++values_ > kMaxValues) {
       fail(ErrorCode::kInvalidData, "JSON of more than {} values", kMaxValues);
     }
-    json* place = &document_;
+    Json* place = &document_;
     if (!open_.empty()) {
       Open& parent = open_.back();
       if (parent.stream != nullptr) {
         place = &parent.element;
       } else if (parent.value->is_array()) {
         return &parent.value->emplace_back(std::move(value));
+      } else if constexpr (kOrdered) {
+        auto& members = parent.value->template get_ref<typename Json::object_t&>();
+        return &members.Container::emplace_back(parent.key, std::move(value)).second;
       } else {
         place = &(*parent.value)[parent.key];
       }
@@ -174,9 +194,9 @@ class Builder final : public json::json_sax_t {
     return place;
   }
 
-  void give(json& element) {
+  void give(Json& element) {
     Open& stream = open_.back();
-    stream.stream->take(stream.key, std::move(element));
+    if constexpr (!kOrdered) stream.stream->take(stream.key, std::move(element));
     values_ = stream.values;
   }
 
@@ -190,23 +210,32 @@ class Builder final : public json::json_sax_t {
 
   const Quoted& text_;
   std::span<const JsonStream> streams_;
-  json document_;
+  Json document_;
   std::vector<Open> open_;
   uint64_t values_ = 0;
 };
 
-}  // namespace
-
-json parse_json(std::string_view text, std::span<const JsonStream> streams) {
+template <typename Json>
+Json parse(std::string_view text, std::span<const JsonStream> streams) {
   // The parser below would take a NUL for the end of the text.
   if (const size_t nul = text.find('\0'); nul != text.npos) {
     fail(ErrorCode::kInvalidData, "invalid JSON at {}", place_of(text, nul + 1));
   }
   check_tokens(text);
   const Quoted quoted(text);
-  Builder builder(quoted, streams);
-  json::sax_parse(quoted.text(), &builder);
+  Builder<Json> builder(quoted, streams);
+  Json::sax_parse(quoted.text(), &builder);
   return builder.take_document();
+}
+
+}  // namespace
+
+json parse_json(std::string_view text, std::span<const JsonStream> streams) {
+  return parse<json>(text, streams);
+}
+
+nlohmann::ordered_json parse_ordered_json(std::string_view text) {
+  return parse<nlohmann::ordered_json>(text, {});
 }
 
 }  // namespace st

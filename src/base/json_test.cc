@@ -42,6 +42,20 @@ TEST(Json, RefusesWhatIsAmbiguousOrTooDeep) {
             "invalid JSON at byte 3 (line 1, column 3)");
 }
 
+TEST(Json, KeepsTheOrderOfKeysIfAsked) {
+  const std::string text = R"({"b":{"z":1.0,"a":[1,{"y":null,"x":true}]},"a":"\u00e9"})";
+  EXPECT_EQ(parse_ordered_json(text).dump(),
+            R"({"b":{"z":1.0,"a":[1,{"y":null,"x":true}]},"a":"é"})");
+  EXPECT_EQ(error_of([] { parse_ordered_json(R"({"a": {"b": 1, "c": 2, "b": 3}})"); }),
+            "duplicate key 'b'");
+  EXPECT_EQ(error_of([] { parse_ordered_json("[1"); }),
+            "invalid JSON at byte 3 (line 1, column 3)");
+  // No search among the keys before: as many as there may be are a matter of milliseconds.
+  std::string many = "{\"\":0";
+  for (int i = 0; i < 100'000; ++i) many += fmt::format(",\"{}\":0", i);
+  EXPECT_EQ(parse_ordered_json(many + "}").size(), 100'001u);
+}
+
 TEST(Json, NamesTheKeyAtFault) {
   const auto object = parse_json(R"({"n": 3, "s": "x", "big": 18446744073709551615, "f": 1.5})");
   EXPECT_EQ(get_int(object, "n", 0, 10), 3);

@@ -2,6 +2,12 @@
 
 #include <gtest/gtest.h>
 
+#include <nlohmann/json.hpp>
+
+#include "base/file.h"
+#include "base/json.h"
+#include "support/shipped.h"
+
 namespace st {
 namespace {
 
@@ -28,6 +34,26 @@ TEST(StopTexts, EndBeforeTheFirstHoweverTheTextIsCut) {
     EXPECT_EQ(shown({"aab"}, "aaaab", n), (Shown{"aa", true})) << n;
     EXPECT_EQ(shown({"END", "\n\n"}, "one\n\ntwo END", n), (Shown{"one", true})) << n;
     EXPECT_EQ(shown({"x"}, "x", n), (Shown{"", true})) << n;
+  }
+}
+
+TEST(StopTexts, CasesOfChatsHoweverTheyAreCut) {
+  const auto cases = parse_json(read_text_file(testkit::test_data("chat/stop.json")));
+  ASSERT_EQ(cases.size(), 14u);
+  for (const auto& item : cases) {
+    const auto stops = item["stop"].get<std::vector<std::string>>();
+    const Shown want = {item["expect"], item["stopped"]};
+    StopTexts filter(stops);
+    std::string out, text;
+    for (const std::string piece : item["pieces"]) {
+      out += filter.push(piece);
+      text += piece;
+    }
+    out += filter.finish();
+    EXPECT_EQ((Shown{out, filter.stopped()}), want) << item["id"];
+    for (size_t n = 1; n <= text.size(); ++n) {
+      EXPECT_EQ(shown(stops, text, n), want) << item["id"] << " by " << n;
+    }
   }
 }
 

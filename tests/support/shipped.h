@@ -1,4 +1,4 @@
-// For tests: the models that are shipped with the sources.
+// For tests: the models that are shipped with the sources, and data of tests.
 #pragma once
 
 #include <string>
@@ -10,5 +10,8 @@ std::string shipped(const std::string& path);
 
 // The absolute path of `path` within models: "micro-qwen3", which is a folder.
 std::string shipped_model(const std::string& path);
+
+// The absolute path of `path` within tests/data.
+std::string test_data(const std::string& path);
 
 }  // namespace st::testkit
