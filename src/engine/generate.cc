@@ -36,7 +36,7 @@ GenerateResult generate(Engine& engine, std::span<const Token> given,
   const ScopedSequence sequence(engine.cache());
   Session session(engine.tokenizer(), sequence.id(), engine.context(), options.session);
   session.feed(prompt);
-  GenerateResult result{.seed = session.seed(), .prompt_tokens = std::ssize(prompt)};
+  GenerateResult result{.seed = session.sampler().seed(), .prompt_tokens = std::ssize(prompt)};
 
   // What is pending evaluated; null once it was cancelled.
   const auto evaluate = [&]() -> const Outcome* {

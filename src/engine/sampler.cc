@@ -65,6 +65,7 @@ std::vector<SamplerKind> parse_samplers(std::string_view text) {
 Sampler::Sampler(SamplerOptions options) : options_(std::move(options)) {
   if (options_.seed == 0xFFFFFFFF) options_.seed = std::random_device{}();
   generator_.seed(options_.seed);
+  generator_.discard(options_.used);
 }
 
 void Sampler::accept(Token token) { history_.push_back(token); }
@@ -248,6 +249,7 @@ Token Sampler::draw() {
   const std::vector<double>& p = probabilities();
   const double lo = static_cast<double>(generator_());
   const double hi = static_cast<double>(generator_());
+  options_.used += 2;
   const double u = (lo + hi * 0x1p32) * 0x1p-64;
   double held = 0;
   for (size_t i = 0; i < p.size(); ++i) {

@@ -19,6 +19,7 @@ enum class SamplerKind { kPenalties, kTopK, kTypicalP, kTopP, kMinP, kTemperatur
 
 struct SamplerOptions {
   uint32_t seed = 0xFFFFFFFF;      // 0xFFFFFFFF: taken from the operating system
+  uint64_t used = 0;               // outputs of that seed's generator that went before
   float temperature = 0.8f;        // <= 0: always the most likely token
   int32_t top_k = 40;              // <= 0: off
   float top_p = 0.95f;             // >= 1: off
@@ -44,6 +45,7 @@ class Sampler {
   explicit Sampler(SamplerOptions options);
 
   uint32_t seed() const { return options_.seed; }
+  uint64_t used() const { return options_.used; }  // outputs of the generator so far
 
   // Chooses from logits (V); NaN counts as -infinity. Call accept() with the token that is then
   // really used. Throws Error(kInvalidData) if no token has a logit and is not banned.

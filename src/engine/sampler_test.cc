@@ -44,6 +44,19 @@ TEST(Samplers, DrawFollowsTheDistribution) {
   EXPECT_NEAR(counts.at(2), 0.3 * kDraws, 600);
 }
 
+// A sampler that another goes on for.
+TEST(Samplers, GoOnWhereAnotherWas) {
+  const std::vector<float> flat(1000, 0.0f);
+  Sampler first(only({}));
+  for (int i = 0; i < 700; ++i) first.sample(flat);  // beyond the generator's 624 words
+  SamplerOptions o = only({});
+  o.seed = first.seed();
+  o.used = first.used();
+  EXPECT_EQ(o.used, 1400u);
+  Sampler second(o);
+  for (int i = 0; i < 20; ++i) EXPECT_EQ(second.sample(flat), first.sample(flat));
+}
+
 TEST(Samplers, SeedDecides) {
   const std::vector<float> flat(1000, 0.0f);
   SamplerOptions o = only({});

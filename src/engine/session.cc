@@ -22,13 +22,16 @@ void check_prompt_fits(int64_t context, int64_t tokens) {
 }
 
 Session::Session(const Tokenizer& tokenizer, SequenceId sequence, int64_t context,
-                 SessionOptions options)
+                 SessionOptions options, std::span<const Token> held)
     : tokenizer_(tokenizer),
       sequence_(sequence),
       context_(context),
       options_(std::move(options)),
       sampler_(sampling(options_, tokenizer)),
-      stops_(options_.stop) {}
+      length_(std::ssize(held)),
+      stops_(options_.stop) {
+  for (const Token token : held) sampler_.accept(token);
+}
 
 void Session::feed(std::span<const Token> tokens) {
   check_prompt_fits(context_, length_ + std::ssize(pending_) + std::ssize(tokens));

@@ -27,9 +27,10 @@ struct SessionOptions {
 
 class Session {
  public:
-  // Of an engine whose sequences have up to `context` positions; `sequence` is in its cache.
-  // `tokenizer` outlives the session.
-  Session(const Tokenizer& tokenizer, SequenceId sequence, int64_t context, SessionOptions options);
+  // Of an engine whose sequences have up to `context` positions; `sequence` is in its cache, which
+  // has evaluated `held` for it. `tokenizer` outlives the session.
+  Session(const Tokenizer& tokenizer, SequenceId sequence, int64_t context, SessionOptions options,
+          std::span<const Token> held = {});
 
   // Appends a prompt, or the next turn, and begins a new answer. Throws Error(kInvalidData) where
   // that does not fit the context.
@@ -48,7 +49,7 @@ class Session {
   std::string finish_text();
 
   int64_t generated() const { return generated_; }  // tokens of the answer, the end's not counted
-  uint32_t seed() const { return sampler_.seed(); }
+  const Sampler& sampler() const { return sampler_; }
 
  private:
   std::optional<FinishReason> choose(std::span<const float> logits);

@@ -69,6 +69,21 @@ TEST_F(SessionTest, ATurnFollowsAnother) {
   EXPECT_EQ(session.take_text(), "qr");
 }
 
+// What the sequence has already is part of the text, and of the context, but not evaluated again.
+TEST_F(SessionTest, BeginsWithWhatTheSequenceHas) {
+  SessionOptions options = greedy();
+  options.sampler.presence_penalty = 10;
+  Session session(*tokenizer, 0, 5, options, std::vector<Token>{'q', 'r', 's'});
+  session.feed(std::vector<Token>{'t'});
+  ASSERT_EQ(session.next().tokens.size(), 1u);
+  EXPECT_EQ(session.next().tokens[0], 't');
+  EXPECT_EQ(take(session, 'q'), std::nullopt);
+  EXPECT_NE(session.next().tokens[0], 'q');  // which it had
+  EXPECT_EQ(take(session, 'z'), FinishReason::kContextFull);
+  EXPECT_EQ(error_of([&] { session.feed(std::vector<Token>{'x'}); }),
+            "prompt 7 tokens > context 5; -c allows more");
+}
+
 TEST_F(SessionTest, EndsWhereItShould) {
   Session none(*tokenizer, 0, 100, greedy({.max_tokens = 0}));
   none.feed(std::vector<Token>{'x'});

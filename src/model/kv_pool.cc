@@ -16,28 +16,30 @@ KvPool::KvPool(const ModelConfig& config, KvType type, int64_t context, int64_t 
       max_batch_(max_batch),
       sequences_(static_cast<size_t>(sequences)) {
   const int64_t layer_bytes = kv_heads_ * tile_.bytes();
-  std::vector<int64_t> windows, layers;  // by group
+  std::vector<int64_t> seen, windows, layers;  // by group
   for (const LayerConfig& layer : config.layer) {
     if (!layer.owns_kv()) {
       place_of_.push_back(place_of_[static_cast<size_t>(layer.kv_layer)]);
       continue;
     }
-    const int64_t seen = layer.window == 0 ? context : std::min(layer.window, context);
-    const auto group = static_cast<size_t>(std::ranges::find(windows, seen) - windows.begin());
+    const auto group =
+        static_cast<size_t>(std::ranges::find(windows, layer.window) - windows.begin());
     if (group == windows.size()) {
-      windows.push_back(seen);
+      windows.push_back(layer.window);
+      seen.push_back(layer.window == 0 ? context : std::min(layer.window, context));
       layers.push_back(0);
     }
     place_of_.push_back(places_.size());
-    places_.push_back({group, layers[group]++ * layer_bytes, layer.window});
+    places_.push_back({group, layers[group]++ * layer_bytes});
   }
   for (size_t i = 0; i < windows.size(); ++i) {
     // The first token of a batch still sees window - 1 positions before it when the last is stored:
     // so many positions, wherever they begin, are in at most so many tiles.
-    const int64_t span = windows[i] + max_batch - 1;
+    const int64_t span = seen[i] + max_batch - 1;
     const int64_t most = std::min(tile_count(context), div_up(span - 1, kTileKeys) + 1);
     const auto bytes = static_cast<uint64_t>(layers[i] * layer_bytes);
-    groups_.push_back({windows[i], layers[i], most, ChunkMemory(bytes, sequences * most, page)});
+    groups_.push_back(
+        {seen[i], windows[i], layers[i], most, ChunkMemory(bytes, sequences * most, page)});
   }
 }
 
@@ -114,8 +116,8 @@ int64_t KvPool::positions() const {
 // ---- Positions ----
 
 // The first tile that is needed to go back max_batch from so many positions.
-int64_t KvPool::first_tile(const Group& group, int64_t positions) const {
-  return tile_index(std::max<int64_t>(0, positions - max_batch_ - group.window + 1));
+int64_t KvPool::first_wanted(const Group& group, int64_t positions) const {
+  return tile_index(std::max<int64_t>(0, positions - max_batch_ - group.seen + 1));
 }
 
 int64_t KvPool::first_kept(SequenceId id) const {
@@ -123,7 +125,7 @@ int64_t KvPool::first_kept(SequenceId id) const {
   const Sequence& sequence = at(id);
   for (size_t g = 0; g < groups_.size(); ++g) {
     const int64_t first = sequence.tables[g].first;
-    if (first > 0) kept = std::max(kept, first * kTileKeys + groups_[g].window - 1);
+    if (first > 0) kept = std::max(kept, first * kTileKeys + groups_[g].seen - 1);
   }
   return kept;
 }
@@ -186,13 +188,13 @@ void KvPool::reserve(SequenceId id, int64_t tokens) {
     Group& group = groups_[g];
     Table& table = sequence.tables[g];
     // At the end of the pass, which is also as far as anybody can go back if it fails.
-    const int64_t first = std::max(table.first, first_tile(group, end));
+    const int64_t first = std::max(table.first, first_wanted(group, end));
     let_go(group, table, table.first, first);
     table.first = first;
     if (copies_last(group, sequence, table)) {
       std::byte*& last = table[tile_index(sequence.length)];
       std::byte* const copy = group.memory.take();
-      std::memcpy(copy, last, static_cast<size_t>(group.layers * kv_heads_ * tile_.bytes()));
+      std::memcpy(copy, last, group_bytes(group));
       group.memory.let_go(std::exchange(last, copy));
     }
     while (table.size() < tile_count(end)) table.chunks.push_back(group.memory.take());

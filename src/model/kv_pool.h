@@ -14,13 +14,10 @@
 #include <functional>
 #include <optional>
 #include <span>
-#include <string_view>
 #include <utility>
 #include <vector>
 
 #include "base/chunk_memory.h"
-#include "base/file.h"
-#include "base/reader.h"
 #include "kernels/kernels.h"
 #include "model/config.h"
 #include "tensor/kv_tile.h"
@@ -74,19 +71,31 @@ class KvPool {
   KvTiles tiles(int64_t layer, SequenceId id, int64_t head) const;
   const KvTile& tile() const { return tile_; }
 
-  // A sequence as bytes, whatever the context of the pool: what queries from its end on see.
-  // `identity` says of which model. restore() makes a new sequence of them; it throws
-  // Error(kInvalidData | kUnsupported) that says what differs, or is wrong, and then there is none.
-  // Broken files are found, forged keys and values are not: they make other tokens, no more.
-  using Writer = std::function<void(std::span<const std::byte>)>;
-  static constexpr uint64_t kMostIdentity = 1024;  // bytes
-  void save(SequenceId id, std::string_view identity, const Writer& write) const;
-  SequenceId restore(const ByteSource& source, std::string_view identity);
+  // A sequence as bytes: the tiles of each group of layers with the same window, in the order of
+  // their first layers. Those of 128 positions lie side by side and are copied together.
+  struct TileGroup {
+    int64_t window;  // 0: all positions
+    int64_t layers;
+    uint64_t bytes;  // of a tile of each layer and head
+  };
+  std::vector<TileGroup> tile_groups() const;
+  // The first tile of a group that a sequence holds; its last is that of position length() - 1.
+  int64_t first_tile(SequenceId id, size_t group) const { return at(id).tables[group].first; }
+  // Slots from length() on are zero in `out`, whatever they held. REQUIRES: the sequence holds it.
+  void copy_tile(SequenceId id, size_t group, int64_t tile, std::span<std::byte> out) const;
+
+  // A new sequence of so many positions, whose tiles `fill` writes, by group and tile. `first` says
+  // which is the first that there is of each group; not all of them are asked for. Throws
+  // Error(kInvalidData) if a query at the end would see others, Error(kInvalidUsage) where there is
+  // no room, and what `fill` throws; then there is no new sequence.
+  using Fill = std::function<void(size_t group, int64_t tile, std::span<std::byte> out)>;
+  SequenceId restore(int64_t positions, std::span<const int64_t> first, const Fill& fill);
 
  private:
   // Layers with tiles that see as far back as each other.
   struct Group {
-    int64_t window;  // at most the context
+    int64_t seen;    // positions that a query sees, at most the context
+    int64_t window;  // 0: all positions
     int64_t layers;
     int64_t most;        // chunks of a sequence
     ChunkMemory memory;  // (layers, K) tiles in a chunk
@@ -94,7 +103,6 @@ class KvPool {
   struct Place {
     size_t group;
     int64_t offset;  // in its chunks
-    int64_t window;  // 0: all positions
   };
   // What a sequence holds of a group's chunks: [first, size) of the table.
   struct Table {
@@ -113,13 +121,11 @@ class KvPool {
   const Sequence& at(SequenceId id) const;
   Sequence& at(SequenceId id) { return const_cast<Sequence&>(std::as_const(*this).at(id)); }
   const Place& place(int64_t layer) const { return places_[place_of_[static_cast<size_t>(layer)]]; }
-  int64_t first_tile(const Group& group, int64_t positions) const;
+  int64_t first_wanted(const Group& group, int64_t positions) const;
   bool copies_last(const Group& group, const Sequence& sequence, const Table& table) const;
   void let_go(Group& group, Table& table, int64_t begin, int64_t end);
-  static int64_t first_seen(const Place& at_layer, int64_t length);
-  uint64_t seen_bytes(int64_t length) const;
-  void check_shape(Reader& in) const;
-  void read_tiles(const ByteSource& source, uint64_t offset, Sequence& sequence);
+  size_t group_bytes(const Group& group) const;
+  static int64_t first_seen(const Group& group, int64_t positions);
 
   KvTile tile_;
   int64_t context_, kv_heads_, max_batch_;

@@ -126,12 +126,33 @@ bool has_record(const Shape& shape, const KvPool& pool, SequenceId id, int64_t l
   return same;
 }
 
-std::string saved(const KvPool& pool, SequenceId id, std::string_view identity) {
-  std::string bytes;
-  pool.save(id, identity, [&](std::span<const std::byte> part) {
-    bytes.append(reinterpret_cast<const char*>(part.data()), part.size());
+// A sequence as its tiles.
+struct Saved {
+  int64_t positions = 0;
+  std::vector<int64_t> first;                                 // by group
+  std::map<std::pair<size_t, int64_t>, std::string> tiles{};  // by group and tile
+
+  bool operator==(const Saved&) const = default;
+};
+
+Saved saved(const KvPool& pool, SequenceId id) {
+  Saved all{pool.length(id), {}};
+  const auto groups = pool.tile_groups();
+  for (size_t g = 0; g < groups.size(); ++g) {
+    all.first.push_back(pool.first_tile(id, g));
+    for (int64_t i = all.first[g]; i < tile_count(all.positions); ++i) {
+      std::string& bytes = all.tiles[{g, i}];
+      bytes.resize(groups[g].bytes);
+      pool.copy_tile(id, g, i, std::as_writable_bytes(std::span(bytes)));
+    }
+  }
+  return all;
+}
+
+SequenceId restored(KvPool& pool, const Saved& all) {
+  return pool.restore(all.positions, all.first, [&](size_t g, int64_t i, std::span<std::byte> out) {
+    std::memcpy(out.data(), all.tiles.at({g, i}).data(), out.size());
   });
-  return bytes;
 }
 
 // A piece of memory that there should be.
@@ -321,21 +342,16 @@ class KvPoolModel : public testing::TestWithParam<Shape> {
   }
 
   void save_and_restore(SequenceId id) {
-    const std::string bytes_saved = saved(pool, id, "a model");
-    const SequenceId to = pool.restore(StringSource(bytes_saved), "a model");
+    const Saved all = saved(pool, id);
+    const SequenceId to = restored(pool, all);
     ASSERT_FALSE(copies.contains(to));
     Copy& copy = copies[to];
-    copy.records = copies.at(id).records;
-    copy.longest = copy.length() + shape.max_batch;  // nothing but the window is there
-    for (const int64_t window : shape.windows) {
-      Copy::Pieces& pieces = copy.pieces[window];
-      if (!pieces.at.empty()) continue;
-      if (window > 0) pieces.first = std::max<int64_t>(0, copy.length() - window + 1) / 128;
-      pieces.at.resize(static_cast<size_t>(pieces.first));
-      while (std::ssize(pieces.at) * 128 < copy.length()) pieces.at.push_back(piece(window));
+    copy = copies.at(id);
+    for (auto& [window, pieces] : copy.pieces) {
+      for (auto& one : pieces.at) one = one ? piece(window) : nullptr;
     }
     check(to);
-    ASSERT_EQ(saved(pool, to, "a model"), bytes_saved);
+    ASSERT_EQ(saved(pool, to), all);
   }
 
   const Shape& shape = GetParam();
@@ -431,7 +447,7 @@ TEST(KvPool, LayersThatReadOthersHaveNoTiles) {
     EXPECT_EQ(other.tiles(reader, 0, 0).tile(1), other.tiles(source, 0, 0).tile(1)) << reader;
   }
   EXPECT_NE(other.tiles(0, 0, 0).tile(1), other.tiles(1, 0, 0).tile(1));
-  EXPECT_EQ(saved(other, 0, "a model"), saved(pool, 0, "a model"));
+  EXPECT_EQ(saved(other, 0), saved(pool, 0));
 }
 
 // Sliding layers hold no more than the window and a batch, wherever the window ends in a tile.
@@ -481,121 +497,97 @@ TEST(KvPool, GoesBackAsFarAsItsTilesLive) {
   EXPECT_EQ(error_of([&] { pool.length(7); }), "sequence 7: there is none");
 }
 
-// ---- Files ----
+// ---- Sequences as bytes ----
 
 class KvPoolFile : public testing::Test {
  protected:
-  std::string save_new() {
-    fill(shape, pool, storing, pool.create(), 140);
-    return saved(pool, 0, "a model");
-  }
-  std::string refusal(const std::string& bytes, std::string_view identity = "a model") {
-    const uint64_t before = pool.bytes_in_use();
-    const std::string error = error_of([&] { pool.restore(StringSource(bytes), identity); });
-    EXPECT_EQ(pool.bytes_in_use(), before);
-    EXPECT_EQ(error_of([&] { pool.length(1); }), "sequence 1: there is none");
-    return error;
-  }
-  std::string refusal_by(const Shape& other) {
-    KvPool elsewhere = other.pool();
-    return error_of([&] { elsewhere.restore(StringSource(file), "a model"); });
+  Saved save_new() {
+    fill(shape, pool, storing, pool.create(), 300);
+    return saved(pool, 0);
   }
 
-  Shape shape{.type = KvType::kI8, .windows = {5, 0}, .context = 200};
+  Shape shape{.type = KvType::kI8, .windows = {5, 0, 5}, .context = 400};
   KvPool pool = shape.pool();
   Storing storing{shape, pool, 3};
-  const std::string file = save_new();
+  const Saved file = save_new();
 };
 
+TEST_F(KvPoolFile, GroupsAreThoseOfTheWindowsWhateverTheContext) {
+  for (const int64_t context : {4, 200}) {
+    Shape other = shape;
+    other.context = context;
+    const auto groups = other.pool().tile_groups();
+    ASSERT_EQ(groups.size(), 2u);
+    const auto tile = static_cast<uint64_t>(KvTile{KvType::kI8, 2}.bytes());
+    EXPECT_EQ(groups[0].window, 5);
+    EXPECT_EQ(groups[0].layers, 2);
+    EXPECT_EQ(groups[0].bytes, 2 * tile);
+    EXPECT_EQ(groups[1].window, 0);
+    EXPECT_EQ(groups[1].bytes, tile);
+  }
+}
+
 TEST_F(KvPoolFile, GoesOnWhereItWas) {
+  EXPECT_EQ(file.first, (std::vector<int64_t>{2, 0}));
   Shape longer = shape;  // in another engine, with another context and other batches
   longer.context = 1000;
   longer.max_batch = 77;
   KvPool other = longer.pool();
-  const SequenceId id = other.restore(StringSource(file), "a model");
-  EXPECT_EQ(other.length(id), 140);
-  EXPECT_EQ(saved(other, id, "a model"), file);
+  const SequenceId id = restored(other, file);
+  EXPECT_EQ(other.length(id), 300);
+  EXPECT_EQ(other.first_kept(id), 260);
+  EXPECT_EQ(saved(other, id), file);
   Storing more(longer, other, 8);
-  fill(longer, other, more, id, 400);
-  EXPECT_EQ(other.length(id), 400);
+  fill(longer, other, more, id, 700);
+  EXPECT_EQ(other.length(id), 700);
 
-  const SequenceId empty = pool.create();
-  const std::string nothing = saved(pool, empty, "");
-  pool.erase(empty);
-  EXPECT_EQ(pool.length(pool.restore(StringSource(nothing), "")), 0);
+  const SequenceId empty = restored(pool, {.positions = 0, .first = {0, 0}});
+  EXPECT_EQ(pool.length(empty), 0);
+}
+
+// Of tiles from before what can be gone back to there is no need.
+TEST_F(KvPoolFile, TakesNoMoreTilesThanItMayHold) {
+  std::vector<std::pair<size_t, int64_t>> asked;
+  pool.restore(300, std::vector<int64_t>{0, 0},
+               [&](size_t g, int64_t i, std::span<std::byte>) { asked.push_back({g, i}); });
+  EXPECT_EQ(asked, (std::vector<std::pair<size_t, int64_t>>{{0, 2}, {1, 0}, {1, 1}, {1, 2}}));
 }
 
 // What a sequence held once, or another that it was copied from, is nobody's business.
 TEST_F(KvPoolFile, TellsNothingOfForgottenPositions) {
   const SequenceId id = pool.create();
   Storing same(shape, pool, 3), other(shape, pool, 4);
-  fill(shape, pool, same, id, 140);
-  fill(shape, pool, other, id, 150);
-  pool.truncate(id, 140);
-  EXPECT_EQ(saved(pool, id, "a model"), file);
+  fill(shape, pool, same, id, 300);
+  fill(shape, pool, other, id, 310);
+  pool.truncate(id, 300);
+  EXPECT_EQ(saved(pool, id), file);
 }
 
-TEST_F(KvPoolFile, SaysWhatDiffers) {
-  EXPECT_EQ(refusal(file, "a model "), "saved with model 'a model', want 'a model '");
-  EXPECT_EQ(refusal(file, "another\n"), "saved with model 'a model', want 'another\\x0a'");
-  const auto with = [&](auto change) {
-    Shape other = shape;
-    change(other);
-    return refusal_by(other);
+TEST_F(KvPoolFile, RefusesWhatItCannotHold) {
+  const uint64_t before = pool.bytes_in_use();
+  const auto refusal = [&](auto change) {
+    Saved changed = file;
+    change(changed);
+    const std::string error = error_of([&] { restored(pool, changed); });
+    EXPECT_EQ(pool.bytes_in_use(), before);
+    EXPECT_EQ(error_of([&] { pool.length(1); }), "sequence 1: there is none");
+    return error;
   };
-  EXPECT_EQ(with([](Shape& s) { s.type = KvType::kF32; }), "keys and values of type i8, want f32");
-  EXPECT_EQ(with([](Shape& s) { s.kv_heads = 3; }), "key/value heads: 1, want 3");
-  EXPECT_EQ(with([](Shape& s) { s.head_dim = 6; }), "head dimension 2, want 6");
-  EXPECT_EQ(with([](Shape& s) { s.windows = {5, 0, 0}; }), "layers: 2, want 3");
-  EXPECT_EQ(with([](Shape& s) { s.windows = {6, 0}; }), "layer 0: window 5, want 6");
-  EXPECT_EQ(with([](Shape& s) { s.windows = {0, 0}; }), "layer 0: window 5, want 0");
-  EXPECT_EQ(with([](Shape& s) { s.context = 139; }), "140 positions, want 0..139");
-  EXPECT_EQ(error_of([&] { saved(pool, 0, std::string(1025, 'x')); }),
-            "identity of 1025 bytes, want at most 1024");
+  EXPECT_EQ(refusal([](Saved& s) { s.positions = -1; }), "-1 positions, want 0..400");
+  EXPECT_EQ(refusal([](Saved& s) { s.positions = 401; }), "401 positions, want 0..400");
+  EXPECT_EQ(refusal([](Saved& s) { s.first[0] = 3; }),
+            "layers with window 5: tiles from 3 on, want 2");
+  EXPECT_EQ(refusal([](Saved& s) { s.first[1] = 1; }),
+            "layers with window 0: tiles from 1 on, want 0");
+  EXPECT_EQ(error_of([&] {
+              pool.restore(300, file.first, [](size_t g, int64_t, std::span<std::byte>) {
+                if (g == 1) fail(ErrorCode::kIo, "the disk is gone");
+              });
+            }),
+            "the disk is gone");
+  EXPECT_EQ(pool.bytes_in_use(), before);
   pool.create();
-  EXPECT_EQ(error_of([&] { pool.restore(StringSource(file), "a model"); }),
-            "all 2 sequences are in use");
-}
-
-TEST_F(KvPoolFile, HostileOnesAreRefused) {
-  const auto patched = [&](size_t at, auto value) {
-    std::string bytes = file;
-    patch(bytes, at, value);
-    return refusal(bytes);
-  };
-  constexpr size_t kIdentity = 16 + 5 * 8, kLength = kIdentity + 8 + 7;
-  EXPECT_EQ(patched(0, 'X'), "not a saved sequence");
-  EXPECT_EQ(patched(8, 2), "version 2 of a saved sequence, want 1");
-  EXPECT_EQ(patched(12, 3), "type 3 of keys and values, want 0..2");
-  EXPECT_EQ(patched(16, int64_t{-1}), "layers: -1, want 2");
-  EXPECT_EQ(patched(kIdentity, uint64_t{1025}), "identity of 1025 bytes, want at most 1024");
-  EXPECT_EQ(patched(kIdentity, UINT64_MAX),
-            "identity of 18446744073709551615 bytes, want at most 1024");
-  EXPECT_EQ(patched(kLength, int64_t{-1}), "-1 positions, want 0..200");
-  EXPECT_EQ(patched(kLength, int64_t{201}), "201 positions, want 0..200");
-  const size_t more = static_cast<size_t>(KvTile{KvType::kI8, 2}.bytes());
-  EXPECT_EQ(patched(kLength, int64_t{128}),
-            fmt::format("{} bytes for 128 positions, want {}", file.size(), file.size() - more));
-  EXPECT_EQ(refusal(file + "x"),
-            fmt::format("{} bytes for 140 positions, want {}", file.size() + 1, file.size()));
-  EXPECT_EQ(refusal(""), "truncated: need 8 bytes for magic at 0, 0 left");
-}
-
-TEST_F(KvPoolFile, EveryByteCounts) {
-  for (size_t n = 0; n < file.size(); n += n < 100 ? 1 : 997) {
-    const std::string error = refusal(file.substr(0, n));
-    EXPECT_TRUE(error.starts_with("truncated: need ") ||
-                contains(error, " bytes for 140 positions"))
-        << n << ": " << error;
-  }
-  std::string bytes = file;
-  for (size_t i = 0; i < file.size(); i += i < 100 ? 1 : 7) {
-    bytes[i] ^= static_cast<char>(1 << i % 8);
-    const std::string error = refusal(bytes);
-    EXPECT_NE(error, "no error") << i;
-    EXPECT_TRUE(i < 79 || contains(error, ": the file is damaged")) << i << ": " << error;
-    bytes[i] = file[i];
-  }
+  EXPECT_EQ(error_of([&] { restored(pool, file); }), "all 2 sequences are in use");
 }
 
 }  // namespace
