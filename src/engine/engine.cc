@@ -181,11 +181,12 @@ KvType Engine::cache_type() const { return impl_->memory.cache_type(); }
 uint64_t Engine::full_cache_bytes() const { return impl_->memory.full_cache_bytes(); }
 KvPool& Engine::cache() { return impl_->memory.cache(); }
 
-SequenceId Engine::restore(int64_t positions, std::span<const int64_t> first,
-                           const KvPool::Fill& fill) {
+void Engine::restore(SequenceId id, int64_t positions, std::span<const int64_t> first,
+                     const KvPool::Fill& fill) {
   KvPool& cache = impl_->memory.cache();
+  cache.truncate(id, 0);
   impl_->memory.fit({.kv = cache.bytes_in_use() + cache.bytes(positions), .tokens = 1, .rows = 1});
-  return cache.restore(positions, first, fill);
+  cache.restore(id, positions, first, fill);
 }
 
 std::optional<MemoryReport> Engine::memory() const { return impl_->memory.report(); }

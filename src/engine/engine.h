@@ -63,7 +63,8 @@ class Engine {
   // The sequences that feeds append to: create them, fork, go back, save. Not during evaluate().
   KvPool& cache();
   // KvPool::restore(), with room for it within a budget.
-  SequenceId restore(int64_t positions, std::span<const int64_t> first, const KvPool::Fill& fill);
+  void restore(SequenceId id, int64_t positions, std::span<const int64_t> first,
+               const KvPool::Fill& fill);
 
   // Appends each feed to its sequence, in micro-batches that may mix feeds, and computes the logits
   // they want; the same bits whatever the company. An outcome for each feed, valid until the next

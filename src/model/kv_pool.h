@@ -77,6 +77,8 @@ class KvPool {
     int64_t window;  // 0: all positions
     int64_t layers;
     uint64_t bytes;  // of a tile of each layer and head
+
+    bool operator==(const TileGroup&) const = default;
   };
   std::vector<TileGroup> tile_groups() const;
   // The first tile of a group that a sequence holds; its last is that of position length() - 1.
@@ -84,12 +86,12 @@ class KvPool {
   // Slots from length() on are zero in `out`, whatever they held. REQUIRES: the sequence holds it.
   void copy_tile(SequenceId id, size_t group, int64_t tile, std::span<std::byte> out) const;
 
-  // A new sequence of so many positions, whose tiles `fill` writes, by group and tile. `first` says
-  // which is the first that there is of each group; not all of them are asked for. Throws
-  // Error(kInvalidData) if a query at the end would see others, Error(kInvalidUsage) where there is
-  // no room, and what `fill` throws; then there is no new sequence.
+  // A sequence becomes one of so many positions, whose tiles `fill` writes, by group and tile.
+  // `first` says which is the first that there is of each group; not all of them are asked for.
+  // Throws Error(kInvalidData) if a query at the end would see others, Error(kInvalidUsage) where
+  // they are more than the context, and what `fill` throws; then the sequence is empty.
   using Fill = std::function<void(size_t group, int64_t tile, std::span<std::byte> out)>;
-  SequenceId restore(int64_t positions, std::span<const int64_t> first, const Fill& fill);
+  void restore(SequenceId id, int64_t positions, std::span<const int64_t> first, const Fill& fill);
 
  private:
   // Layers with tiles that see as far back as each other.

@@ -47,7 +47,9 @@ void KvPool::copy_tile(SequenceId id, size_t group, int64_t tile, std::span<std:
   }
 }
 
-SequenceId KvPool::restore(int64_t positions, std::span<const int64_t> first, const Fill& fill) {
+void KvPool::restore(SequenceId id, int64_t positions, std::span<const int64_t> first,
+                     const Fill& fill) {
+  truncate(id, 0);
   if (positions < 0 || positions > context_) {
     fail(ErrorCode::kInvalidUsage, "{} positions, want 0..{}", positions, context_);
   }
@@ -58,7 +60,6 @@ SequenceId KvPool::restore(int64_t positions, std::span<const int64_t> first, co
            groups_[g].window, first[g], seen);
     }
   }
-  const SequenceId id = create();
   Sequence& sequence = at(id);
   sequence.length = positions;
   try {
@@ -73,10 +74,9 @@ SequenceId KvPool::restore(int64_t positions, std::span<const int64_t> first, co
       }
     }
   } catch (...) {
-    erase(id);
+    truncate(id, 0);
     throw;
   }
-  return id;
 }
 
 }  // namespace st

@@ -150,9 +150,11 @@ Saved saved(const KvPool& pool, SequenceId id) {
 }
 
 SequenceId restored(KvPool& pool, const Saved& all) {
-  return pool.restore(all.positions, all.first, [&](size_t g, int64_t i, std::span<std::byte> out) {
+  const SequenceId id = pool.create();
+  pool.restore(id, all.positions, all.first, [&](size_t g, int64_t i, std::span<std::byte> out) {
     std::memcpy(out.data(), all.tiles.at({g, i}).data(), out.size());
   });
+  return id;
 }
 
 // A piece of memory that there should be.
@@ -548,8 +550,8 @@ TEST_F(KvPoolFile, GoesOnWhereItWas) {
 // Of tiles from before what can be gone back to there is no need.
 TEST_F(KvPoolFile, TakesNoMoreTilesThanItMayHold) {
   std::vector<std::pair<size_t, int64_t>> asked;
-  pool.restore(300, std::vector<int64_t>{0, 0},
-               [&](size_t g, int64_t i, std::span<std::byte>) { asked.push_back({g, i}); });
+  pool.restore(0, 300, std::vector<int64_t>{0, 0},
+               [&](size_t g, int64_t i, auto) { asked.push_back({g, i}); });
   EXPECT_EQ(asked, (std::vector<std::pair<size_t, int64_t>>{{0, 2}, {1, 0}, {1, 1}, {1, 2}}));
 }
 
@@ -565,29 +567,23 @@ TEST_F(KvPoolFile, TellsNothingOfForgottenPositions) {
 
 TEST_F(KvPoolFile, RefusesWhatItCannotHold) {
   const uint64_t before = pool.bytes_in_use();
-  const auto refusal = [&](auto change) {
-    Saved changed = file;
-    change(changed);
-    const std::string error = error_of([&] { restored(pool, changed); });
+  const SequenceId id = pool.create();
+  const auto refusal = [&](int64_t positions, std::vector<int64_t> first) {
+    const std::string error = error_of([&] {
+      pool.restore(id, positions, first, [](size_t g, int64_t, auto) {
+        if (g == 1) fail(ErrorCode::kIo, "the disk is gone");
+      });
+    });
     EXPECT_EQ(pool.bytes_in_use(), before);
-    EXPECT_EQ(error_of([&] { pool.length(1); }), "sequence 1: there is none");
+    EXPECT_EQ(pool.length(id), 0);
     return error;
   };
-  EXPECT_EQ(refusal([](Saved& s) { s.positions = -1; }), "-1 positions, want 0..400");
-  EXPECT_EQ(refusal([](Saved& s) { s.positions = 401; }), "401 positions, want 0..400");
-  EXPECT_EQ(refusal([](Saved& s) { s.first[0] = 3; }),
-            "layers with window 5: tiles from 3 on, want 2");
-  EXPECT_EQ(refusal([](Saved& s) { s.first[1] = 1; }),
-            "layers with window 0: tiles from 1 on, want 0");
-  EXPECT_EQ(error_of([&] {
-              pool.restore(300, file.first, [](size_t g, int64_t, std::span<std::byte>) {
-                if (g == 1) fail(ErrorCode::kIo, "the disk is gone");
-              });
-            }),
-            "the disk is gone");
-  EXPECT_EQ(pool.bytes_in_use(), before);
-  pool.create();
-  EXPECT_EQ(error_of([&] { restored(pool, file); }), "all 2 sequences are in use");
+  EXPECT_EQ(refusal(-1, file.first), "-1 positions, want 0..400");
+  EXPECT_EQ(refusal(401, file.first), "401 positions, want 0..400");
+  EXPECT_EQ(refusal(300, {3, 0}), "layers with window 5: tiles from 3 on, want 2");
+  EXPECT_EQ(refusal(300, {2, 1}), "layers with window 0: tiles from 1 on, want 0");
+  EXPECT_EQ(refusal(300, file.first), "the disk is gone");
+  EXPECT_EQ(saved(pool, 0), file);
 }
 
 }  // namespace

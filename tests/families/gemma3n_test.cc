@@ -218,7 +218,8 @@ TEST_P(Gemma3n, SequencesGoOn) {
   logits(engine, begin, 0, false);
   const SequenceId fork = cache.fork(0, 60);
   const std::vector<int64_t> first(cache.tile_groups().size());
-  const SequenceId read = engine.restore(60, first, [&](size_t group, int64_t tile, auto out) {
+  const SequenceId read = cache.create();
+  engine.restore(read, 60, first, [&](size_t group, int64_t tile, auto out) {
     cache.copy_tile(0, group, tile, out);
   });
   const std::vector<float> want = logits(engine, rest, 60, true);
