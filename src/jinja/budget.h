@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "jinja/refuse.h"
+#include "text/marked_text.h"
 
 namespace st::jinja {
 
@@ -28,6 +29,10 @@ class Budget {
   }
   // Bytes of text that are read or written.
   void bytes(uint64_t count) { steps(count / 64); }
+  void text(const MarkedText& text) {
+    bytes(text.bytes.size());
+    items(text.runs.size());
+  }
   // Elements that are looked at or copied.
   void items(uint64_t count) { steps(count / 4); }
   // Elements of a new list.

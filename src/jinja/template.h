@@ -25,7 +25,7 @@ struct RenderOptions {
 class Template {
  public:
   // `source` is UTF-8. Throws Error(kInvalidData) "line N: what is wrong": syntax, unknown tags,
-  // filters and tests, nesting deeper than 200 levels, more than 1 MiB.
+  // filters and tests, nesting deeper than 200 levels, more than 512 KiB.
   static Template compile(std::string_view source);
 
   Template(Template&&) noexcept;
