@@ -28,7 +28,9 @@ std::string float_text(double value) {
                        .ptr;
   const std::string_view text(buffer.data(), static_cast<size_t>(end - buffer.data()));
   const size_t e = text.find('e');
-  const int exponent = std::atoi(text.data() + e + 1);
+  const bool plus = text[e + 1] == '+';
+  int exponent = 0;
+  std::from_chars(text.data() + e + 1 + plus, text.data() + text.size(), exponent);
   std::string digits(text.substr(0, 1));
   if (e > 2) digits += text.substr(2, e - 2);  // behind the point
 
