@@ -10,8 +10,8 @@
 // All rows meet the same activations, so these are prepared once per call, as the vectors that the
 // inner loop takes, and read from the first-level cache: registers are for the rows.
 
-#include "kernels/generic/blocks-inl.h"
 #include "kernels/generic/fetch-inl.h"
+#include "kernels/generic/plane-blocks-inl.h"
 
 namespace st {
 namespace {
@@ -36,7 +36,7 @@ struct Input {
   static constexpr int64_t kBlocks = 512;
   InputVec<W> vecs[kBlocks / kChains];
 
-  void prepare(const Q8Rows& x, int64_t first, int64_t count) {
+  [[gnu::noinline]] void prepare(const Q8Rows& x, int64_t first, int64_t count) {
     int64_t b = 0;
     for (; b + kStepBlocks <= count; b += kStepBlocks) step(x, first + b, kStepBlocks, b / kChains);
     if (b < count) step(x, first + b, static_cast<int>(count - b), b / kChains);
@@ -100,73 +100,129 @@ struct GemvRows {
   }
 };
 
+// Where the rows of a tile begin.
+template <int G>
+struct TileRows {
+  const uint8_t* starts[G * kGroup];
+  FourScales scales[G];
+};
+
+// The last n < kStepBlocks blocks of a tile as a whole step, with zeros beyond.
+template <typename W, int G>
+struct PaddedStep {
+  static constexpr int kStepBytes = kStepBlocks * kBlock * W::kBits / 8;
+  static constexpr int kNumberBytes = W::kScaleBytes / 8 / W::kBlockArrays;
+  uint8_t quants[G * kGroup][kStepBytes];
+  uint8_t scales[G * kGroup][W::kBlockArrays][kStepBlocks * kNumberBytes];
+
+  PaddedStep(const TileRows<G>& rows, int64_t n) : quants{}, scales{} {
+    for (int k = 0; k < G * kGroup; ++k) {
+      const FourScales& four = rows.scales[k / kGroup];
+      const int64_t b = four.blocks - n;
+      copy_codes<W>(rows.starts[k] + b * (kBlock * W::kBits / 8), static_cast<int>(n), quants[k]);
+      for (int a = 0; a < W::kBlockArrays; ++a) {
+        __builtin_memcpy(scales[k][a], four.row[k % kGroup] + (a * four.blocks + b) * kNumberBytes,
+                         static_cast<size_t>(n * kNumberBytes));
+      }
+    }
+  }
+};
+
+// Of groups and tokens.
+template <int G, int T>
+struct Sums {
+  VecF of[G][T];
+};
+
 // Rows of a tile and T tokens. W: how a block type is read, see blocks-inl.h.
 template <typename W, int G, int T>
 struct BlockTile {
-  const GemvRows<W>& rows;
-  int64_t row[G * kGroup];
-  const uint8_t* starts[G * kGroup];
-  FourScales scale_rows[G];
-  VecF sums[G][T] = {};
+  static constexpr int kRows = G * kGroup;
+  // Either way the same addresses; which is faster depends on how many registers there are.
+  const uint8_t* q;
+  int64_t row_bytes;
+  int64_t row[kRows];
+  TileRows<G> rows;
+  Sums<G, T> sums = {};
 
-  ST_INLINE BlockTile(const GemvRows<W>& of, int64_t i) : rows(of) {
-    for (int k = 0; k < G * kGroup; ++k) {
-      row[k] = rows.row(i + k);
-      starts[k] = rows.w.q + row[k] * quant_bytes<W>(rows.cols);
-      FourScales& four = scale_rows[k / kGroup];
-      four.row[k % kGroup] = rows.w.scales + row[k] * scale_bytes<W>(rows.cols);
-      four.blocks = rows.cols / kBlock;
+  ST_INLINE BlockTile(const GemvRows<W>& of, int64_t i)
+      : q(of.w.q), row_bytes(quant_bytes<W>(of.cols)) {
+    for (int k = 0; k < kRows; ++k) {
+      row[k] = of.row(i + k);
+      rows.starts[k] = q + row[k] * row_bytes;
+      FourScales& four = rows.scales[k / kGroup];
+      four.row[k % kGroup] = of.w.scales + row[k] * scale_bytes<W>(of.cols);
+      four.blocks = of.cols / kBlock;
     }
   }
 
   // Blocks [first, first + count), whose activations are in.
-  ST_INLINE void add(const Input<W>* in, int64_t first, int64_t count, Fetch<GemvRows<W>>* fetch) {
+  ST_INLINE void add(const Input<W>* in, int64_t first, int64_t count, Fetch<GemvRows<W>>& fetch) {
     int64_t b = 0;
-    for (; b + kStepBlocks <= count; b += kStepBlocks) step(in, first, b, kStepBlocks, fetch);
-    if (b < count) step(in, first, b, static_cast<int>(count - b), fetch);
+    for (; b + kStepBlocks <= count; b += kStepBlocks) step(in, b / kChains, first + b, fetch);
+    if constexpr (W::kBlockArrays > 0) {
+      if (b < count) sums = with_rest(*this, in, b / kChains, count - b);
+    }
   }
 
-  ST_INLINE void step(const Input<W>* in, int64_t first, int64_t b, int n,
-                      Fetch<GemvRows<W>>* fetch) {
-    // Of a vector, rounded up.
-    constexpr int kLines = (G * kGroup * kChains * kBlock * W::kBits / 8 + 63) / 64;
-    if (!kTune.fetch_evenly && fetch != nullptr) fetch->advance(kLines * kTune.step_vecs);
+  // The sums of a tile with its last n blocks.
+  [[gnu::noinline]] static Sums<G, T> with_rest(BlockTile tile, const Input<W>* in, int64_t vec,
+                                                int64_t n) {
+    const PaddedStep<W, G> last(tile.rows, n);
+    tile.use(last);
     StepScales<W> scale[G];
-    if (kTune.step_vecs > 1) load_scales(first + b, n, 0, G, scale);
-    const int vecs = (n + kChains - 1) / kChains;
+    if (kTune.step_vecs > 1) tile.load_scales(0, 0, G, scale);
+    for (int s = 0; s * kChains < n; ++s) tile.step_vector(in, 0, s, vec + s, scale);
+    return tile.sums;
+  }
+
+  ST_INLINE void use(const PaddedStep<W, G>& last) {
+    q = last.quants[0];
+    row_bytes = last.kStepBytes;
+    for (int k = 0; k < kRows; ++k) {
+      row[k] = k;
+      rows.starts[k] = last.quants[k];
+      FourScales& four = rows.scales[k / kGroup];
+      four.row[k % kGroup] = last.scales[k][0];
+      four.blocks = kStepBlocks;
+    }
+  }
+
+  // Blocks from b on, and activations from vector `vec` on.
+  ST_INLINE void step(const Input<W>* in, int64_t vec, int64_t b, Fetch<GemvRows<W>>& fetch) {
+    // Of a vector, rounded up.
+    constexpr int kLines = (kRows * kChains * kBlock * W::kBits / 8 + 63) / 64;
+    if (!kTune.fetch_evenly) fetch.advance(kLines * kTune.step_vecs);
+    StepScales<W> scale[G];
+    if (kTune.step_vecs > 1) load_scales(b, 0, G, scale);
     ST_UNROLL
-    for (int s = 0; s < vecs; ++s) {
-      if (kTune.fetch_evenly && fetch != nullptr) fetch->advance(kLines);
-      step_vector(in, first + b, n, s, b / kChains + s, scale);
+    for (int s = 0; s < kTune.step_vecs; ++s) {
+      if (kTune.fetch_evenly) fetch.advance(kLines);
+      step_vector(in, b, s, vec + s, scale);
     }
   }
 
   // Of groups [begin, end).
-  ST_INLINE void load_scales(int64_t b, int n, int begin, int end,
-                             StepScales<W> (&scale)[G]) const {
-    for (int g = begin; g < end; ++g) W::scales(scale_rows[g], b, n, scale[g]);
+  ST_INLINE void load_scales(int64_t b, int begin, int end, StepScales<W> (&scale)[G]) const {
+    for (int g = begin; g < end; ++g) W::scales(rows.scales[g], b, kStepBlocks, scale[g]);
   }
 
-  // Vector s of a step of n blocks from block b on; `vec` of the activations.
-  ST_INLINE void step_vector(const Input<W>* in, int64_t b, int n, int s, int64_t vec,
+  // Vector s of a step from block b on; `vec` of the activations.
+  ST_INLINE void step_vector(const Input<W>* in, int64_t b, int s, int64_t vec,
                              StepScales<W> (&scale)[G]) {
     const int before = s * kChains / kChunkBlocks * kChunkBlocks;  // in earlier chunks
     const int place = s * kChains - before;
-    const int in_chunk = n - before < kChunkBlocks ? n - before : kChunkBlocks;
     const int64_t at = (b + before) * (kBlock * W::kBits / 8);
     for (int g = 0; g < G; ++g) {
       W ws[kGroup];
       for (int i = 0; i < kGroup; ++i) {
-        // Either way the same address; which is faster depends on how many registers there are.
         const int k = g * kGroup + i;
-        const uint8_t* q = kTune.row_pointers
-                               ? starts[k] + at
-                               : rows.w.q + (row[k] * quant_bytes<W>(rows.cols) + at);
-        ws[i] = W::load(q, place, in_chunk);
+        ws[i] = W::load(kTune.row_pointers ? rows.starts[k] + at : q + (row[k] * row_bytes + at),
+                        place, kChunkBlocks);
       }
-      if (kTune.step_vecs == 1) load_scales(b, n, g, g + 1, scale);  // behind the quants
+      if (kTune.step_vecs == 1) load_scales(b, g, g + 1, scale);  // behind the quants
       for (int t = 0; t < T; ++t) {
-        add_blocks(ws, in[t].vecs[vec], scale[g], s, sums[g][t]);
+        add_blocks(ws, in[t].vecs[vec], scale[g], s, sums.of[g][t]);
       }
     }
   }
@@ -191,50 +247,50 @@ struct BlockTile {
   ST_INLINE void store(float* y, int64_t y_stride, int64_t count) const {
     for (int t = 0; t < T; ++t) {
       for (int g = 0; g < G; ++g) {
-        store_rows(y + t * y_stride + g * kGroup, sum_chains(sums[g][t]),
+        store_rows(y + t * y_stride + g * kGroup, sum_chains(sums.of[g][t]),
                    static_cast<int>(count - g * kGroup));
       }
     }
   }
 };
 
-// Rows [begin, end) of the call and tokens [t, t + T).
+// Tokens [t, t + T).
 template <typename W, int T>
 struct GemvPart {
   const GemvRows<W>& rows;
   const Q8Rows& x;
   int64_t t;
-  Fetch<GemvRows<W>>* fetch;  // null: these rows have been read before
-  Input<W>* in;               // (T)
+  Input<W>* in;  // (T)
   float* y;
   int64_t y_stride;
   int64_t prepared = -1;  // first block of `in`
 
-  ST_INLINE void run(int64_t begin, int64_t end) {
+  // Rows [begin, end) of the call. Returns what is still to be fetched.
+  [[gnu::noinline]] Fetch<GemvRows<W>> run(int64_t begin, int64_t end, Fetch<GemvRows<W>> fetch) {
     constexpr int kTile = kTune.gemv_groups * kGroup;
     int64_t i = begin;
-    for (; end - i > kTile - kGroup; i += kTile) tile<kTune.gemv_groups>(i, end);
+    for (; end - i > kTile - kGroup; i += kTile) tile<kTune.gemv_groups>(i, end, fetch);
     if constexpr (kTile > kGroup) {
-      for (; i < end; i += kGroup) tile<1>(i, end);
+      for (; i < end; i += kGroup) tile<1>(i, end, fetch);
     }
+    return fetch;
   }
 
   template <int G>
-  ST_INLINE void tile(int64_t i, int64_t end) {
+  ST_INLINE void tile(int64_t i, int64_t end, Fetch<GemvRows<W>>& fetch) {
     const int64_t blocks = rows.cols / kBlock;
-    if (fetch != nullptr) rows.fetch_scales_ahead(i, G * kGroup);
+    if (t == 0) rows.fetch_scales_ahead(i, G * kGroup);
     BlockTile<W, G, T> tile(rows, i);
     for (int64_t first = 0; first < blocks; first += Input<W>::kBlocks) {
       const int64_t left = blocks - first;
       const int64_t count = left < Input<W>::kBlocks ? left : Input<W>::kBlocks;
-      prepare(first, count);
+      if (prepared != first) prepare(first, count);
       tile.add(in, first, count, fetch);
     }
     tile.store(y + t * y_stride + i, y_stride, end - i);
   }
 
-  ST_INLINE void prepare(int64_t first, int64_t count) {
-    if (prepared == first) return;
+  void prepare(int64_t first, int64_t count) {
     prepared = first;
     for (int k = 0; k < T; ++k) in[k].prepare(x.rows_from(t + k, rows.cols), first, count);
   }
@@ -248,22 +304,28 @@ void gemv_block(const QuantRows& w, const int32_t* index, int64_t count, const Q
   // Behind the last of a run of rows is what this thread will probably be given next.
   const int64_t onward = kTune.fetch_onward ? kLinesAhead * 64 : 0;
   Fetch<GemvRows<W>> fetch = index != nullptr
-                                 ? Fetch<GemvRows<W>>{rows, 0, count, bytes}
-                                 : Fetch<GemvRows<W>>{rows, 0, 1, count * bytes + onward, true};
+                                 ? Fetch<GemvRows<W>>{&rows, 0, count, bytes}
+                                 : Fetch<GemvRows<W>>{&rows, 0, 1, count * bytes + onward, true};
+  const Fetch<GemvRows<W>> nothing = {&rows, 0, 0, 0};
   Input<W> in[2];
   fetch.advance(kLinesAhead);
   rows.fetch_scales_ahead(-kScaleRowsAhead, kScaleRowsAhead);
-  if (tokens == 1) {
-    GemvPart<W, 1>{rows, x, 0, &fetch, in, y, y_stride}.run(0, count);
-    return;
-  }
-  for (int64_t begin = 0; begin < count; begin += kPairRows) {
-    const int64_t end = count - begin < kPairRows ? count : begin + kPairRows;
+  const int64_t part = tokens == 1 ? count : kPairRows;
+  for (int64_t begin = 0; begin < count; begin += part) {
+    const int64_t end = count - begin < part ? count : begin + part;
     int64_t t = 0;
     for (; t + 2 <= tokens; t += 2) {
-      GemvPart<W, 2>{rows, x, t, t == 0 ? &fetch : nullptr, in, y, y_stride}.run(begin, end);
+      GemvPart<W, 2> two = {rows, x, t, in, y, y_stride};
+      if (t == 0) {
+        fetch = two.run(begin, end, fetch);
+      } else {
+        two.run(begin, end, nothing);  // these rows have been read before
+      }
     }
-    if (t < tokens) GemvPart<W, 1>{rows, x, t, nullptr, in, y, y_stride}.run(begin, end);
+    if (t < tokens) {
+      GemvPart<W, 1> one = {rows, x, t, in, y, y_stride};
+      one.run(begin, end, t == 0 ? fetch : nothing);
+    }
   }
 }
 

@@ -5,6 +5,7 @@
 //
 //   kBits           of a code, in all planes (tensor/planes.h); 8: bytes
 //   kScaleBytes     of the scales of 256 values
+//   kBlockArrays    of these, with a number for each block; 0: all belong to super-blocks
 //   kOffset         which codes are stored with; taken back with the sum of the activations
 //   kScales         1, or 2: a scale for each half of a block
 //   kBases          0, or as many bases as scales
@@ -71,7 +72,7 @@ struct TwoScales : OneScale {
 };
 // d of each block; or then m of each, too.
 struct WithD : OneScale {
-  static constexpr int kScaleBytes = 16;
+  static constexpr int kScaleBytes = 16, kBlockArrays = 1;
   template <typename W>
   ST_INLINE static void scales(const FourScales& rows, int64_t b, int n, StepScales<W>& out) {
     load_halves_of(rows, 0, b, n, out.scale[0]);
@@ -79,7 +80,7 @@ struct WithD : OneScale {
 };
 struct WithM : OneScale {
   static constexpr int kBases = 1;
-  static constexpr int kScaleBytes = 32;
+  static constexpr int kScaleBytes = 32, kBlockArrays = 2;
   template <typename W>
   ST_INLINE static void scales(const FourScales& rows, int64_t b, int n, StepScales<W>& out) {
     load_halves_of(rows, 0, b, n, out.scale[0]);

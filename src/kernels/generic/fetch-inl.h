@@ -12,10 +12,11 @@ namespace {
 // Into the second-level cache: what waits in the small first level pushes out what is in use.
 ST_INLINE void fetch_line(const void* p) { __builtin_prefetch(p, 0, 2); }
 
-// Rows [i, end) of `rows`, `bytes` bytes each from rows.start_fetching(i) on, which may fetch more.
+// Rows [i, end) of `rows`, `bytes` bytes each from rows->start_fetching(i) on, which may fetch
+// more.
 template <typename Rows>
 struct Fetch {
-  const Rows& rows;
+  const Rows* rows;
   int64_t i, end;
   int64_t bytes;
   bool near = false;  // into the first level: faster if all is one run of memory
@@ -44,7 +45,7 @@ struct Fetch {
  private:
   ST_INLINE bool next_row() {
     if (i >= end) return false;
-    line = rows.start_fetching(i++);
+    line = rows->start_fetching(i++);
     left = bytes;
     return true;
   }

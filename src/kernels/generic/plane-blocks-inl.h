@@ -22,7 +22,7 @@ ST_INLINE Codes load_nibbles(const uint8_t* q, int place, int n) {
 }
 
 // The singles of n < 4 blocks, which have 32 bits each, as a plane.
-ST_INLINE Bytes16 gather_singles(const uint8_t* bits, int n) {
+[[gnu::noinline]] Bytes16 gather_singles(const uint8_t* bits, int n) {
   Bytes16 plane = {};
   for (int b = 0; b < n; ++b) {
     for (int j = 0; j < 16; ++j) {
@@ -41,6 +41,20 @@ ST_INLINE Codes load_fives(const uint8_t* q, int place, int n) {
   const Bytes16 singles = n < kChunkBlocks ? gather_singles(bits, n) : load_bytes16(bits);
   const Bytes top = spread_singles(singles, place);
   return {join_low<4, 1>(pairs, top), join_high<4, 1>(pairs, top)};
+}
+
+// The codes of the last n blocks of a row, from the beginning of a chunk on, as whole chunks have
+// them. What the others would have in `to` stays as it is.
+template <typename W>
+ST_INLINE void copy_codes(const uint8_t* from, int n, uint8_t* to) {
+  constexpr bool kSingles = W::kBits == 5;
+  const int rest = kSingles ? n % kChunkBlocks : 0, whole = n - rest;
+  const int bytes = whole * (kBlock * W::kBits / 8);
+  __builtin_memcpy(to, from, static_cast<size_t>(bytes));
+  if (rest == 0) return;
+  const Bytes16 singles = gather_singles(from + bytes + 16 * rest, rest);
+  __builtin_memcpy(to + bytes, from + bytes, static_cast<size_t>(16 * rest));
+  __builtin_memcpy(to + bytes + kNibblesAndSingles.singles_at(), &singles, sizeof singles);
 }
 
 struct Q4_1 : CodeDots<15>, WithM {

@@ -98,7 +98,7 @@ void sum_columns_at(const NeuronSet<W>& set, const int8_t* q, const float* d, in
     next = set.block_end(i);
     const NeuronBlock<W> block(set, i, next, q);
     const int64_t ahead = next < set.count ? set.block_end(next) : next;
-    Fetch<NeuronSet<W>> soon = {set, next, ahead, bytes};
+    Fetch<NeuronSet<W>> soon = {&set, next, ahead, bytes};
     const int lines = static_cast<int>((ahead - next) * bytes / 64) / parts + 1;
     const int64_t b = set.index[i] / kBlock;
     for (int part = 0; part < parts; ++part) {

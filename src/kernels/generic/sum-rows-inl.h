@@ -92,7 +92,7 @@ struct RowSums : RowSet<W> {
     if (s * kLanes < blocks) f(s, blocks - s * kLanes);
   }
   // Of the quants of all rows, one after the other; runs as far ahead as it gets in fetch_some().
-  Fetch<Rows> soon = {*this, 0, count, int64_t{blocks} * W::kBlockBytes};
+  Fetch<Rows> soon = {this, 0, count, int64_t{blocks} * W::kBlockBytes};
 
   void find_units(bool cached) {
     if (!cached) fetch_some();

@@ -11,7 +11,7 @@ namespace {
 // bytes 0-3 and 4-7; of the last four the nibbles of bytes 8-11 and the bits above the first four.
 struct SixBitScales : OneScale {
   static constexpr int kBases = 1;
-  static constexpr int kScaleBytes = 16;
+  static constexpr int kScaleBytes = 16, kBlockArrays = 0;
 
   template <typename W>
   ST_INLINE static void scales(const FourScales& rows, int64_t b, int /*n*/, StepScales<W>& out) {
@@ -54,7 +54,7 @@ struct Q5_K : CodeDots<31>, SixBitScales {
 // 16 scales per super-block, then all d.
 struct Q6_K : CodeDots<63>, TwoScales {
   static constexpr int kBits = 6, kOffset = 32;
-  static constexpr int kScaleBytes = 18;
+  static constexpr int kScaleBytes = 18, kBlockArrays = 0;
   Bytes low, high;
 
   ST_INLINE static Q6_K load(const uint8_t* q, int place, int n) {
@@ -80,7 +80,7 @@ struct Q6_K : CodeDots<63>, TwoScales {
 // 16 bytes per super-block, each with a scale and a minimum, then all d and dmin.
 struct Q2_K : CodeDots<3>, TwoScales {
   static constexpr int kBits = 2, kOffset = 0, kBases = 2;
-  static constexpr int kScaleBytes = 20;
+  static constexpr int kScaleBytes = 20, kBlockArrays = 0;
   Bytes low, high;
 
   ST_INLINE static Q2_K load(const uint8_t* q, int place, int /*n*/) {
@@ -109,7 +109,7 @@ struct Q2_K : CodeDots<3>, TwoScales {
 // bits in byte 8 + j % 4, four of them in each.
 struct Q3_K : CodeDots<7>, TwoScales {
   static constexpr int kBits = 3, kOffset = 4;
-  static constexpr int kScaleBytes = 14;
+  static constexpr int kScaleBytes = 14, kBlockArrays = 0;
   Bytes low, high;
 
   ST_INLINE static Q3_K load(const uint8_t* q, int place, int /*n*/) {

@@ -34,7 +34,7 @@ struct IQ4_NL : ByteDots, WithD {
 // Per super-block d, the top two bits of each scale, and a nibble of each.
 struct IQ4_XS : ByteDots, OneScale {
   static constexpr int kBits = 4, kOffset = kQ8Offset;
-  static constexpr int kScaleBytes = 8;
+  static constexpr int kScaleBytes = 8, kBlockArrays = 0;
   Bytes low, high;
 
   ST_INLINE static IQ4_XS load(const uint8_t* q, int place, int n) {
@@ -71,7 +71,7 @@ struct IQ4_XS : ByteDots, OneScale {
 // Codes are 12 more than twice the value of a four-bit float; the scale is half of 2^(e - 127).
 struct MXFP4 : CodeDots<24>, OneScale {
   static constexpr int kBits = 4, kOffset = 12;
-  static constexpr int kScaleBytes = 8;
+  static constexpr int kScaleBytes = 8, kBlockArrays = 1;
   static constexpr CodeTable kCodes{kE2M1Values, kOffset};
   Bytes low, high;
 
