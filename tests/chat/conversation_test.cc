@@ -7,6 +7,7 @@
 #include <random>
 
 #include "chat/fixture.h"
+#include "families/fixture.h"
 #include "support/bytes.h"
 
 namespace st::chats {
@@ -140,11 +141,8 @@ TEST_P(Conversations, SeedsDecide) {
   EXPECT_EQ(answer(engine, chat, any), second);
 }
 
-INSTANTIATE_TEST_SUITE_P(Models, Conversations, testing::ValuesIn(kModels), [](const auto& param) {
-  std::string name = param.param;
-  std::ranges::replace(name, '-', '_');
-  return name;
-});
+INSTANTIATE_TEST_SUITE_P(Models, Conversations, testing::ValuesIn(kModels),
+                         [](const auto& param) { return families::test_name(param.param); });
 
 // ---- What was said ----
 

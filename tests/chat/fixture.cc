@@ -56,6 +56,7 @@ std::string words(uint64_t seed, int64_t count) {
 
 SessionOptions greedy(int64_t tokens) {
   SessionOptions options = endless(tokens);
+  options.sampler.seed = 1;
   options.sampler.temperature = 0;
   return options;
 }
