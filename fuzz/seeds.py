@@ -200,8 +200,22 @@ def convert():
         yield "predictor-" + name, folder((0, config), (1, tokenizer), (2, weights), (5, program))
 
 
+def hub():
+    commit, sha256 = "0" * 40, "0" * 64
+    yield "refs", json.dumps({"branches": [{"name": "main", "targetCommit": commit}]}).encode()
+    large = {"type": "file", "size": 9, "oid": commit, "lfs": {"oid": sha256, "size": 9, "pointerSize": 135}}
+    small = {"type": "file", "size": 9, "oid": commit}
+    names = ["a-Q4_K_M.gguf", "b/a-Q8_0-00001-of-00002.gguf", "b/a-Q8_0-00002-of-00002.gguf", "model.safetensors"]
+    tree = [{**large, "path": name} for name in names] + [{**small, "path": "config.json"}]
+    yield "tree", json.dumps(tree).encode()
+    for i, text in enumerate(("Content-Range: bytes 1-2/3\r\n", "Link: <https://a/b?c>; rel=\"next\"\r\n",
+                              "https://a.b:1/c", "ann/a-GGUF:Q4_0")):
+        yield f"text-{i}", text.encode()
+
+
 def main() -> None:
-    for target in (gguf, safetensors, torch_pt, config_json, tokenizer_json, routing_trace, saved_logits, imatrix, engine, convert):
+    for target in (gguf, safetensors, torch_pt, config_json, tokenizer_json, routing_trace, saved_logits, imatrix, hub, engine,
+                   convert):
         folder = pathlib.Path(sys.argv[1]) / target.__name__
         folder.mkdir(parents=True, exist_ok=True)
         for name, data in target():

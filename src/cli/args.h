@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <variant>
 #include <vector>
 
@@ -23,7 +24,8 @@ namespace st {
 
 // Options every command that runs a model has.
 struct ModelArgs {
-  std::string model;
+  std::string model;     // path, or a name until with_model_paths() has found the model
+  bool offline = false;  // a name never makes us download
   int threads = 0;
   int64_t context = 0;
   int64_t batch = 2048;
@@ -85,6 +87,7 @@ struct StripArgs {
 
 struct TokenizeArgs {
   std::string model;  // GGUF file or Hugging Face folder
+  bool offline = false;
   TextArgs text;
   bool ids = false;
   bool parse_special = true;
@@ -92,6 +95,7 @@ struct TokenizeArgs {
 
 struct DetokenizeArgs {
   std::string model;
+  bool offline = false;
   std::vector<std::string> ids;  // empty: from standard input
   bool raw = false;              // control bytes also to a terminal
 };
@@ -115,6 +119,7 @@ struct ImatrixArgs {
 struct InspectArgs {
   ModelArgs settings;  // for the plan
   std::string model;   // empty: the system
+  bool offline = false;
   bool plan = false;
   bool system = false;
   bool tensors = false;
@@ -172,13 +177,31 @@ struct CacheSimArgs {
   std::string hot_set, save_hot_set;
 };
 
+// What messages name where they show how to get a model.
+inline constexpr std::string_view kExampleModel = "ggml-org/Qwen3-0.6B-GGUF:Q4_0";
+
+struct PullArgs {
+  std::string name;  // OWNER/REPO[:QUANT]
+  int tries = 5;
+  bool progress = true;
+};
+
+struct ListArgs {  // the models that are here
+  bool json = false;
+};
+
+struct RemoveArgs {
+  std::vector<std::string> names;
+};
+
 struct PrintArgs {  // version, help
   std::string text;
 };
 
-using Command = std::variant<RunArgs, ConvertArgs, QuantizeArgs, BundleArgs, StripArgs, SynthArgs,
-                             TokenizeArgs, DetokenizeArgs, PerplexityArgs, ImatrixArgs, InspectArgs,
-                             LogitsArgs, BenchArgs, VerifyArgs, CacheSimArgs, PrintArgs>;
+using Command =
+    std::variant<RunArgs, ConvertArgs, QuantizeArgs, BundleArgs, StripArgs, SynthArgs, TokenizeArgs,
+                 DetokenizeArgs, PerplexityArgs, ImatrixArgs, InspectArgs, LogitsArgs, BenchArgs,
+                 VerifyArgs, CacheSimArgs, PullArgs, ListArgs, RemoveArgs, PrintArgs>;
 
 // Each acts and returns the exit code. They throw Error.
 int execute(const RunArgs& args);
@@ -196,6 +219,9 @@ int execute(const LogitsArgs& args);
 int execute(const BenchArgs& args);
 int execute(const VerifyArgs& args);
 int execute(const CacheSimArgs& args);
+int execute(const PullArgs& args);
+int execute(const ListArgs& args);
+int execute(const RemoveArgs& args);
 int execute(const PrintArgs& args);
 
 // Of InspectArgs, where --system or --plan is given.

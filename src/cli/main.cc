@@ -3,6 +3,7 @@
 #include "base/error.h"
 #include "cli/args.h"
 #include "cli/interrupt.h"
+#include "cli/model_names.h"
 #include "cli/options.h"
 #include "cli/reference_env.h"
 #include "cli/streams.h"
@@ -24,8 +25,9 @@ int report(const Error& error) {
 int main_or_throw(int argc, char** argv) {
   install_signal_handlers();
   auto [given, notes] = parse_command_line({argv + 1, argv + argc});
-  const Command command = with_reference_env(std::move(given), notes);
+  Command command = with_reference_env(std::move(given), notes);
   for (const std::string& note : notes) print_err("note: {}\n", note);
+  command = with_model_paths(std::move(command));
   const int code = std::visit([](const auto& args) { return execute(args); }, command);
   flush_out();
   return code;

@@ -93,6 +93,9 @@ class Parser {
     add(add_bench);
     add(add_verify);
     add(add_cache_sim);
+    add(add_pull);
+    add(add_list);
+    add(add_remove);
     commands_.push_back({app_.add_subcommand("version", "print the version"),
                          [] { return PrintArgs{"smallthinker " ST_VERSION "\n"}; }});
     CLI::App* help = app_.add_subcommand("help", "show help, also: help COMMAND");

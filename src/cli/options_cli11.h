@@ -77,5 +77,8 @@ CLI::App* add_inspect(CLI::App& app, InspectArgs& args);
 CLI::App* add_bench(CLI::App& app, BenchArgs& args);
 CLI::App* add_verify(CLI::App& app, VerifyArgs& args);
 CLI::App* add_cache_sim(CLI::App& app, CacheSimArgs& args);
+CLI::App* add_pull(CLI::App& app, PullArgs& args);
+CLI::App* add_list(CLI::App& app, ListArgs& args);
+CLI::App* add_remove(CLI::App& app, RemoveArgs& args);
 
 }  // namespace st

@@ -75,9 +75,17 @@ void add_expert_bundle(CLI::App& app, ModelArgs& args) {
       ->type_name("FILE");
 }
 
+void add_offline(CLI::App& app, bool& offline) {
+  app.add_flag("--offline", offline,
+               "download nothing: a model by name must be here (or $HF_HUB_OFFLINE=1)");
+}
+
 // -m and how to run it, but for the numbers of add_model().
 void add_model_settings(CLI::App& app, ModelArgs& args) {
-  app.add_option("-m,--model", args.model, "GGUF file (or $SMALLTHINKER_MODEL)")->type_name("FILE");
+  app.add_option("-m,--model", args.model,
+                 "GGUF file, or OWNER/REPO[:QUANT] of Hugging Face (or $SMALLTHINKER_MODEL)")
+      ->type_name("MODEL");
+  add_offline(app, args.offline);
   // Two options of llama.cpp, one thing here.
   const auto read = [&args](const std::string& text) { return read_cache_type(text, args); };
   add_checked(app, "--cache-type-k,--cache-type",
@@ -219,8 +227,9 @@ CLI::App* add_tokenize(CLI::App& app, TokenizeArgs& args) {
   CLI::App* tokenize = app.add_subcommand("tokenize", "text to token ids");
   tokenize
       ->add_option("-m,--model", args.model,
-                   "GGUF file or Hugging Face folder (or $SMALLTHINKER_MODEL)")
-      ->type_name("PATH");
+                   "GGUF file, Hugging Face folder or OWNER/REPO (or $SMALLTHINKER_MODEL)")
+      ->type_name("MODEL");
+  add_offline(*tokenize, args.offline);
   add_text(*tokenize, args.text);
   tokenize->add_flag("--ids", args.ids, "print only the ids, as [1, 2, 3]");
   tokenize->add_flag("!--no-parse-special", args.parse_special,
@@ -232,8 +241,9 @@ CLI::App* add_detokenize(CLI::App& app, DetokenizeArgs& args) {
   CLI::App* detokenize = app.add_subcommand("detokenize", "token ids to text");
   detokenize
       ->add_option("-m,--model", args.model,
-                   "GGUF file or Hugging Face folder (or $SMALLTHINKER_MODEL)")
-      ->type_name("PATH");
+                   "GGUF file, Hugging Face folder or OWNER/REPO (or $SMALLTHINKER_MODEL)")
+      ->type_name("MODEL");
+  add_offline(*detokenize, args.offline);
   detokenize->add_flag("--raw", args.raw, kRawHelp);
   detokenize->add_option("ids", args.ids, "ids, separated by spaces or commas (default: stdin)");
   return detokenize;
@@ -308,7 +318,9 @@ CLI::App* add_logits(CLI::App& app, LogitsArgs& args) {
 
 CLI::App* add_inspect(CLI::App& app, InspectArgs& args) {
   CLI::App* inspect = app.add_subcommand("inspect", "what is in a GGUF file, or --system");
-  CLI::Option* model = inspect->add_option("model", args.model, "GGUF file")->type_name("FILE");
+  CLI::Option* model = inspect->add_option("model", args.model, "GGUF file, or OWNER/REPO[:QUANT]")
+                           ->type_name("MODEL");
+  add_offline(*inspect, args.offline);
   inspect
       ->add_flag("--system", args.system,
                  "instead: this machine, what limits us on it, and what we chose to use")

@@ -28,8 +28,7 @@ struct Pasted {
 constexpr std::string_view kNoGpu = "no GPU is used, everything runs on the CPU";
 constexpr std::string_view kNoChat = "there is no chat yet, the prompt is continued as it is";
 constexpr std::string_view kNoShift = "the context is not shifted, a text ends when it is full";
-constexpr std::string_view kNoDownload =
-    "nothing is downloaded here: get the model's folder and convert it, or a GGUF file for -m";
+constexpr std::string_view kByName = "models are downloaded by name: -m OWNER/REPO[:QUANT]";
 constexpr std::string_view kUnknownSampler = "there is no such sampler here";
 
 constexpr Pasted kPasted[] = {
@@ -77,8 +76,11 @@ constexpr Pasted kPasted[] = {
     {"--log-disable", Takes::kNothing, Answer::kNote, "", "messages go to standard error"},
     {"--log-file", Takes::kValue, Answer::kNote, "", "messages go to standard error"},
     {"-lv,--verbosity,--log-verbosity", Takes::kValue, Answer::kNote, "", "-v tells more"},
-    {"-hf,-hfr,--hf-repo,-hff,--hf-file,-mu,--model-url,-dr,--docker-repo", Takes::kValue,
-     Answer::kRefusal, "", kNoDownload},
+    {"-hff,--hf-file", Takes::kValue, Answer::kRefusal, "",
+     "a file stands behind the name: -m OWNER/REPO:FILE"},
+    {"-hft,--hf-token", Takes::kValue, Answer::kRefusal, "",
+     "others could see it in the list of processes: set HF_TOKEN"},
+    {"-mu,--model-url,-dr,--docker-repo", Takes::kValue, Answer::kRefusal, "", kByName},
     {"-sys,--system-prompt,-sysf,--system-prompt-file,-r,--reverse-prompt", Takes::kValue,
      Answer::kRefusal, "", "there is no chat yet: write the turns into the prompt"},
     {"--mirostat", Takes::kValue, Answer::kRefusal, "0", kUnknownSampler},
@@ -93,7 +95,8 @@ constexpr Pasted kPasted[] = {
 // llama.cpp has long options with one dash, which no option parser understands.
 constexpr std::pair<std::string_view, std::string_view> kSpellings[] = {
     {"-no-cnv", "--no-cnv"},    {"-ub", "--ubatch-size"},   {"-pg", "--pg"},
-    {"-ctk", "--cache-type-k"}, {"-ctv", "--cache-type-v"},
+    {"-ctk", "--cache-type-k"}, {"-ctv", "--cache-type-v"}, {"-hf", "--model"},
+    {"-hfr", "--model"},        {"--hf-repo", "--model"},
 };
 
 // Whether `word` is one of a list separated by commas.
@@ -228,7 +231,11 @@ std::vector<std::string> translate(std::span<const std::string> arguments,
   return Translation(arguments, lookup, options, notes).run();
 }
 
-bool is_pasted_option(const std::string& option) { return find_pasted(option) != nullptr; }
+bool is_pasted_option(const std::string& option) {
+  const bool spelt = std::ranges::any_of(
+      kSpellings, [&](const auto& spelling) { return spelling.first == option; });
+  return spelt || find_pasted(option) != nullptr;
+}
 
 std::string nearest(std::string_view word, std::span<const std::string> among) {
   constexpr size_t kLongest = 64;  // what nobody typed is not compared

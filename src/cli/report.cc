@@ -9,6 +9,7 @@
 #include <chrono>
 #include <fstream>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "base/cgroup.h"
@@ -94,13 +95,14 @@ class Bar {
  public:
   void update(std::string_view stage, uint64_t done, uint64_t total) {
     const auto now = Clock::now();
+    if (!first_) first_ = done;  // an earlier run's work, which was not done in this time
     if (total == 0 || now - start_ < kQuiet) return;
     const bool finished = done >= total;
     if (terminal_ ? (!finished && now - drawn_ < kRedraw) : done * 10 / total <= tenth_) return;
     drawn_ = now;
     tenth_ = done * 10 / total;
     const double seconds = seconds_since(start_);
-    const double rate = static_cast<double>(done) / seconds;
+    const double rate = static_cast<double>(done - std::min(*first_, done)) / seconds;
     const auto left = static_cast<int>(rate > 0 ? static_cast<double>(total - done) / rate : 0);
     const std::string numbers =
         fmt::format("{:3}% {}/{} {}/s {}s", done * 100 / total, format_bytes(done),
@@ -118,6 +120,7 @@ class Bar {
   const bool terminal_ = ::isatty(STDERR_FILENO) != 0;
   const Clock::time_point start_ = Clock::now();
   Clock::time_point drawn_ = start_;
+  std::optional<uint64_t> first_;
   uint64_t tenth_ = 0;
 };
 

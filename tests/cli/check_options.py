@@ -8,7 +8,7 @@ import subprocess
 from harness import PROMPT, check, main
 
 COMMANDS = ("commands: run, convert, quantize, bundle, strip, synth, tokenize, detokenize, perplexity, imatrix, inspect, "
-            "logits, bench, verify, cache-sim, version, help\n")
+            "logits, bench, verify, cache-sim, pull, ls, rm, version, help\n")
 
 
 def notes(result):
@@ -48,10 +48,11 @@ def pasted(st, gguf):
         result = st("tokenize", "-m", gguf, "--ids", "-p", text)
         back = st("detokenize", "-m", gguf, stdin=result.stdout)
         check(back.stdout == text and not result.stderr, f"-p {text}: {result} {back}")
-    download = "nothing is downloaded here: get the model's folder and convert it, or a GGUF file for -m; "
+    download = "models are downloaded by name: -m OWNER/REPO[:QUANT]; "
     help_ = "see 'smallthinker run --help'\n"
     for options, message in (
-            ("-hf org/model", f"-hf org/model: {download}"), ("-mu https://x", f"-mu https://x: {download}"),
+            ("-mu https://x", f"-mu https://x: {download}"),
+            ("-hff x.gguf", "-hff x.gguf: a file stands behind the name: -m OWNER/REPO:FILE; "),
             ("--mirostat 2", "--mirostat 2: there is no such sampler here; "),
             ("-r User:", "-r User:: there is no chat yet: write the turns into the prompt; "),
             ("--grammar x", "--grammar x: there are no grammars here; "),
