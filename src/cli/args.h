@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <ctime>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -98,6 +99,11 @@ struct DetokenizeArgs {
   bool offline = false;
   std::vector<std::string> ids;  // empty: from standard input
   bool raw = false;              // control bytes also to a terminal
+};
+
+struct TemplateArgs {
+  std::string template_file, context;  // a template by itself, and a JSON object for it
+  std::optional<std::tm> now;          // what it takes for the time; empty: the clock's
 };
 
 struct PerplexityArgs {
@@ -200,8 +206,8 @@ struct PrintArgs {  // version, help
 
 using Command =
     std::variant<RunArgs, ConvertArgs, QuantizeArgs, BundleArgs, StripArgs, SynthArgs, TokenizeArgs,
-                 DetokenizeArgs, PerplexityArgs, ImatrixArgs, InspectArgs, LogitsArgs, BenchArgs,
-                 VerifyArgs, CacheSimArgs, PullArgs, ListArgs, RemoveArgs, PrintArgs>;
+                 DetokenizeArgs, TemplateArgs, PerplexityArgs, ImatrixArgs, InspectArgs, LogitsArgs,
+                 BenchArgs, VerifyArgs, CacheSimArgs, PullArgs, ListArgs, RemoveArgs, PrintArgs>;
 
 // Each acts and returns the exit code. They throw Error.
 int execute(const RunArgs& args);
@@ -212,6 +218,7 @@ int execute(const StripArgs& args);
 int execute(const SynthArgs& args);
 int execute(const TokenizeArgs& args);
 int execute(const DetokenizeArgs& args);
+int execute(const TemplateArgs& args);
 int execute(const PerplexityArgs& args);
 int execute(const ImatrixArgs& args);
 int execute(const InspectArgs& args);

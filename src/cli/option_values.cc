@@ -128,6 +128,19 @@ std::string read_sizes(const std::string& text, std::vector<uint64_t>& sizes) {
   return {};
 }
 
+std::string read_time(const std::string& text, std::tm& time) {
+  std::tm read{};
+  const char* end = ::strptime(text.c_str(), "%Y-%m-%dT%H:%M:%S", &read);
+  if (end == nullptr) end = ::strptime(text.c_str(), "%Y-%m-%d %H:%M:%S", &read);
+  time = read;
+  // Also tells the days of week and year; makes another date of one that is none.
+  const bool real = end == text.c_str() + text.size() && ::timegm(&time) != -1;
+  if (!real || time.tm_mday != read.tm_mday || time.tm_sec != read.tm_sec) {
+    return "want a date and time such as 2026-11-05T07:08:09";
+  }
+  return {};
+}
+
 std::string read_cache_budget(const std::string& text, std::vector<CacheBudget>& budgets) {
   CacheBudget budget;
   if (text.ends_with('%')) {

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <ctime>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -28,6 +29,9 @@ std::string read_decimal(const std::string& text, double min, double max, double
 // A size such as 512MiB, not zero, and a list of them with commas, which replaces `sizes`.
 std::string read_size(const std::string& text, uint64_t& bytes);
 std::string read_sizes(const std::string& text, std::vector<uint64_t>& sizes);
+
+// A date and time of day: 2026-11-05T07:08:09, or with a space between.
+std::string read_time(const std::string& text, std::tm& time);
 
 // "1GiB", or "30%" of all experts; added to `budgets`.
 std::string read_cache_budget(const std::string& text, std::vector<CacheBudget>& budgets);

@@ -86,6 +86,7 @@ class Parser {
     add(add_synth);
     add(add_tokenize);
     add(add_detokenize);
+    add(add_template);
     add(add_perplexity);
     add(add_imatrix);
     add(add_inspect);

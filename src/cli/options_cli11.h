@@ -65,6 +65,7 @@ CLI::Option* add_decimal(CLI::App& app, const std::string& names, const std::str
 CLI::App* add_run(CLI::App& app, RunArgs& args);
 CLI::App* add_tokenize(CLI::App& app, TokenizeArgs& args);
 CLI::App* add_detokenize(CLI::App& app, DetokenizeArgs& args);
+CLI::App* add_template(CLI::App& app, TemplateArgs& args);
 CLI::App* add_perplexity(CLI::App& app, PerplexityArgs& args);
 CLI::App* add_imatrix(CLI::App& app, ImatrixArgs& args);
 CLI::App* add_logits(CLI::App& app, LogitsArgs& args);

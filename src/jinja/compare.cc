@@ -38,6 +38,7 @@ int rank_of_key(const Value& key) {
   if (key.is_none()) return 3;
   if (key.is_sequence() && key.as_sequence().is_tuple()) return 4;
   if (key.is_undefined()) return 5;
+  if (key.is_long_integer()) return 6;
   refuse("'{}' cannot be a key", key.type_name());
 }
 
@@ -107,6 +108,7 @@ std::strong_ordering order_of_keys(const Value& a, const Value& b) {
            : wide(a) > wide(b) ? std::strong_ordering::greater
                                : std::strong_ordering::equal;
   }
+  if (rank == 6) return a.digits().compare(b.digits()) <=> 0;
   if (rank == 2) return a.bytes().compare(b.bytes()) <=> 0;
   if (rank == 4) {
     const auto& left = a.as_sequence().items;

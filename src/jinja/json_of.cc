@@ -38,6 +38,7 @@ class Writer {
     if (value.is_none()) return "null";
     if (value.is_bool()) return value.as_bool() ? "true" : "false";
     if (value.is_int()) return fmt::format("{}", value.as_int());
+    if (value.is_long_integer()) return value.digits();
     if (!value.is_float()) refuse("tojson: '{}' is nothing in JSON", value.type_name());
     const double number = value.as_float();
     if (std::isnan(number)) return "NaN";

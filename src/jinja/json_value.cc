@@ -25,13 +25,11 @@ class Builder final : public json::json_sax_t {
   bool boolean(bool value) override { return add(value); }
   bool number_integer(number_integer_t value) override { return add(int64_t{value}); }
   bool number_unsigned(number_unsigned_t value) override {
-    if (value > INT64_MAX) refuse("integer {} has more than 64 bits", value);
+    if (value > INT64_MAX) return add_long(std::to_string(value));
     return add(static_cast<int64_t>(value));
   }
   bool number_float(number_float_t value, const string_t& text) override {
-    if (text.find_first_of(".eE") == text.npos) {
-      refuse("integer {} has more than 64 bits", printable(text, 40));
-    }
+    if (text.find_first_of(".eE") == text.npos) return add_long(text);
     return add(double{value});
   }
   bool string(string_t& value) override { return add(marked(value, trusted_)); }
@@ -78,6 +76,10 @@ class Builder final : public json::json_sax_t {
     if (open_.size() == kMaxDepth) refuse("JSON nested deeper than {}", kMaxDepth);
     open_.push_back({object});
     return true;
+  }
+
+  bool add_long(std::string digits) {
+    return add(LongInteger{std::make_shared<const std::string>(std::move(digits))});
   }
 
   bool add(Value value) {

@@ -268,11 +268,11 @@ class Lexer {
     std::erase(text, '_');
     int64_t value = 0;
     const auto [stop, error] = std::from_chars(text.data(), text.data() + text.size(), value, base);
-    if (error == std::errc::result_out_of_range) {
-      wrong("integer {} has more than 64 bits", printable(text, 40));
-    }
     if (text.empty()) wrong("a number without digits");
-    add(Token::Kind::kInteger, {}, value);
+    const bool fits = error != std::errc::result_out_of_range;
+    if (!fits && base != 10) wrong("integer {} has more than 64 bits", printable(text, 40));
+    add(Token::Kind::kInteger, {},
+        fits ? Value(value) : LongInteger{std::make_shared<const std::string>(std::move(text))});
     pass_to(end);
   }
 

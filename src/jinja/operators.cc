@@ -166,6 +166,9 @@ Value apply(BinaryOperator op, const Value& left, const Value& right, Budget& bu
   }
   if (left.is_undefined()) refuse_undefined(left);
   if (right.is_undefined()) refuse_undefined(right);
+  if (left.is_long_integer() || right.is_long_integer()) {
+    refuse("an integer has more than 64 bits");
+  }
   if (op == BinaryOperator::kAdd && is_list_or_tuple(left) && is_list_or_tuple(right) &&
       left.as_sequence().type == right.as_sequence().type) {
     return joined(left.as_sequence(), right.as_sequence(), budget);

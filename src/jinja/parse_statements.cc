@@ -108,9 +108,11 @@ std::unique_ptr<const Statement> Parser::statement() {
   if (tag == "with") return with_statement();
   if (tag == "generation") return generation_statement();
   if (tag == "break" || tag == "continue") return jump_statement();
-  constexpr std::string_view kOthers[] = {"include", "import",     "from", "extends",
-                                          "block",   "autoescape", "print"};
-  if (std::ranges::find(kOthers, tag) != std::end(kOthers)) {
+  constexpr std::string_view kOtherTemplates[] = {"include", "import", "from", "extends"};
+  if (std::ranges::find(kOtherTemplates, tag) != std::end(kOtherTemplates)) {
+    return unsupported_statement();
+  }
+  if (tag == "block" || tag == "autoescape" || tag == "print") {
     wrong("tag '{}' is not supported", tag);
   }
   const bool misplaced = tag == "else" || tag == "elif" || tag.starts_with("end");
@@ -246,6 +248,13 @@ std::unique_ptr<const Statement> Parser::generation_statement() {
   Body inside = block({"endgeneration"});
   take();
   return std::make_unique<const Scoped>(line, std::vector<Scoped::Variable>{}, std::move(inside));
+}
+
+// Whatever it names, it is an error only if it is reached.
+std::unique_ptr<const Statement> Parser::unsupported_statement() {
+  const Token tag = take();
+  while (!is(Kind::kBlockEnd)) take();
+  return std::make_unique<const Unsupported>(tag.line, tag.text);
 }
 
 std::unique_ptr<const Statement> Parser::jump_statement() {

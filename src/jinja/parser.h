@@ -99,6 +99,7 @@ class Parser {
   std::unique_ptr<const Statement> filter_statement();
   std::unique_ptr<const Statement> with_statement();
   std::unique_ptr<const Statement> generation_statement();
+  std::unique_ptr<const Statement> unsupported_statement();
   std::unique_ptr<const Statement> jump_statement();
   std::vector<FilterCall> filter_calls(bool first_without_bar);
   void signature(MacroBody& macro);

@@ -98,7 +98,7 @@ constexpr auto kTests = std::to_array<std::pair<std::string_view, Test>>({
     {"greaterthan", compared<ComparisonOperator::kGreater>},
     {"gt", compared<ComparisonOperator::kGreater>},
     {"in", compared<ComparisonOperator::kIn>},
-    {"integer", alone<[](const Value& v) { return v.is_int(); }>},
+    {"integer", alone<[](const Value& v) { return v.is_int() || v.is_long_integer(); }>},
     {"iterable", alone<[](const Value& v) {
        return v.is_undefined() || v.is_string() || v.is_dict() || v.is_sequence();
      }>},
@@ -109,7 +109,7 @@ constexpr auto kTests = std::to_array<std::pair<std::string_view, Test>>({
     {"mapping", alone<[](const Value& v) { return v.is_dict(); }>},
     {"ne", compared<ComparisonOperator::kUnequal>},
     {"none", alone<[](const Value& v) { return v.is_none(); }>},
-    {"number", alone<[](const Value& v) { return v.is_number(); }>},
+    {"number", alone<[](const Value& v) { return v.is_number() || v.is_long_integer(); }>},
     {"odd", odd},
     {"sameas", same_as},
     {"sequence", alone<sequence>},

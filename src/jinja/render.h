@@ -16,7 +16,8 @@ namespace st::jinja {
 
 class Namespace;
 
-// Variables of a body: of the template, an iteration, a macro.
+// Variables of a body: of the template, an iteration, a macro. Their names are those of the parsed
+// template, which outlives it.
 class Scope {
  public:
   explicit Scope(std::shared_ptr<Scope> outer) : outer_(std::move(outer)) {}
@@ -28,7 +29,7 @@ class Scope {
 
  private:
   std::shared_ptr<Scope> outer_;
-  std::vector<std::pair<std::string, Value>> variables_;
+  std::vector<std::pair<std::string_view, Value>> variables_;
 };
 
 class Render {

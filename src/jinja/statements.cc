@@ -85,11 +85,13 @@ void For::run_over(Render& render, const Value& source, int depth) const {
     ~End() { loop.end(); }
   } const end{*loop};
 
+  constexpr int kStepsOfIteration = 4;
   bool completed = false;  // an iteration reached its end: `else` has no turn
   Flow flow = Flow::kNext;
   while (flow != Flow::kBreak) {
     const std::optional<Value> element = loop->next();
     if (!element) break;
+    render.budget().steps(kStepsOfIteration);
     flow = render.within_scope([&] {
       parts_.target.assign(render, *element);
       render.set("loop", Value(std::shared_ptr<Object>(loop)));

@@ -5,6 +5,7 @@
 
 #include "jinja/ast.h"
 #include "jinja/expressions.h"
+#include "jinja/refuse.h"
 
 namespace st::jinja {
 
@@ -121,6 +122,16 @@ class Scoped final : public Statement {
   Flow run(Render& render) const override;
   std::vector<Variable> variables_;
   Body body_;
+};
+
+// A tag that a template may have where it is never reached.
+class Unsupported final : public Statement {
+ public:
+  Unsupported(int line, std::string_view tag) : Statement(line), tag_(tag) {}
+
+ private:
+  Flow run(Render&) const override { refuse("'{}': there are no other templates", tag_); }
+  std::string tag_;
 };
 
 // {% break %} and {% continue %}

@@ -33,6 +33,7 @@ class Shown {
     if (value.is_bool()) return value.as_bool() ? "True" : "False";
     if (value.is_int()) return fmt::format("{}", value.as_int());
     if (value.is_float()) return float_text(value.as_float());
+    if (value.is_long_integer()) return value.digits();
     if (value.is_object()) return value.as_object().shown();
     return "Undefined";
   }

@@ -23,6 +23,7 @@ int depth_above(int deepest) {
 
 bool operator==(const Undefined&, const Undefined&) { return true; }
 bool operator==(None, None) { return true; }
+bool operator==(const LongInteger& a, const LongInteger& b) { return *a.digits == *b.digits; }
 
 Value::Value(String string) : data_(std::make_shared<const String>(std::move(string))) {}
 
@@ -56,7 +57,7 @@ bool Value::truth() const {
   if (is_string()) return !bytes().empty();
   if (is_sequence()) return as_sequence().is_iterator() || !as_sequence().items.empty();
   if (is_dict()) return as_dict().size() > 0;
-  return is_object();
+  return is_object() || is_long_integer();
 }
 
 int Value::depth() const {
@@ -67,7 +68,7 @@ std::string_view Value::type_name() const {
   if (is_undefined()) return "undefined";
   if (is_none()) return "None";
   if (is_bool()) return "bool";
-  if (is_int()) return "int";
+  if (is_int() || is_long_integer()) return "int";
   if (is_float()) return "float";
   if (is_string()) return "str";
   if (is_dict()) return "dict";

@@ -37,6 +37,11 @@ struct Undefined {
 
 struct None {};
 
+// An integer of more than 64 bits: printed as it is written, and otherwise refused.
+struct LongInteger {
+  std::shared_ptr<const std::string> digits;  // perhaps with a minus sign before them
+};
+
 class Value {
  public:
   using Member = std::pair<Value, Value>;
@@ -46,6 +51,7 @@ class Value {
   Value(bool value) : data_(value) {}
   Value(int64_t value) : data_(value) {}
   Value(double value) : data_(value) {}
+  Value(LongInteger value) : data_(std::move(value)) {}
   Value(String string);
   Value(MarkedText text) : Value(String{std::move(text), false}) {}
   Value(Sequence sequence);
@@ -67,8 +73,8 @@ class Value {
   static Value dict(std::vector<Member> members);
 
   // A JSON text (UTF-8): the order of keys is kept, 1.0 is a float and 1 an integer. Throws
-  // Error(kInvalidData) on syntax errors, duplicate keys, integers beyond 64 bits, nesting deeper
-  // than 64 levels and more than 2^17 values.
+  // Error(kInvalidData) on syntax errors, duplicate keys, nesting deeper than 64 levels and more
+  // than 2^17 values.
   static Value from_json(std::string_view json, bool trusted);
 
   bool is_undefined() const { return holds<Undefined>(); }
@@ -76,6 +82,8 @@ class Value {
   bool is_bool() const { return holds<bool>(); }
   bool is_int() const { return holds<int64_t>(); }
   bool is_float() const { return holds<double>(); }
+  bool is_long_integer() const { return holds<LongInteger>(); }
+  // That can be reckoned with.
   bool is_number() const { return is_bool() || is_int() || is_float(); }
   bool is_string() const { return holds<std::shared_ptr<const String>>(); }
   bool is_sequence() const { return holds<std::shared_ptr<const Sequence>>(); }
@@ -87,6 +95,7 @@ class Value {
   bool as_bool() const { return std::get<bool>(data_); }
   int64_t as_int() const { return std::get<int64_t>(data_); }
   double as_float() const { return std::get<double>(data_); }
+  const std::string& digits() const { return *std::get<LongInteger>(data_).digits; }
   const String& as_string() const { return *std::get<std::shared_ptr<const String>>(data_); }
   const std::string& bytes() const { return as_string().text.bytes; }
   const Sequence& as_sequence() const { return *std::get<std::shared_ptr<const Sequence>>(data_); }
@@ -108,7 +117,7 @@ class Value {
     return std::holds_alternative<T>(data_);
   }
 
-  std::variant<Undefined, None, bool, int64_t, double, std::shared_ptr<const String>,
+  std::variant<Undefined, None, bool, int64_t, double, LongInteger, std::shared_ptr<const String>,
                std::shared_ptr<const Sequence>, std::shared_ptr<const Dict>,
                std::shared_ptr<Object>>
       data_;
@@ -116,6 +125,7 @@ class Value {
 
 bool operator==(const Undefined&, const Undefined&);
 bool operator==(None, None);
+bool operator==(const LongInteger&, const LongInteger&);
 
 // What can be iterated over and is no string or dict.
 struct Sequence {

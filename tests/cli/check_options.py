@@ -7,8 +7,8 @@ import subprocess
 
 from harness import PROMPT, check, main
 
-COMMANDS = ("commands: run, convert, quantize, bundle, strip, synth, tokenize, detokenize, perplexity, imatrix, inspect, "
-            "logits, bench, verify, cache-sim, pull, ls, rm, version, help\n")
+COMMANDS = ("commands: run, convert, quantize, bundle, strip, synth, tokenize, detokenize, template, perplexity, imatrix, "
+            "inspect, logits, bench, verify, cache-sim, pull, ls, rm, version, help\n")
 
 
 def notes(result):
