@@ -2,6 +2,7 @@
 # make test       all tests (what CI runs)
 # make test-arm   all of it that can run on aarch64, in an emulator; an hour or two
 # make test-long  a faulty disk and random sequences under the thread sanitizer, 100 runs held to --memory (as root), mutants, fuzzing
+# make install  the program, its manual page and completions, in PREFIX (/usr/local)
 # make bench      speed on this machine
 # make lint       clang-tidy, slow (needs clang-tidy-19 and a build)
 SHELL := /bin/bash
@@ -9,7 +10,7 @@ MODEL := models/tiny-smallthinker/model
 OUT   := build/models
 BIN   := build/smallthinker
 
-.PHONY: run build test test-arm test-long bench lint format clean
+.PHONY: run build install test test-arm test-long bench lint format clean
 
 run: build
 	@mkdir -p $(OUT)
@@ -22,6 +23,10 @@ build:
 	@scripts/install-deps build
 	@[ -f build/CMakeCache.txt ] || cmake --preset release -DST_TESTS=OFF >/dev/null
 	@cmake --build --preset release --target smallthinker
+
+PREFIX ?= /usr/local
+install: build
+	@DESTDIR="$(DESTDIR)" cmake --install build --prefix "$(PREFIX)"
 
 test:
 	@scripts/test

@@ -200,14 +200,16 @@ struct RemoveArgs {
   std::vector<std::string> names;
 };
 
-struct PrintArgs {  // version, help
+struct StartArgs {};  // `smallthinker` alone
+
+struct PrintArgs {  // version, help, completion, man
   std::string text;
 };
 
-using Command =
-    std::variant<RunArgs, ConvertArgs, QuantizeArgs, BundleArgs, StripArgs, SynthArgs, TokenizeArgs,
-                 DetokenizeArgs, TemplateArgs, PerplexityArgs, ImatrixArgs, InspectArgs, LogitsArgs,
-                 BenchArgs, VerifyArgs, CacheSimArgs, PullArgs, ListArgs, RemoveArgs, PrintArgs>;
+using Command = std::variant<RunArgs, ConvertArgs, QuantizeArgs, BundleArgs, StripArgs, SynthArgs,
+                             TokenizeArgs, DetokenizeArgs, TemplateArgs, PerplexityArgs,
+                             ImatrixArgs, InspectArgs, LogitsArgs, BenchArgs, VerifyArgs,
+                             CacheSimArgs, PullArgs, ListArgs, RemoveArgs, StartArgs, PrintArgs>;
 
 // Each acts and returns the exit code. They throw Error.
 int execute(const RunArgs& args);
@@ -229,6 +231,7 @@ int execute(const CacheSimArgs& args);
 int execute(const PullArgs& args);
 int execute(const ListArgs& args);
 int execute(const RemoveArgs& args);
+int execute(const StartArgs& args);
 int execute(const PrintArgs& args);
 
 // Of InspectArgs, where --system or --plan is given.

@@ -3,9 +3,11 @@
 #include <unistd.h>
 
 #include <cstdlib>
+#include <type_traits>
 
 #include "base/error.h"
 #include "cli/cmd_models.h"
+#include "cli/converted.h"
 #include "cli/streams.h"
 
 namespace st {
@@ -15,6 +17,11 @@ bool is_offline() {
   const char* value = std::getenv("HF_HUB_OFFLINE");
   return value != nullptr && *value != 0 && std::string_view(value) != "0";
 }
+
+// Those that write a text: what a folder is converted to differs from it a little, which is for a
+// user who measures to know.
+template <typename Args>
+constexpr bool generates = std::is_same_v<Args, RunArgs>;
 
 // `model` as a path.
 void find_model(std::string& model, bool offline, bool progress) {
@@ -43,6 +50,11 @@ Command with_model_paths(Command command) {
       [](auto& args) {
         if constexpr (requires { args.model.model; }) {
           find_model(args.model.model, args.model.offline, args.model.progress);
+          if constexpr (generates<std::remove_cvref_t<decltype(args)>>) {
+            if (is_hf_folder(args.model.model)) {
+              args.model.model = converted_model(args.model.model, args.model.progress);
+            }
+          }
         } else if constexpr (requires { args.model; }) {
           find_model(args.model, args.offline, true);
         }

@@ -8,6 +8,8 @@
 #include <memory>
 
 #include "base/error.h"
+#include "cli/completion.h"
+#include "cli/man_page.h"
 #include "cli/option_values.h"
 #include "cli/options_cli11.h"
 #include "cli/pasted.h"
@@ -97,16 +99,31 @@ class Parser {
     add(add_pull);
     add(add_list);
     add(add_remove);
+    CLI::App* completion =
+        app_.add_subcommand("completion", "a script for shells: " + std::string(kCompletionHelp));
+    add_checked(*completion, "shell", "bash, zsh or fish",
+                [this](const std::string& text) -> std::string {
+                  if (std::ranges::count(kShells, text) == 0) return "want bash, zsh or fish";
+                  shell_ = text;
+                  return {};
+                })
+        ->required()
+        ->type_name("SHELL");
+    commands_.push_back(
+        {completion, [this] { return PrintArgs{completion_script(shell_, docs())}; }});
+    commands_.push_back({app_.add_subcommand("man", "the manual page, for man -l -"),
+                         [this] { return PrintArgs{man_page(docs(), ST_VERSION)}; }});
     commands_.push_back({app_.add_subcommand("version", "print the version"),
                          [] { return PrintArgs{"smallthinker " ST_VERSION "\n"}; }});
     CLI::App* help = app_.add_subcommand("help", "show help, also: help COMMAND");
-    help->add_option("command", topic_, "command");
+    help->add_option("command", topic_, "command")->type_name("COMMAND");
     commands_.push_back({help, [this] { return PrintArgs{help_text()}; }});
     for (const Entry& entry : commands_) names_.push_back(entry.app->get_name());
   }
 
   CommandLine parse(std::vector<std::string> arguments) {
     find_command(arguments);
+    if (arguments.empty()) return {StartArgs{}, {}};
     CommandLine line;
     const Entry* entry = nullptr;
     try {
@@ -187,6 +204,12 @@ class Parser {
     return out;
   }
 
+  std::vector<CommandDoc> docs() const {
+    std::vector<CommandDoc> commands;
+    for (const Entry& entry : commands_) commands.push_back(doc_of(*entry.app));
+    return commands;
+  }
+
   // What the parser cannot know.
   static void complete(CLI::App& app) {
     std::vector<std::string> extra = app.remaining();
@@ -196,6 +219,13 @@ class Parser {
       if (!extra.empty() && model->count() == 0) {
         model->add_result(extra.front())->run_callback();
         extra.erase(extra.begin());
+      }
+      // `smallthinker m.gguf "Once upon a time"`.
+      CLI::Option* prompt = app.get_option_no_throw("--prompt");
+      if (extra.size() == 1 && prompt && prompt->count() == 0 &&
+          app.get_option_no_throw("--file")->count() == 0) {
+        prompt->add_result(extra.front())->run_callback();
+        extra.clear();
       }
     }
     if (!extra.empty()) {
@@ -251,7 +281,7 @@ class Parser {
                 "smallthinker"};
   std::vector<Entry> commands_;
   std::vector<std::string> names_;
-  std::string topic_;
+  std::string topic_, shell_;
 };
 
 // Options that need others, where it depends on more than their names.

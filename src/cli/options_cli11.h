@@ -10,6 +10,7 @@
 
 #include "base/error.h"
 #include "cli/args.h"
+#include "cli/command_docs.h"
 
 namespace st {
 
@@ -60,6 +61,9 @@ CLI::Option* add_decimal(CLI::App& app, const std::string& names, const std::str
                      [&value](double number) { value = static_cast<T>(number); })
       ->default_str(fmt::format("{}", value));
 }
+
+// What CLI11 knows of a command.
+CommandDoc doc_of(const CLI::App& app);
 
 // Each defines a command and its options, which fill `args`.
 CLI::App* add_run(CLI::App& app, RunArgs& args);

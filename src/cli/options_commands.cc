@@ -195,8 +195,8 @@ CLI::App* add_run(CLI::App& app, RunArgs& args) {
   add_record_routing(*run, args.model);
   // What belongs to no option: the model, if -m is not given.
   run->add_option_function<std::vector<std::string>>(
-         "words", [](const std::vector<std::string>&) {}, "GGUF file, instead of -m")
-      ->type_name("FILE");
+         "words", [](const std::vector<std::string>&) {}, "model and text, instead of -m and -p")
+      ->type_name("MODEL");
   add_text(*run, args.text);
   add_whole(*run, "-n,--predict,--n-predict",
             "tokens to generate; -1 or -2: until the model ends, or the context is full", -2,

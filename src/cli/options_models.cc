@@ -25,7 +25,7 @@ CLI::App* add_remove(CLI::App& app, RemoveArgs& args) {
   CLI::App* remove = app.add_subcommand("rm", "remove models that were downloaded by name");
   remove->add_option("names", args.names, "OWNER/REPO[:QUANT]; without QUANT, all of it")
       ->required()
-      ->type_name("NAME");
+      ->type_name("MODEL");
   return remove;
 }
 

@@ -8,7 +8,7 @@ import subprocess
 from harness import PROMPT, check, main
 
 COMMANDS = ("commands: run, convert, quantize, bundle, strip, synth, tokenize, detokenize, template, perplexity, imatrix, "
-            "inspect, logits, bench, verify, cache-sim, pull, ls, rm, version, help\n")
+            "inspect, logits, bench, verify, cache-sim, pull, ls, rm, completion, man, version, help\n")
 
 
 def notes(result):
@@ -65,7 +65,6 @@ def pasted(st, gguf):
 
 
 def commands(st, gguf, folder):
-    st.refuses("no command", code=2, contains=f"error: no command; {COMMANDS}")
     for typed, meant in (("comvert", "convert"), ("quantise", "quantize"), ("quant", "quantize"), ("bnech", "bench")):
         st.refuses(typed, typed, code=2,
                    contains=f"error: no command '{typed}', did you mean '{meant}'?; {COMMANDS}")
@@ -113,7 +112,7 @@ def commands(st, gguf, folder):
 def wrong_kinds(st, gguf, models, folder):
     hf, weights, out = models / "model", models / "model/model.safetensors", folder / "x"
     convert = f"error: {hf}: is a folder; convert it first: smallthinker convert {hf} --outfile model.gguf\n"
-    for arguments in (["run", "-m", hf, "-p", "x"], [hf, "-p", "x"], ["inspect", hf], ["quantize", hf, out, "Q4_0"],
+    for arguments in (["inspect", hf], ["quantize", hf, out, "Q4_0"],
                       ["strip", hf, "-o", out], ["bundle", hf, "-o", out], ["bench", "-m", hf],
                       ["verify", "-m", hf], ["logits", "-m", hf, "-p", "x", "-o", out],
                       ["perplexity", "-m", hf, "-f", models / "valid.txt"],

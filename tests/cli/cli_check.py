@@ -19,7 +19,6 @@ from harness import PROMPT, check, main
 
 
 def usage(st):
-    st.refuses("no command", code=2, contains="error: no command; commands: run, convert, ")
     st.refuses("unknown command", "fly", code=2, contains="error: no command 'fly'; commands: run, convert, ")
     st.refuses("missing model", "run", code=2, contains="error: --model is required: -m FILE; see ")
     st.refuses("bad number", "run", "-m", "x", "-n", "many", code=2,
@@ -632,7 +631,7 @@ def hostile(st, gguf, models, folder):
     fifo = folder / "fifo"
     os.mkfifo(fifo)
     for path, message in ((fifo, "not a regular file"), ("/dev/zero", "not a regular file"),
-                          (folder / "none", "cannot open"), (models / "model", "is a folder; convert it first")):
+                          (folder / "none", "cannot open"), (models, "is a folder; convert it first")):
         st.refuses(f"model {path}", "run", "-m", path, "-p", "x", contains=message)
 
     hf = folder / "hf"
