@@ -120,6 +120,24 @@ def tokenizer_json():
     yield "pieces", (MODELS.parent / "micro-gemma3n" / "tokenizer.json").read_bytes()
 
 
+def small_templates():
+    return json.loads((ROOT / "tests" / "data" / "chat" / "jinja-micro.json").read_text())
+
+
+def jinja_parse():
+    for i, case in enumerate(small_templates()):
+        yield f"small-{i}", case["template"].encode()
+
+
+def jinja_render():
+    context = {"messages": [{"role": "user", "content": "Gr\u00fc\u00dfe <|im_end|>"},
+                            {"role": "assistant", "content": "\u00df\n", "tool_calls": [{"a": [1.5, None, True]}]}]}
+    chat = "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}{{ m|tojson }}<|im_end|>\n{% endfor %}"
+    yield "chat", chat.encode() + b"\0" + json.dumps(context).encode()
+    for i, case in enumerate(small_templates()):
+        yield f"small-{i}", case["template"].encode() + b"\0" + json.dumps({**context, **case["context"]}).encode()
+
+
 def routing_trace():
     header = b"STROUTE1" + struct.pack("<4I2Q", 2, 3, 2, 0, 100, 200)
     yield "token", header + struct.pack("<I4H", 1, 0, 1, 2, 0)
@@ -214,7 +232,7 @@ def hub():
 
 
 def main() -> None:
-    for target in (gguf, safetensors, torch_pt, config_json, tokenizer_json, routing_trace, saved_logits, imatrix, hub, engine,
+    for target in (gguf, safetensors, torch_pt, config_json, tokenizer_json, jinja_parse, jinja_render, routing_trace, saved_logits, imatrix, hub, engine,
                    convert):
         folder = pathlib.Path(sys.argv[1]) / target.__name__
         folder.mkdir(parents=True, exist_ok=True)

@@ -33,6 +33,13 @@ std::optional<Value> character_of(const String& string, const Value& index, Budg
   return String{part(string.text, begin, character_at(bytes, begin).size), string.markup};
 }
 
+// A list, tuple or range.
+bool is_indexed(const Value& object) {
+  if (!object.is_sequence()) return false;
+  const Sequence& sequence = object.as_sequence();
+  return sequence.is_list() || sequence.is_tuple() || sequence.type == Sequence::Type::kRange;
+}
+
 std::optional<Value> element_of(const Value& object, const Value& index, Budget& budget) {
   if (object.is_dict()) {
     const bool key = index.depth() == 0 || (index.is_sequence() && index.as_sequence().is_tuple());
@@ -41,12 +48,10 @@ std::optional<Value> element_of(const Value& object, const Value& index, Budget&
     return *value;
   }
   if (object.is_string()) return character_of(object.as_string(), index, budget);
-  if (!object.is_sequence()) return std::nullopt;
+  if (!is_indexed(object)) return std::nullopt;
   const Sequence& sequence = object.as_sequence();
-  const bool indexed =
-      sequence.is_list() || sequence.is_tuple() || sequence.type == Sequence::Type::kRange;
   const auto i = place(index, sequence.items.size());
-  if (!indexed || !i) return std::nullopt;
+  if (!i) return std::nullopt;
   return sequence.items[*i];
 }
 
@@ -60,13 +65,11 @@ struct Bounds {
   }
 };
 
-// Empty if a bound is no integer.
-std::optional<Bounds> bounds_of(const Value& begin, const Value& end, const Value& step,
-                                size_t size) {
-  const auto valid = [](const Value& bound) {
-    return bound.is_none() || bound.is_int() || bound.is_bool();
-  };
-  if (!valid(begin) || !valid(end) || !valid(step)) return std::nullopt;
+Bounds bounds_of(const Value& begin, const Value& end, const Value& step, size_t size) {
+  for (const Value* bound : {&begin, &end, &step}) {
+    if (bound->is_none() || bound->is_int() || bound->is_bool()) continue;
+    refuse("a slice wants integers, not '{}'", bound->type_name());
+  }
   const auto number = [](const Value& bound, int64_t fallback) {
     return bound.is_none() ? fallback : bound.is_bool() ? bound.as_bool() : bound.as_int();
   };
@@ -136,21 +139,18 @@ Value slice_of(const Value& object, const Value& begin, const Value& end, const 
   if (object.is_string()) {
     const String& string = object.as_string();
     budget.text(string.text);
-    const auto bounds = bounds_of(begin, end, step, count_characters(string.text.bytes));
-    return bounds ? part_of_string(string, *bounds, budget) : Value();
+    const Bounds bounds = bounds_of(begin, end, step, count_characters(string.text.bytes));
+    return part_of_string(string, bounds, budget);
   }
-  if (!object.is_sequence()) return Value();
+  if (!is_indexed(object)) refuse("'{}' cannot be sliced", object.type_name());
   const Sequence& sequence = object.as_sequence();
-  const bool list = sequence.is_list() || sequence.is_tuple();
-  if (!list && sequence.type != Sequence::Type::kRange) return Value();
-  const auto bounds = bounds_of(begin, end, step, sequence.items.size());
-  if (!bounds) return Value();
-  const auto count = static_cast<size_t>(bounds->count());
+  const Bounds bounds = bounds_of(begin, end, step, sequence.items.size());
+  const auto count = static_cast<size_t>(bounds.count());
   budget.new_list(count);
   Sequence picked{.type = sequence.type, .shown = sequence.shown};
   picked.items.reserve(count);
   for (size_t k = 0; k < count; ++k) {
-    const int64_t i = bounds->begin + static_cast<int64_t>(k) * bounds->step;
+    const int64_t i = bounds.begin + static_cast<int64_t>(k) * bounds.step;
     picked.items.push_back(sequence.items[static_cast<size_t>(i)]);
   }
   return picked;
@@ -180,6 +180,32 @@ Elements::Elements(const Value& value, Budget& budget) : value_(value) {
   } else {
     refuse("'{}' cannot be iterated over", value.type_name());
   }
+}
+
+int64_t length_of(const Value& value, Budget& budget) {
+  if (value.is_undefined()) return 0;
+  if (value.is_string()) {
+    budget.text(value.as_string().text);
+    return static_cast<int64_t>(count_characters(value.bytes()));
+  }
+  if (value.is_dict()) return static_cast<int64_t>(value.as_dict().size());
+  const bool sized = value.is_sequence() && !value.as_sequence().is_iterator();
+  if (!sized) refuse("'{}' has no length", value.type_name());
+  return static_cast<int64_t>(value.as_sequence().items.size());
+}
+
+std::vector<Value::Member> pairs_of(Render& render, const Value& value, std::string_view callee) {
+  if (value.is_dict()) {
+    render.budget().new_list(value.as_dict().size());
+    return value.as_dict().members();
+  }
+  std::vector<Value::Member> members;
+  for (const Value& pair : Elements(value, render.budget())) {
+    const Elements parts(pair, render.budget());
+    if (parts.size() != 2) refuse("{}: wants pairs of a key and a value", callee);
+    members.emplace_back(parts.items()[0], parts.items()[1]);
+  }
+  return members;
 }
 
 }  // namespace st::jinja

@@ -125,6 +125,9 @@ char32_t mapped(char32_t code, Case wanted) {
   return static_cast<char32_t>(other);
 }
 
+// Whether there is one character for the title case, though there is none for the upper case.
+bool has_title(char32_t code) { return mapped(code, Case::kTitle) != code && code != 0xDF; }
+
 }  // namespace
 
 void append_in_case(char32_t code, Case wanted, std::string& out) {
@@ -135,12 +138,12 @@ void append_in_case(char32_t code, Case wanted, std::string& out) {
   const auto several =
       std::ranges::lower_bound(kSeveral, code, {}, &std::pair<char32_t, std::string_view>::first);
   const bool found = several != kSeveral.end() && several->first == code;
-  const bool has_title = mapped(code, Case::kTitle) != code && code != 0xDF;
-  if (!found || wanted == Case::kLower || (wanted == Case::kTitle && has_title)) {
+
+  if (!found || wanted == Case::kLower || (wanted == Case::kTitle && has_title(code))) {
     return append_utf8(mapped(code, wanted), out);
   }
   const std::string_view upper = several->second;
-  if (wanted == Case::kUpper) {
+  if (wanted == Case::kUpper || code == 0x149) {  // n behind an apostrophe
     out += upper;
     return;
   }

@@ -37,6 +37,7 @@ int rank_of_key(const Value& key) {
   if (key.is_string()) return 2;
   if (key.is_none()) return 3;
   if (key.is_sequence() && key.as_sequence().is_tuple()) return 4;
+  if (key.is_sequence() && key.as_sequence().type == Sequence::Type::kRange) return 7;
   if (key.is_undefined()) return 5;
   if (key.is_long_integer()) return 6;
   refuse("'{}' cannot be a key", key.type_name());
@@ -110,7 +111,7 @@ std::strong_ordering order_of_keys(const Value& a, const Value& b) {
   }
   if (rank == 6) return a.digits().compare(b.digits()) <=> 0;
   if (rank == 2) return a.bytes().compare(b.bytes()) <=> 0;
-  if (rank == 4) {
+  if (rank == 4 || rank == 7) {
     const auto& left = a.as_sequence().items;
     const auto& right = b.as_sequence().items;
     for (size_t i = 0; i < std::min(left.size(), right.size()); ++i) {

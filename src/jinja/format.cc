@@ -50,7 +50,9 @@ class PercentFormat {
       reader.skip(end - percent);
     }
     const size_t count = several_ ? values_.as_sequence().items.size() : 1;
-    if (used_ < count && !values_.is_dict()) refuse("'%': not all values are used");
+    // As in CPython, where a list passes for a dict.
+    const bool by_name = values_.is_dict() || (values_.is_sequence() && !several_);
+    if (used_ < count && !by_name) refuse("'%': not all values are used");
     return std::move(out_);
   }
 

@@ -42,19 +42,7 @@ std::vector<Value::Member> members_of(Render& render, const Arguments& arguments
                                       std::string_view callee) {
   std::vector<Value::Member> members;
   if (arguments.positional.size() > 1) refuse("{}: at most 1 argument without name", callee);
-  if (!arguments.positional.empty()) {
-    const Value& source = arguments.positional[0];
-    if (source.is_dict()) {
-      render.budget().new_list(source.as_dict().size());
-      members = source.as_dict().members();
-    } else {
-      for (const Value& pair : Elements(source, render.budget())) {
-        const Elements parts(pair, render.budget());
-        if (parts.size() != 2) refuse("{}: wants pairs of a key and a value", callee);
-        members.emplace_back(parts.items()[0], parts.items()[1]);
-      }
-    }
-  }
+  if (!arguments.positional.empty()) members = pairs_of(render, arguments.positional[0], callee);
   for (const auto& [name, value] : arguments.named) {
     members.emplace_back(Value::text(name, true), value);
   }

@@ -47,15 +47,7 @@ Value last(Render& render, const Value& input, const Arguments& arguments) {
 
 Value length(Render& render, const Value& input, const Arguments& arguments) {
   const Parameters none("length", arguments, {});
-  if (input.is_undefined()) return int64_t{0};
-  if (input.is_string()) {
-    render.budget().text(input.as_string().text);
-    return static_cast<int64_t>(count_characters(input.bytes()));
-  }
-  if (input.is_dict()) return static_cast<int64_t>(input.as_dict().size());
-  const bool once = input.is_sequence() && input.as_sequence().is_iterator();
-  if (!input.is_sequence() || once) refuse("length: '{}' has none", input.type_name());
-  return static_cast<int64_t>(input.as_sequence().items.size());
+  return length_of(input, render.budget());
 }
 
 Value list(Render& render, const Value& input, const Arguments& arguments) {

@@ -28,7 +28,7 @@ class Loop final : public Object {
 
   std::string_view type_name() const override { return "LoopContext"; }
   std::string shown() const override { return "<LoopContext>"; }
-  bool callable() const override { return recursive_ != nullptr; }
+
   std::optional<Value> attribute(Render& render, std::string_view name) override;
   Value call(Render& render, const Arguments& arguments) override;
   Value cycle(const Arguments& arguments) const;

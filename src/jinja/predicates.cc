@@ -84,7 +84,9 @@ constexpr auto kTests = std::to_array<std::pair<std::string_view, Test>>({
     {">", compared<ComparisonOperator::kGreater>},
     {">=", compared<ComparisonOperator::kGreaterEqual>},
     {"boolean", alone<[](const Value& v) { return v.is_bool(); }>},
-    {"callable", alone<[](const Value& v) { return v.is_object() && v.as_object().callable(); }>},
+    {"callable", alone<[](const Value& v) {
+       return v.is_undefined() || (v.is_object() && v.as_object().callable());
+     }>},
     {"defined", alone<[](const Value& v) { return !v.is_undefined(); }>},
     {"divisibleby", divisible_by},
     {"eq", compared<ComparisonOperator::kEqual>},

@@ -1,4 +1,5 @@
-// Filters that use other filters and tests on each element.
+// Filters that use other filters and tests on each element. Of whatever is not true, even None, all
+// of them make nothing.
 #include <array>
 
 #include "jinja/access.h"
@@ -43,6 +44,7 @@ Value choose(Render& render, const Value& input, const Arguments& arguments) {
   }
   const Arguments rest = behind(arguments, used);
   std::vector<Value> chosen;
+  if (!input.truth()) return iterator(std::move(chosen));
   for (const Value& element : Elements(input, render.budget())) {
     render.budget().steps(1);
     const Value value = path.of(element);
@@ -56,6 +58,7 @@ Value map_attribute(Render& render, const Value& input, const Arguments& argumen
   const Parameters parameters("map", arguments, {"attribute", "default"});
   const AttributePath path(render, parameters.required(0), parameters.value(1, None{}));
   std::vector<Value> values;
+  if (!input.truth()) return iterator(std::move(values));
   for (const Value& element : Elements(input, render.budget())) values.push_back(path.of(element));
   return iterator(std::move(values));
 }
@@ -67,6 +70,7 @@ Value map(Render& render, const Value& input, const Arguments& arguments) {
   if (filter == nullptr) refuse("no filter '{}'", printable(name, 60));
   const Arguments rest = behind(arguments, 1);
   std::vector<Value> values;
+  if (!input.truth()) return iterator(std::move(values));
   for (const Value& element : Elements(input, render.budget())) {
     render.budget().steps(1);
     values.push_back(filter(render, element, rest));

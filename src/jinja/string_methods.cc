@@ -250,6 +250,18 @@ Value istitle(Render& render, const Value& self, const Arguments& arguments) {
 }
 
 bool is_alphanumeric(char32_t code) { return is_letter(code) || is_numeric(code); }
+Value isidentifier(Render&, const Value& self, const Arguments& arguments) {
+  const Parameters none("isidentifier", arguments, {});
+  const std::string_view bytes = self.bytes();
+  if (bytes.empty() || is_numeric(character_at(bytes, 0).code)) return false;
+  for (size_t at = 0; at < bytes.size();) {
+    const Character character = character_at(bytes, at);
+    if (!is_alphanumeric(character.code) && character.code != '_') return false;
+    at += character.size;
+  }
+  return true;
+}
+
 bool is_ascii(char32_t code) { return code < 0x80; }
 // Also what stands above and below a line.
 bool is_digit(char32_t code) {
@@ -271,6 +283,7 @@ constexpr auto kMethods = std::to_array<Method>({
     {"isascii", all_are<is_ascii, true>},
     {"isdecimal", all_are<is_decimal>},
     {"isdigit", all_are<is_digit>},
+    {"isidentifier", isidentifier},
     {"islower", all_in_case<false>},
     {"isnumeric", all_are<is_numeric>},
     {"isprintable", all_are<is_printable, true>},

@@ -4,6 +4,7 @@
 #include <span>
 
 #include "jinja/marks.h"
+#include "text/utf8.h"
 
 namespace st::jinja {
 namespace {
@@ -210,6 +211,15 @@ MarkedText joined(const std::vector<MarkedText>& parts, const MarkedText& separa
 
 namespace {
 
+constexpr char32_t kSigma = 0x3A3, kFinalSigma = 0x3C2;
+
+bool has_case(char32_t code) { return is_upper(code) || is_lower(code) || is_title(code); }
+
+// Whether no letter stands at `at`.
+bool ends_word(std::string_view text, size_t at) {
+  return at == text.size() || !has_case(character_at(text, at).code);
+}
+
 // Each character in the case that `choose` says.
 template <typename Choose>
 MarkedText recased(const MarkedText& text, Budget& budget, Choose choose) {
@@ -218,18 +228,25 @@ MarkedText recased(const MarkedText& text, Budget& budget, Choose choose) {
   MarkedText out;
   MarkedReader reader(text);
   std::string one;
+  bool in_word = false;
   while (reader.left() > 0) {
     const Character character = character_at(text.bytes, reader.position());
-    one.clear();
-    append_in_case(character.code, choose(character.code), one);
     const bool invalid = character.code == 0xFFFD;
-    if (invalid) one = text.bytes.substr(reader.position(), character.size);
+    const Case wanted = choose(character.code);
+    one.clear();
+    if (invalid) {
+      one = text.bytes.substr(reader.position(), character.size);
+    } else if (character.code == kSigma && wanted == Case::kLower && in_word &&
+               ends_word(text.bytes, reader.position() + character.size)) {
+      append_utf8(kFinalSigma, one);
+    } else {
+      append_in_case(character.code, wanted, one);
+    }
+    in_word = has_case(character.code);
     out.append(one, reader.skip(character.size));
   }
   return out;
 }
-
-bool has_case(char32_t code) { return is_upper(code) || is_lower(code) || is_title(code); }
 
 }  // namespace
 

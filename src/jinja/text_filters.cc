@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 
+#include "jinja/access.h"
 #include "jinja/filters.h"
 #include "jinja/format.h"
 #include "jinja/marks.h"
@@ -139,16 +140,15 @@ Value indent(Render& render, const Value& input, const Arguments& arguments) {
 
 Value truncate(Render& render, const Value& input, const Arguments& arguments) {
   const Parameters parameters("truncate", arguments, {"length", "killwords", "end", "leeway"});
-  if (!input.is_string()) refuse("truncate: wants a string, not '{}'", input.type_name());
   Budget& budget = render.budget();
-  const MarkedText& text = input.as_string().text;
   const MarkedText end = parameters.has(2) ? parameters.string(2).text : marked("...", true);
   const int64_t length = parameters.integer(0, 255), leeway = parameters.integer(3, 5);
   const auto end_size = static_cast<int64_t>(count_characters(end.bytes));
   if (length < end_size || leeway < 0) refuse("truncate: length {}, leeway {}", length, leeway);
-  budget.text(text);
-  const auto size = static_cast<int64_t>(count_characters(text.bytes));
+  const int64_t size = length_of(input, budget);
   if (size <= length || size - length <= leeway) return input;
+  if (!input.is_string()) refuse("truncate: wants a string, not '{}'", input.type_name());
+  const MarkedText& text = input.as_string().text;
   MarkedText kept =
       part(text, 0, bytes_of_characters(text.bytes, static_cast<size_t>(length - end_size)));
   if (!parameters.truth(1, false)) {
@@ -200,11 +200,11 @@ MarkedText quoted_for_url(const MarkedText& text, bool query, Budget& budget) {
 
 Value urlencode(Render& render, const Value& input, const Arguments& arguments) {
   const Parameters none("urlencode", arguments, {});
-  if (!input.is_dict()) {
+  if (!input.is_dict() && !input.is_sequence()) {
     return quoted_for_url(as_string(render, input).text, false, render.budget());
   }
   MarkedText out;
-  for (const auto& [key, value] : input.as_dict().members()) {
+  for (const auto& [key, value] : pairs_of(render, input, "urlencode")) {
     if (!out.bytes.empty()) out.append("&", true);
     append(out, quoted_for_url(as_string(render, key).text, true, render.budget()));
     out.append("=", true);

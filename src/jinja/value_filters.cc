@@ -123,7 +123,8 @@ Value round(Render&, const Value& input, const Arguments& arguments) {
 
 Value filesizeformat(Render& render, const Value& input, const Arguments& arguments) {
   const Parameters parameters("filesizeformat", arguments, {"binary"});
-  const Value number = to_float(render, input, {});
+  const Value number = to_float(render, input, {{None{}}});
+  if (!number.is_float()) refuse("filesizeformat: wants a number");
   const bool binary = parameters.truth(0, false);
   const double bytes = number.as_float(), base = binary ? 1024 : 1000;
   if (bytes == 1) return Value::text("1 Byte", true);

@@ -1,0 +1,42 @@
+// A template, a NUL, and the JSON of its context, none of which is trusted: nothing may be in the
+// text that is trusted and looks as if it came from there.
+#include "fuzz.h"
+#include "jinja/template.h"
+
+using namespace st;
+
+namespace {
+
+// Letters that the context has and no template: see below.
+constexpr std::string_view kForeign = "\xC3\x9F";
+
+// Whether the source can make these letters by itself: by their name, or from others.
+bool may_make_foreign(std::string_view source) {
+  for (const std::string_view part : {"\\", "\xC3", "\xE1", "lower", "case", "title", "map"}) {
+    if (source.find(part) != source.npos) return true;
+  }
+  return false;
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  const std::string_view all = fuzz::text_of(data, size);
+  const size_t nul = std::min(all.find('\0'), all.size());
+  const std::string_view source = all.substr(0, nul);
+  fuzz::allow_errors([&] {
+    const auto program = jinja::Template::compile(source);
+    const std::string_view json = nul < all.size() ? all.substr(nul + 1) : "{}";
+    const auto context = jinja::Value::from_json(json, false);
+    const MarkedText text = program.render(context, {.limits = {.steps = 100'000}});
+    size_t at = 0;
+    for (const MarkedText::Run& run : text.runs) {
+      const auto part = std::string_view(text.bytes).substr(at, run.size);
+      const bool foreign = part.find(kForeign) != part.npos && !may_make_foreign(source);
+      fuzz::require(!run.trusted || !foreign);
+      at += run.size;
+    }
+    fuzz::require(at == text.bytes.size());
+  });
+  return 0;
+}
