@@ -1,5 +1,9 @@
 #include "hub/store.h"
 
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <cstdlib>
 #include <filesystem>
@@ -94,6 +98,15 @@ void add_cached(const std::string& cache, std::vector<StoredModel>& models) {
   });
 }
 
+// As a download locks what it writes.
+bool is_locked(const std::string& path) {
+  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+  if (fd < 0) return false;
+  const bool locked = ::flock(fd, LOCK_EX | LOCK_NB) != 0;
+  ::close(fd);
+  return locked;
+}
+
 }  // namespace
 
 ModelStore::ModelStore(std::string root, std::string cache)
@@ -157,6 +170,9 @@ void ModelStore::remove(const StoredModel& model) const {
   const std::string repository = root_ + "/" + model.name.repository();
   for (const HubFile& file : model.files.files) {
     const std::string path = repository + "/" + file.path;
+    if (!model.whole && is_locked(path)) {
+      fail(ErrorCode::kIo, "{}: is being downloaded", printable_path(path));
+    }
     std::error_code error;
     if (!fs::remove(path, error)) {
       fail(ErrorCode::kIo, "{}: cannot remove: {}", printable_path(path), error.message());

@@ -37,7 +37,8 @@ class ModelStore {
   // The folder for the files of a repository, made if it is not there; but what is above the root
   // is.
   Folder make_folder(const ModelName& name) const;
-  // Removes the files of a model of ours, and folders that are empty then.
+  // Removes the files of a model of ours, and folders that are empty then. Throws Error(kIo), also
+  // of a download that is going on.
   void remove(const StoredModel& model) const;
 
  private:

@@ -147,6 +147,14 @@ def runs(st, gguf, models, folder):
         check(place("tokenize", "-m", "ann/tiny", "--ids", "-p", "a").returncode == 0, "tokenize by name")
         check(place("inspect", "ann/tiny", "--json").returncode == 0, "inspect by name")
         check(not hub.seen, "what is here is asked for again")
+        # A checkpoint, which becomes a GGUF file of its own.
+        folder_of = models / "variants/micro-odd-sharded"
+        hub.files["ann/hf"] = {path.name: path.read_bytes() for path in folder_of.iterdir()}
+        result = place("run", "-m", "ann/hf", *ask)
+        check(result.stdout == place("run", "-m", folder_of, *ask).stdout != "" and "converted to Q8_0" in result.stderr,
+              f"a checkpoint by name: {result}")
+        hub.seen.clear()
+        check(place("run", "-m", "ann/hf", *ask).stdout == result.stdout and not hub.seen, "a checkpoint again")
         # A path that exists wins; in a folder that does, a file of it was meant.
         place.refuses("a file that is missing in a folder", "run", "-m", f"{models.parent.name}/none", *ask,
                       contains="no such file" if pathlib.Path(models.parent.name).exists() else "does not exist")
@@ -361,6 +369,7 @@ def waiting(place, hub):
     hub.faults = [once(slow)]
     first = place.start("pull", CHOICE)
     begun.wait(20)
+    place.refuses("rm of what is being downloaded", "rm", REPO, contains=".part: is being downloaded\n")
     second = place.start("pull", CHOICE)
     line = second.stderr.readline()
     check(line == f"note: {REPO}: another process downloads it: waiting\n", f"two at once: {line!r}")
