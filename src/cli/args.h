@@ -200,16 +200,24 @@ struct RemoveArgs {
   std::vector<std::string> names;
 };
 
+// What is kept of conversations.
+struct SessionArgs {
+  enum class Action { kList, kShow, kRemove, kExport, kImport };
+  Action action = Action::kList;
+  std::vector<std::string> names;  // or paths; of kExport and kImport a file may follow
+};
+
 struct StartArgs {};  // `smallthinker` alone
 
 struct PrintArgs {  // version, help, completion, man
   std::string text;
 };
 
-using Command = std::variant<RunArgs, ConvertArgs, QuantizeArgs, BundleArgs, StripArgs, SynthArgs,
-                             TokenizeArgs, DetokenizeArgs, TemplateArgs, PerplexityArgs,
-                             ImatrixArgs, InspectArgs, LogitsArgs, BenchArgs, VerifyArgs,
-                             CacheSimArgs, PullArgs, ListArgs, RemoveArgs, StartArgs, PrintArgs>;
+using Command =
+    std::variant<RunArgs, ConvertArgs, QuantizeArgs, BundleArgs, StripArgs, SynthArgs, TokenizeArgs,
+                 DetokenizeArgs, TemplateArgs, PerplexityArgs, ImatrixArgs, InspectArgs, LogitsArgs,
+                 BenchArgs, VerifyArgs, CacheSimArgs, PullArgs, ListArgs, RemoveArgs, SessionArgs,
+                 StartArgs, PrintArgs>;
 
 // Each acts and returns the exit code. They throw Error.
 int execute(const RunArgs& args);
@@ -231,6 +239,7 @@ int execute(const CacheSimArgs& args);
 int execute(const PullArgs& args);
 int execute(const ListArgs& args);
 int execute(const RemoveArgs& args);
+int execute(const SessionArgs& args);
 int execute(const StartArgs& args);
 int execute(const PrintArgs& args);
 

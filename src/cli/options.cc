@@ -99,6 +99,7 @@ class Parser {
     add(add_pull);
     add(add_list);
     add(add_remove);
+    add(add_session);
     CLI::App* completion =
         app_.add_subcommand("completion", "a script for shells: " + std::string(kCompletionHelp));
     add_checked(*completion, "shell", "bash, zsh or fish",

@@ -85,5 +85,6 @@ CLI::App* add_cache_sim(CLI::App& app, CacheSimArgs& args);
 CLI::App* add_pull(CLI::App& app, PullArgs& args);
 CLI::App* add_list(CLI::App& app, ListArgs& args);
 CLI::App* add_remove(CLI::App& app, RemoveArgs& args);
+CLI::App* add_session(CLI::App& app, SessionArgs& args);
 
 }  // namespace st

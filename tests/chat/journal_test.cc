@@ -1,15 +1,18 @@
 // The file of a conversation: who may have it, what becomes of it, what it is good for.
 #include "chat/journal.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <csignal>
+#include <cstdlib>
 #include <fstream>
 
 #include "chat/saved_chat.h"
+#include "chat/session_folder.h"
 #include "support/bytes.h"
 #include "support/temporary_folder.h"
 
@@ -132,6 +135,36 @@ TEST_F(Journals, KeepKeysAndValuesWhereThatPays) {
   EXPECT_TRUE(saved({.limit = tile}, 100));
   EXPECT_FALSE(saved({.limit = tile - 1}, 100));
   EXPECT_FALSE(saved({.keep = KeepKv::kAlways, .limit = tile - 1}, 100));
+}
+
+// What was not used for longest loses its keys and values first, and no more than it must.
+TEST_F(Journals, MakeRoomForOthers) {
+  ::setenv("XDG_STATE_HOME", folder.path().c_str(), 1);
+  const auto saved = [&](const std::string& name, int64_t turn) {
+    Journal journal(engine, session_path(name), "template", kKept);
+    chat.save(journal, turn);
+    const timespec time{.tv_sec = 1000 + turn, .tv_nsec = 0};
+    const timespec times[2] = {time, time};
+    ::utimensat(AT_FDCWD, journal.path().c_str(), times, 0);
+    return read_all(journal.path()).size();
+  };
+  const uint64_t all = saved("a", 1) + saved("b", 2) + saved("c", 3) + saved("d", 4);
+  EXPECT_EQ(shrink_sessions(all), std::vector<std::string>());
+  {
+    const Journal held(engine, session_path("a"), "template");
+    EXPECT_EQ(shrink_sessions(all - 10'000), std::vector<std::string>{"b"});
+  }
+  EXPECT_EQ(shrink_sessions(0), (std::vector<std::string>{"a", "c", "d"}));
+  EXPECT_EQ(shrink_sessions(0), std::vector<std::string>());
+  for (int64_t turn = 1; const char* name : {"a", "b", "c", "d"}) {
+    Journal journal(engine, session_path(name), "template");
+    EXPECT_EQ(journal.chat().messages, chat.at(turn).messages);
+    EXPECT_EQ(journal.chat().settings, chat.at(turn++).settings);
+    EXPECT_FALSE(journal.restore(engine.cache().create()));
+    EXPECT_EQ(journal.take_notices(), std::vector<std::string>());
+    engine.cache().erase(1);
+  }
+  ::unsetenv("XDG_STATE_HOME");
 }
 
 // ---- A full disk ----

@@ -1,0 +1,105 @@
+// session: what is kept of conversations.
+#include <ctime>
+#include <nlohmann/json.hpp>
+
+#include "base/error.h"
+#include "base/json.h"
+#include "chat/session_folder.h"
+#include "cli/args.h"
+#include "cli/report.h"
+#include "cli/streams.h"
+#include "cli/text_args.h"
+
+namespace st {
+namespace {
+
+constexpr uint64_t kMostJson = uint64_t{1} << 28;  // bytes
+
+std::string format_time(int64_t seconds) {
+  const auto time = static_cast<time_t>(seconds);
+  std::tm local{};
+  ::localtime_r(&time, &local);
+  char text[32];
+  return {text, std::strftime(text, sizeof text, "%Y-%m-%d %H:%M", &local)};
+}
+
+int list() {
+  constexpr size_t kTitle = 40;  // bytes
+  const std::vector<SessionInfo> sessions = list_sessions();
+  if (sessions.empty()) print_err("no sessions in {}\n", printable_path(session_folder()));
+  for (const SessionInfo& session : sessions) {
+    if (!session.error.empty()) {
+      print_out("{:<24} {}\n", session.name, session.error);
+      continue;
+    }
+    print_out("{:<24} {} {:>10} {:>5} messages  {:<24} {}\n", session.name,
+              format_time(session.modified), format_bytes(session.bytes),
+              session.chat.messages.size(), printable(session.model, 24),
+              printable(session_title(session.chat), kTitle));
+  }
+  return kExitOk;
+}
+
+int show(const SessionInfo& session) {
+  print_err("{}: {}, {} messages, {} tokens, {}, of {}\n", printable_path(session.path),
+            format_time(session.modified), session.chat.messages.size(), session.chat.tokens.size(),
+            format_bytes(session.bytes), printable(session.model));
+  for (const Message& message : session.chat.messages) {
+    if (!message.reasoning.empty()) print_out("[thinks] {}\n\n", message.reasoning);
+    print_out("[{}] {}\n", message.role, message.content);
+    for (const ToolCall& call : message.calls) {
+      print_out("[calls] {} {}\n", call.name, call.arguments);
+    }
+    print_out("\n");
+  }
+  return kExitOk;
+}
+
+int export_messages(const SessionInfo& session, const std::string& file) {
+  nlohmann::ordered_json json = {{"messages", nlohmann::ordered_json::array()}};
+  for (const Message& message : session.chat.messages) {
+    json["messages"].push_back(message_json(message));
+  }
+  const std::string text = json.dump(2) + "\n";
+  if (file.empty()) {
+    write_out(text);
+  } else {
+    AtomicFile out(file);
+    out.write(std::as_bytes(std::span(text)));
+    out.commit();
+  }
+  return kExitOk;
+}
+
+int import_messages(const std::string& path, const std::string& file) {
+  const std::string text = file.empty() ? read_stdin() : read_text_file(file, kMostJson);
+  const std::string name = file.empty() ? "standard input" : printable_path(file);
+  std::vector<Message> messages = with_context(name, [&] {
+    const nlohmann::ordered_json json = parse_ordered_json(text);
+    const bool is_list = json.is_array();
+    if (!is_list && !json.contains("messages")) {
+      fail(ErrorCode::kInvalidData, "want a list of messages, or an object with 'messages'");
+    }
+    return parse_messages(is_list ? json : json["messages"]);
+  });
+  write_session(path, std::move(messages));
+  return kExitOk;
+}
+
+}  // namespace
+
+int execute(const SessionArgs& args) {
+  if (args.action == SessionArgs::Action::kList) return list();
+  if (args.action == SessionArgs::Action::kRemove) {
+    for (const std::string& name : args.names) remove_session(session_path(name));
+    return kExitOk;
+  }
+  const std::string path = session_path(args.names.front());
+  const std::string file = args.names.size() > 1 ? args.names[1] : "";
+  if (args.action == SessionArgs::Action::kImport) return import_messages(path, file);
+  const SessionInfo session = read_session(path);
+  if (args.action == SessionArgs::Action::kShow) return show(session);
+  return export_messages(session, file);
+}
+
+}  // namespace st
