@@ -231,9 +231,37 @@ def hub():
         yield f"text-{i}", text.encode()
 
 
+def session_load():
+    header = {"model": "m", "fingerprint": "f", "vocabulary": "v", "template": "t", "kernels": "k", "cache_type": "i8",
+              "kv_heads": 1, "head_dim": 2, "vocab_size": 10, "windows": [{"window": 0, "layers": 1}, {"window": 5, "layers": 1}]}
+
+    def record(kind, payload):
+        return struct.pack("<BH", kind, len(payload)) + payload
+
+    def tile(group, number, end):
+        return record(3, struct.pack("<Iqq", group, number, end) + bytes(128 * (8 + 2 + 16)))
+
+    def sealed(*records):
+        text = json.dumps(header).encode()
+        return b"\1" + struct.pack("<H", len(text)) + text + b"".join(records)
+
+    said = record(1, b'{"role":"user","content":"a"}')
+    called = record(1, b'{"role":"assistant","content":"","reasoning_content":"b","tool_calls":[{"id":"c","type":"function",'
+                       b'"function":{"name":"d","arguments":"{}"}}]}')
+    tokens = record(2, struct.pack("<q130i", 0, *[7] * 130))
+    sampler, settings = record(4, struct.pack("<IIQ", 7, 0, 22)), record(5, b"{}")
+    yield "text", sealed(said, called, sampler, settings, record(7, struct.pack("<Qqq", 1, 2, 0)))
+    turn = sealed(said, tokens, tile(0, 0, 128), tile(0, 1, 130), tile(1, 0, 128), tile(1, 1, 130),
+                  record(7, struct.pack("<Qqqqq", 1, 1, 130, 0, 0)))
+    yield "turn", turn
+    yield "rewind", turn + record(6, struct.pack("<qq", 0, 129)) + record(7, struct.pack("<Qqqqq", 2, 0, 129, 0, 0))
+    yield "empty", sealed(record(7, struct.pack("<Qqq", 1, 0, 0)))
+    yield "file", b"\0ST-CHAT\0" + struct.pack("<II", 1, 2) + b"{}" + bytes(8)
+
+
 def main() -> None:
-    for target in (gguf, safetensors, torch_pt, config_json, tokenizer_json, jinja_parse, jinja_render, routing_trace, saved_logits, imatrix, hub, engine,
-                   convert):
+    for target in (gguf, safetensors, torch_pt, config_json, tokenizer_json, jinja_parse, jinja_render, routing_trace,
+                   saved_logits, imatrix, hub, session_load, engine, convert):
         folder = pathlib.Path(sys.argv[1]) / target.__name__
         folder.mkdir(parents=True, exist_ok=True)
         for name, data in target():
