@@ -362,11 +362,13 @@ TEST_P(Kernels, FormatsAreWhole) {
   for (const WeightFormat& format : k.formats) {
     const std::string_view name = dtype_name(format.type);
     EXPECT_EQ(&k.format(format.type), &format) << name << " comes twice";
-    EXPECT_NE(format.gemm_float != nullptr, format.wants_q8()) << name;
+    EXPECT_NE(format.gemm_float != nullptr, is_split(format.type)) << name;
     EXPECT_EQ(format.wants_q8(), is_split(format.type)) << name;
     EXPECT_EQ(format.unpack != nullptr, format.wants_q8() && k.tile_tokens > 0) << name;
     EXPECT_EQ(format.gemm != nullptr, format.unpack != nullptr) << name;
-    EXPECT_EQ(format.sum_columns != nullptr, can_regroup(format.type, kBlock, kBlock)) << name;
+    EXPECT_EQ(format.sum_rows != nullptr, is_split(format.type)) << name;
+    EXPECT_EQ(format.sum_columns != nullptr, can_regroup(format.type, kColumnTile, kSuperBlock))
+        << name;
   }
   EXPECT_NE(k.format(DType::kF32).gemm_float, nullptr);
   EXPECT_FALSE(k.format(DType::kI8).wants_q8());

@@ -49,7 +49,9 @@ inline uint16_t f32_to_bf16(float f) {
 }
 
 // 2^(e - 128), half of what the exponents of OCP microscaling formats mean; subnormal for 0 and 1.
+// 255 is NaN there.
 inline float half_e8m0_to_f32(uint8_t e) {
+  if (e == 255) return std::bit_cast<float>(0x7FC00000);
   return std::bit_cast<float>(e < 2 ? uint32_t{1} << (21 + e) : (uint32_t{e} - 1) << 23);
 }
 

@@ -47,6 +47,7 @@ struct SplitLayout {
   // before; its scales not.
   void (*split_row)(const std::byte* blocks, int64_t cols, uint8_t* q, uint8_t* scales);
   void (*read)(const RowPlace& at, DecodedBlock& out);
+  void (*read_codes)(const RowPlace& at, DecodedBlock& out);  // without scales
   const Regrouping* regrouping;  // null: such matrices cannot be regrouped
 
   // Bytes of a row's quants.

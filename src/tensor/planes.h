@@ -42,7 +42,8 @@ inline constexpr Planes kPairsAndSingles = {.nibbles = false, .pairs = true, .si
 
 // The 32 codes of block b of a row of `blocks`.
 template <Planes kPlanes>
-void read_codes(const uint8_t* row, int64_t b, int64_t blocks, uint8_t* codes) {
+[[gnu::always_inline]] inline void read_codes(const uint8_t* row, int64_t b, int64_t blocks,
+                                              uint8_t* codes) {
   const auto in_chunk = static_cast<int>(b % kChunkBlocks);
   const uint8_t* chunk = row + b / kChunkBlocks * kPlanes.chunk_bytes();
   for (int j = 0; j < kBlock / 2; ++j) {
@@ -71,6 +72,40 @@ void read_codes(const uint8_t* row, int64_t b, int64_t blocks, uint8_t* codes) {
     }
     codes[j] = static_cast<uint8_t>(low);
     codes[j + kBlock / 2] = static_cast<uint8_t>(high);
+  }
+}
+
+// A chunk, or the last one of a row, from the codes of its n blocks.
+template <Planes kPlanes>
+void write_codes(const uint8_t* codes, int n, uint8_t* chunk) {
+  // Bits from `up` on of values j and j + 16 of block b, next to each other.
+  const auto both = [codes](int b, int j, int up, int bits) {
+    const unsigned mask = (1u << bits) - 1, low = codes[kBlock * b + j] >> up & mask;
+    return low | (codes[kBlock * b + j + kBlock / 2] >> up & mask) << bits;
+  };
+  const auto tail = kPlanes.singles && n < kChunkBlocks ? 16 * n : 0;
+  for (int j = 0; j < kBlock / 2; ++j) {
+    unsigned pairs[2] = {}, singles = 0;
+    for (int b = 0; b < n; ++b) {
+      if (kPlanes.nibbles) chunk[16 * b + j] = static_cast<uint8_t>(both(b, j, 0, 4));
+      if (kPlanes.pairs) pairs[b / 2] |= both(b, j, kPlanes.pairs_up(), 2) << (4 * (b % 2));
+      if (kPlanes.singles) singles |= both(b, j, kPlanes.singles_up(), 1) << (2 * b);
+    }
+    for (int k = 0; k < 2 && kPlanes.pairs; ++k) {
+      chunk[kPlanes.pairs_at() + 16 * k + j] = static_cast<uint8_t>(pairs[k]);
+    }
+    if (kPlanes.singles && tail == 0) {
+      chunk[kPlanes.singles_at() + j] = static_cast<uint8_t>(singles);
+    }
+  }
+  for (int b = 0; b < n && tail != 0; ++b) {
+    for (int byte = 0; byte < 4; ++byte) {
+      unsigned bits = 0;
+      for (int i = 0; i < 8; ++i) {
+        bits |= (codes[kBlock * b + 8 * byte + i] >> kPlanes.singles_up() & 1u) << i;
+      }
+      chunk[tail + 4 * b + byte] = static_cast<uint8_t>(bits);
+    }
   }
 }
 

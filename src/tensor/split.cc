@@ -147,30 +147,22 @@ struct FiveBits : Scales {
 };
 
 struct SplitQ4_0 : OneNibble<WithD<BlockQ4_0>> {
-  static void read(const RowPlace& at, DecodedBlock& out) {
-    set_codes<kNibbles>(at, 8, out);
-    read_scales(at, out);
-  }
+  static void codes(const RowPlace& at, DecodedBlock& out) { set_codes<kNibbles>(at, 8, out); }
 };
 
 struct SplitQ4_1 : OneNibble<WithM<BlockQ4_1>> {
-  static void read(const RowPlace& at, DecodedBlock& out) {
-    set_codes<kNibbles>(at, 0, out);
-    read_scales(at, out);
-  }
+  static void codes(const RowPlace& at, DecodedBlock& out) { set_codes<kNibbles>(at, 0, out); }
 };
 
 struct SplitQ5_0 : FiveBits<WithD<BlockQ5_0>> {
-  static void read(const RowPlace& at, DecodedBlock& out) {
+  static void codes(const RowPlace& at, DecodedBlock& out) {
     set_codes<kNibblesAndSingles>(at, 16, out);
-    read_scales(at, out);
   }
 };
 
 struct SplitQ5_1 : FiveBits<WithM<BlockQ5_1>> {
-  static void read(const RowPlace& at, DecodedBlock& out) {
+  static void codes(const RowPlace& at, DecodedBlock& out) {
     set_codes<kNibblesAndSingles>(at, 0, out);
-    read_scales(at, out);
   }
 };
 
@@ -179,17 +171,13 @@ struct SplitQ8_0 : WithD<BlockQ8_0> {
   static void quants(const BlockQ8_0* block, int64_t /*n*/, uint8_t* q) {
     std::memcpy(q, block->qs, sizeof block->qs);
   }
-  static void read(const RowPlace& at, DecodedBlock& out) {
+  static void codes(const RowPlace& at, DecodedBlock& out) {
     std::memcpy(out.code, at.q + kBlock * at.block, kBlock);
-    read_scales(at, out);
   }
 };
 
 struct SplitIQ4_NL : OneNibble<WithD<BlockIQ4_NL>> {
-  static void read(const RowPlace& at, DecodedBlock& out) {
-    set_codes(at, kIQ4Values, out);
-    read_scales(at, out);
-  }
+  static void codes(const RowPlace& at, DecodedBlock& out) { set_codes(at, kIQ4Values, out); }
 };
 
 // Exponents, a byte for each block.
@@ -200,8 +188,8 @@ struct WithE {
   }
 };
 struct SplitMXFP4 : OneNibble<WithE> {
-  static void read(const RowPlace& at, DecodedBlock& out) {
-    set_codes(at, kE2M1Values, out);
+  static void codes(const RowPlace& at, DecodedBlock& out) { set_codes(at, kE2M1Values, out); }
+  static void read_scales(const RowPlace& at, DecodedBlock& out) {
     set_scale(half_e8m0_to_f32(at.scales[at.block]), kNoBase, out);
   }
 };
@@ -227,10 +215,7 @@ struct SplitQ4_K : SixBits<BlockQ4_K> {
   static void quants(const BlockQ4_K* block, int64_t /*n*/, uint8_t* q) {
     nibbles_of_neighbours(block->qs, q);
   }
-  static void read(const RowPlace& at, DecodedBlock& out) {
-    set_codes<kNibbles>(at, 0, out);
-    read_scales(at, out);
-  }
+  static void codes(const RowPlace& at, DecodedBlock& out) { set_codes<kNibbles>(at, 0, out); }
 };
 
 struct SplitQ5_K : SixBits<BlockQ5_K> {
@@ -244,9 +229,8 @@ struct SplitQ5_K : SixBits<BlockQ5_K> {
       singles_of_chunk(block->qh, 4 * chunk, q + kNibblesAndSingles.singles_at());
     }
   }
-  static void read(const RowPlace& at, DecodedBlock& out) {
+  static void codes(const RowPlace& at, DecodedBlock& out) {
     set_codes<kNibblesAndSingles>(at, 0, out);
-    read_scales(at, out);
   }
 };
 
@@ -266,8 +250,10 @@ struct SplitQ6_K {
     std::memcpy(to + 16 * i, block.scales, 16);
     std::memcpy(to + 16 * all + 2 * i, &block.d, 2);
   }
-  static void read(const RowPlace& at, DecodedBlock& out) {
+  static void codes(const RowPlace& at, DecodedBlock& out) {
     set_codes<kNibblesAndPairs>(at, 32, out);
+  }
+  static void read_scales(const RowPlace& at, DecodedBlock& out) {
     const uint8_t* sub = at.scales + 2 * at.block;
     const float d = load_half(at.scales + 16 * at.super_blocks() + 2 * at.super_block());
     for (int half = 0; half < 2; ++half) {
@@ -291,8 +277,8 @@ struct SplitQ2_K {
     std::memcpy(to + 16 * all + 4 * i, &block.d, 2);
     std::memcpy(to + 16 * all + 4 * i + 2, &block.dmin, 2);
   }
-  static void read(const RowPlace& at, DecodedBlock& out) {
-    set_codes<kPairs>(at, 0, out);
+  static void codes(const RowPlace& at, DecodedBlock& out) { set_codes<kPairs>(at, 0, out); }
+  static void read_scales(const RowPlace& at, DecodedBlock& out) {
     const uint8_t* d = at.scales + 16 * at.super_blocks() + 4 * at.super_block();
     for (int half = 0; half < 2; ++half) {
       const SubScale sub =
@@ -317,8 +303,10 @@ struct SplitQ3_K {
     std::memcpy(to + 12 * i, block.scales, 12);
     std::memcpy(to + 12 * all + 2 * i, &block.d, 2);
   }
-  static void read(const RowPlace& at, DecodedBlock& out) {
+  static void codes(const RowPlace& at, DecodedBlock& out) {
     set_codes<kPairsAndSingles>(at, 4, out);
+  }
+  static void read_scales(const RowPlace& at, DecodedBlock& out) {
     const float d = load_half(at.scales + 12 * at.super_blocks() + 2 * at.super_block());
     for (int half = 0; half < 2; ++half) {
       const int sub =
@@ -339,8 +327,8 @@ struct SplitIQ4_XS {
   static void scales(const Block& block, int64_t i, int64_t /*all*/, uint8_t* to) {
     std::memcpy(to + 8 * i, &block, 8);
   }
-  static void read(const RowPlace& at, DecodedBlock& out) {
-    set_codes(at, kIQ4Values, out);
+  static void codes(const RowPlace& at, DecodedBlock& out) { set_codes(at, kIQ4Values, out); }
+  static void read_scales(const RowPlace& at, DecodedBlock& out) {
     const uint8_t* s = at.scales + 8 * at.super_block();
     uint16_t top;
     std::memcpy(&top, s + 2, 2);
@@ -364,25 +352,31 @@ void split_row(const std::byte* blocks, int64_t cols, uint8_t* q, uint8_t* scale
   }
 }
 
+template <typename T>
+void read(const RowPlace& at, DecodedBlock& out) {
+  T::codes(at, out);
+  T::read_scales(at, out);
+}
+
 template <int kValues, typename T>
-constexpr SplitLayout layout(const Regrouping* regrouping = nullptr) {
-  return {T::kBits, split_row<kValues, T>, T::read, regrouping};
+constexpr SplitLayout layout(const Regrouping& regrouping) {
+  return {T::kBits, split_row<kValues, T>, read<T>, T::codes, &regrouping};
 }
 
 }  // namespace
 
-const SplitLayout kSplitQ4_0 = layout<kBlock, SplitQ4_0>(&kRegroupQ4_0);
-const SplitLayout kSplitQ4_1 = layout<kBlock, SplitQ4_1>();
-const SplitLayout kSplitQ5_0 = layout<kBlock, SplitQ5_0>();
-const SplitLayout kSplitQ5_1 = layout<kBlock, SplitQ5_1>();
-const SplitLayout kSplitQ8_0 = layout<kBlock, SplitQ8_0>(&kRegroupQ8_0);
-const SplitLayout kSplitIQ4_NL = layout<kBlock, SplitIQ4_NL>();
-const SplitLayout kSplitMXFP4 = layout<kBlock, SplitMXFP4>();
-const SplitLayout kSplitQ2_K = layout<kSuperBlock, SplitQ2_K>();
-const SplitLayout kSplitQ3_K = layout<kSuperBlock, SplitQ3_K>();
-const SplitLayout kSplitQ4_K = layout<kSuperBlock, SplitQ4_K>();
-const SplitLayout kSplitQ5_K = layout<kSuperBlock, SplitQ5_K>();
-const SplitLayout kSplitQ6_K = layout<kSuperBlock, SplitQ6_K>();
-const SplitLayout kSplitIQ4_XS = layout<kSuperBlock, SplitIQ4_XS>();
+const SplitLayout kSplitQ4_0 = layout<kBlock, SplitQ4_0>(kRegroupQ4_0);
+const SplitLayout kSplitQ4_1 = layout<kBlock, SplitQ4_1>(kRegroupQ4_1);
+const SplitLayout kSplitQ5_0 = layout<kBlock, SplitQ5_0>(kRegroupQ5_0);
+const SplitLayout kSplitQ5_1 = layout<kBlock, SplitQ5_1>(kRegroupQ5_1);
+const SplitLayout kSplitQ8_0 = layout<kBlock, SplitQ8_0>(kRegroupQ8_0);
+const SplitLayout kSplitIQ4_NL = layout<kBlock, SplitIQ4_NL>(kRegroupIQ4_NL);
+const SplitLayout kSplitMXFP4 = layout<kBlock, SplitMXFP4>(kRegroupMXFP4);
+const SplitLayout kSplitQ2_K = layout<kSuperBlock, SplitQ2_K>(kRegroupQ2_K);
+const SplitLayout kSplitQ3_K = layout<kSuperBlock, SplitQ3_K>(kRegroupQ3_K);
+const SplitLayout kSplitQ4_K = layout<kSuperBlock, SplitQ4_K>(kRegroupQ4_K);
+const SplitLayout kSplitQ5_K = layout<kSuperBlock, SplitQ5_K>(kRegroupQ5_K);
+const SplitLayout kSplitQ6_K = layout<kSuperBlock, SplitQ6_K>(kRegroupQ6_K);
+const SplitLayout kSplitIQ4_XS = layout<kSuperBlock, SplitIQ4_XS>(kRegroupIQ4_XS);
 
 }  // namespace st

@@ -12,6 +12,7 @@
 #include "tensor/layout.h"
 #include "tensor/matrix.h"
 #include "tensor/quantize.h"
+#include "tensor/regroup.h"
 
 namespace st {
 namespace {
@@ -192,6 +193,49 @@ TEST(Layout, SplitsInPlaceAsBesideIt) {
       }
     }
   }
+}
+
+TEST(Regroup, ByNeuronAsInTheFile) {
+  for (const DTypeInfo& info : split_types()) {
+    for (const int64_t D : {32, 96, 128, 256, 288, 384}) {
+      for (const int64_t blocks : {1, 2, 3}) {
+        const int64_t F = blocks * info.block_values, padded = padded_columns(D);
+        const bool pairs = info.split->bits == 2 || info.split->bits == 3 || info.split->bits == 6;
+        ASSERT_EQ(can_regroup(info.type, D, F), D % 128 == 0 || !pairs) << info.name << ' ' << D;
+        if (!can_regroup(info.type, D, F)) continue;
+        const std::vector<std::byte> bytes = random_rows(info.type, D, F);
+        std::vector<std::byte> regrouped(neuron_rows_bytes(info.type, D, F) + 1, std::byte{99});
+        regroup_by_neuron(info.type, bytes.data(), D, F, regrouped.data());
+        ASSERT_EQ(regrouped.back(), std::byte{99}) << info.name << ' ' << D << ' ' << F;
+        const NeuronRows rows = neuron_rows({info.type, F, D, regrouped.data()});
+        const int64_t row = info.split->quant_bytes(D);
+        std::vector<float> want(static_cast<size_t>(F));
+        for (int64_t c = 0; c < D; ++c) {
+          ASSERT_LT(column_place(info.type, c), padded);
+          const auto at = static_cast<uint64_t>(c) * row_bytes(info, static_cast<uint64_t>(F));
+          info.decode(bytes.data() + at, F, want.data());
+          for (int64_t j = 0; j < F; ++j) {
+            DecodedBlock block;
+            info.split->read_codes({rows.q + j * row, nullptr, c / 32, D / 32}, block);
+            const auto [scale, min] = neuron_scale(info.type, rows, j, c, D);
+            const float x = want[static_cast<size_t>(j)], y = scale * block.code[c % 32] - min;
+            ASSERT_TRUE(bits(y) == bits(x) || (y == 0 && x == 0) ||
+                        (std::isnan(x) && std::isnan(y)))
+                << info.name << ' ' << D << 'x' << F << ' ' << c << ' ' << j << ": " << y
+                << ", want " << x;
+          }
+        }
+      }
+    }
+  }
+}
+
+TEST(Regroup, RefusesWhatEndsWithinABlock) {
+  EXPECT_FALSE(can_regroup(DType::kF16, 128, 256));
+  EXPECT_FALSE(can_regroup(DType::kQ4_0, 48, 64));
+  EXPECT_FALSE(can_regroup(DType::kQ4_0, 64, 48));
+  EXPECT_TRUE(can_regroup(DType::kQ4_K, 32, 768));
+  EXPECT_FALSE(can_regroup(DType::kQ4_K, 32, 640));
 }
 
 TEST(Matrix, RowsLieBackToBack) {

@@ -50,6 +50,11 @@ DownLayout layout_at(const GgufArray& layouts, int64_t l) {
   return static_cast<DownLayout>(layout);
 }
 
+// Version 1 had the quants of all other types as in GGUF.
+bool alike_in_version_1(DType type) {
+  return !is_split(type) || type == DType::kQ4_0 || type == DType::kQ8_0;
+}
+
 // A tensor of bytes of the given shape.
 GgufModel::Tensor bytes_tensor(const WeightStore& store, const std::string& name, uint64_t n0,
                                uint64_t n1, uint64_t n2) {
@@ -122,8 +127,8 @@ std::vector<ExpertLayer> load_bundle(WeightStore& store, std::span<const ExpertD
   const int64_t most = std::ranges::max_element(dims, {}, &ExpertDims::experts)->experts;
   const GgufFile& file = store.model().metadata();
   const uint32_t version = file.get_u32(bundle::kVersionKey);
-  if (version != bundle::kVersion) {
-    fail(ErrorCode::kUnsupported, "bundle version {}, want {}: make it again with 'bundle'",
+  if (version == 0 || version > bundle::kVersion) {
+    fail(ErrorCode::kUnsupported, "bundle version {}, want 1..{}: make it again with 'bundle'",
          version, bundle::kVersion);
   }
   const GgufArray& types =
@@ -138,6 +143,11 @@ std::vector<ExpertLayer> load_bundle(WeightStore& store, std::span<const ExpertD
     layer.layout = layout_at(layouts, l);
     const std::array<DType, kExpertParts> three = {type_at(types, 3 * l), type_at(types, 3 * l + 1),
                                                    type_at(types, 3 * l + 2)};
+    for (const DType type : three) {
+      if (version > 1 || alike_in_version_1(type)) continue;
+      fail(ErrorCode::kUnsupported, "bundle version 1 of {} experts: make it again with 'bundle'",
+           dtype_name(type));
+    }
     const bundle::Parts parts = bundle::parts(three, layer.layout, own.hidden, own.ffn);
     const GgufModel::Tensor tensor = bytes_tensor(store, bundle::experts_tensor(l), parts.step,
                                                   static_cast<uint64_t>(own.experts), 1);

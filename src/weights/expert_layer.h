@@ -13,7 +13,7 @@ namespace st {
 enum class DownLayout {
   kOutputs,    // (D, F): a row for each output, as llama.cpp has it
   kNeurons,    // (F, D): row j is what neuron j adds to the output
-  kRegrouped,  // (F, D) for neuron_rows(): kOutputs with Q4_0 or Q8_0 blocks, regrouped at load
+  kRegrouped,  // (F, D) for neuron_rows(): kOutputs of a quantised type, regrouped at load
 };
 
 enum class ExpertPart : uint8_t { kGate, kUp, kDown };  // in the order of need

@@ -1,5 +1,6 @@
 // Bundles that are damaged or lie: always an Error, never a wrong logit.
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -152,18 +153,23 @@ TEST_F(BundleDamage, KeysAndTensorsMustFit) {
     return GgufValue::array(GgufArray::of(std::span<const int32_t>(values)));
   };
   EXPECT_EQ(error_with([](auto&, auto&) {}), "no error");
-  EXPECT_TRUE(
-      contains(error_with_key(bundle::kVersionKey, GgufValue::u32(1)), "bundle version 1, want 2"));
+  for (const uint32_t version : {0u, 3u}) {
+    EXPECT_TRUE(contains(error_with_key(bundle::kVersionKey, GgufValue::u32(version)),
+                         fmt::format("bundle version {}, want 1..2: make it again", version)));
+  }
+  EXPECT_EQ(error_with_key(bundle::kVersionKey, GgufValue::u32(1)), "no error");  // of Q4_0
   EXPECT_TRUE(contains(error_with_key(bundle::kVersionKey, GgufValue::string("1")), "want u32"));
   EXPECT_TRUE(contains(error_with_key(bundle::kTypesKey, integers({2, 2, 2})), "3 entries, want"));
   EXPECT_TRUE(contains(error_with_key(bundle::kLayoutsKey, integers({0})), "1 entries, want"));
   const GgufModel model(path);
   const auto layers = model.metadata().get_u32("smallthinker.block_count");
   const std::vector<int32_t> ones(layers, 1);
-  for (const int32_t type : {99, -1, 3, 4, INT32_MAX}) {
+  for (const int32_t type : {99, -1, 1, 12, 4, INT32_MAX}) {
     EXPECT_TRUE(contains(
         error_with_key(bundle::kTypesKey, integers(std::vector<int32_t>(3 * layers, type))),
-        type == 3 ? "cannot be regrouped" : "types: type"))
+        type == 1    ? "cannot be regrouped"
+        : type == 12 ? "rows of 128 values are no whole blocks of Q4_K"
+                     : "types: type"))
         << type;
   }
   for (const int32_t layout : {-1, 3}) {
@@ -173,6 +179,15 @@ TEST_F(BundleDamage, KeysAndTensorsMustFit) {
   }
   EXPECT_TRUE(contains(
       error_with_key(bundle::kTypesKey, integers(std::vector<int32_t>(3 * layers, 8))), "want I8"));
+  const auto first_version = [&](auto& entries, auto&) {
+    for (GgufEntry& entry : entries) {
+      if (entry.key == bundle::kVersionKey) entry.value = GgufValue::u32(1);
+      if (entry.key == bundle::kTypesKey)
+        entry.value = integers(std::vector<int32_t>(3 * layers, 3));
+    }
+  };
+  EXPECT_TRUE(
+      contains(error_with(first_version), "bundle version 1 of Q4_1 experts: make it again"));
   const auto tensor = [&](std::string_view name, auto change) {
     return error_with([&](auto&, std::vector<GgufTensor>& tensors) {
       change(tensors, std::ranges::find(tensors, name, &GgufTensor::name));

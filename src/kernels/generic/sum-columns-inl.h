@@ -1,23 +1,23 @@
 // y = W h for a down matrix regrouped by neuron, reading active neurons only: what a sparse expert
 // does with files whose down matrices are not transposed.
 //
-// h is quantised in blocks of 32 neurons. Within one, all neurons share the scale of an output, so
-// integer products are added four neurons at a time, the bytes of their rows interleaved; then come
-// one conversion and one multiply-add per output, blocks in ascending order.
+// h is quantised in blocks of 32 neurons. Within one, or half of one, all neurons share the scale
+// of an output, so integer products are added four neurons at a time, the bytes of their rows
+// interleaved; then come one conversion and one multiply-add per output, and another where there
+// are minimums, blocks in ascending order.
 //
 // Rows are taken whole, a block of neurons at a time, while the next block's are on their way into
 // the second-level cache; the outputs wait in memory that stays in the first.
 
-#include "kernels/generic/blocks-inl.h"
 #include "kernels/generic/fetch-inl.h"
+#include "kernels/generic/neurons-inl.h"
 
 namespace st {
 namespace {
 
-constexpr int kColumnSlots = 8;  // vectors of sums in registers: a part of the columns
 constexpr int kPartColumns = kLanes * kColumnSlots;
 
-// The neurons and columns of one call.
+// The neurons and columns of one call. W: see neurons-inl.h.
 template <typename W>
 struct NeuronSet {
   const NeuronRows& w;
@@ -30,19 +30,19 @@ struct NeuronSet {
     return w.q + W::offset(index[i], begin / kBlock, cols);
   }
   ST_INLINE const uint8_t* start_fetching(int64_t i) const { return quants(i); }
-  // The first neuron from i on that is not in its block of 32.
+  // The first neuron from i on that does not share its scales.
   ST_INLINE int64_t block_end(int64_t i) const {
     int64_t end = i + 1;
-    while (end < count && index[end] / kBlock == index[i] / kBlock) ++end;
+    while (end < count && index[end] / W::kNeurons == index[i] / W::kNeurons) ++end;
     return end;
   }
 };
 
-// The active neurons of a block of 32.
+// The active ones among neurons that share their scales.
 template <typename W>
 struct NeuronBlock {
-  const uint8_t* rows[kBlock];  // a multiple of four, whose q is 0 from count on
-  alignas(4) int8_t q[kBlock];
+  const uint8_t* rows[W::kNeurons];  // a multiple of four, whose q is 0 from count on
+  alignas(4) int8_t q[W::kNeurons];
   int count = 0;
   int total = 0;  // of q
 
@@ -58,30 +58,23 @@ struct NeuronBlock {
     }
   }
 
-  // Sums of kPartColumns columns, `bytes` bytes of each row from `at` on.
-  ST_INLINE void add(int64_t at, int bytes, VecI (&sums)[kColumnSlots]) const {
+  // Sums of kPartColumns columns: n <= kChains blocks from block b on, of rows of `blocks`.
+  ST_INLINE void add(int64_t b, int n, int64_t blocks, VecI (&sums)[kColumnSlots]) const {
     for (VecI& v : sums) v = splat(-W::kOffset * total);
-    for (int i = 0; i < count; i += 4) {
-      const Bytes four = splat_quad(q + i);
-      for (int v = 0; v < W::kSumVecs; ++v) {
-        Bytes quants[4];
-        for (int k = 0; k < 4; ++k) {
-          quants[k] = load_bytes(rows[i + k] + at + v * kBytes, bytes - v * kBytes);
-        }
-        interleave(quants);
-        for (int k = 0; k < 4; ++k) W::add_product(quants[k], four, sums + 4 * v + k);
-      }
-    }
+    for (int i = 0; i < count; i += 4) W::add_four(rows + i, b, n, blocks, splat_quad(q + i), sums);
   }
 };
 
-// out[slot] += sums * scales * d. scales: of the column tile, in the order of slots.
+// out[slot] += what the sums of a part are worth. total: of the activations.
 template <typename W>
-ST_INLINE void scale_sums(const VecI (&sums)[kColumnSlots], const uint16_t* scales, int part,
-                          float d, VecF* out) {
+ST_INLINE void scale_sums(const VecI (&sums)[kColumnSlots], const typename W::Scales& scales,
+                          int part, float d, int total, VecF* out) {
   for (int slot = 0; slot < kColumnSlots; ++slot) {
-    const VecF scale = F16::load(scales + W::scale_place(part, slot), kLanes);
-    out[slot] = fma(to_float(sums[slot]), scale * splat(d), out[slot]);
+    const int place = W::scale_place(part, slot);
+    out[slot] = fma(to_float(sums[slot]), scales.scale(place) * splat(d), out[slot]);
+    if constexpr (W::Scales::kHasMins) {
+      out[slot] = fma(scales.min(place), splat(d * static_cast<float>(total)), out[slot]);
+    }
   }
 }
 
@@ -90,30 +83,30 @@ template <typename W>
 void sum_columns_at(const NeuronSet<W>& set, const int8_t* q, const float* d, int64_t end,
                     bool cached, float* y) {
   const int64_t padded = padded_columns(set.cols), columns = end - set.begin;
+  const int64_t blocks = columns / kBlock;
   const int parts = static_cast<int>((columns + kPartColumns - 1) / kPartColumns);
   VecF out[kSumColumns / kLanes];
   for (int i = 0; i < parts * kColumnSlots; ++i) out[i] = VecF{};
-  const int64_t bytes = columns / kBlock * W::kBlockBytes;
+  const int64_t bytes = blocks * W::kBlockBytes;
   for (int64_t i = 0, next = 0; i < set.count; i = next) {
     next = set.block_end(i);
     const NeuronBlock<W> block(set, i, next, q);
     const int64_t ahead = next < set.count ? set.block_end(next) : next;
     Fetch<NeuronSet<W>> soon = {&set, next, ahead, bytes};
     const int lines = static_cast<int>((ahead - next) * bytes / 64) / parts + 1;
-    const int64_t b = set.index[i] / kBlock;
+    const int64_t neurons = set.index[i] / W::kNeurons;
     for (int part = 0; part < parts; ++part) {
       if (!cached) soon.advance(lines);
-      const int64_t c = set.begin + int64_t{part} * kPartColumns;
-      const int64_t at = int64_t{part} * W::kSumVecs * kBytes;
+      const int64_t c = set.begin + int64_t{part} * kPartColumns, b = int64_t{part} * kChains;
       VecI sums[kColumnSlots];
-      if (end - c >= kPartColumns) {
-        block.add(at, W::kSumVecs * kBytes, sums);
+      if (blocks - b >= kChains) {
+        block.add(b, kChains, blocks, sums);
       } else {
-        block.add(at, static_cast<int>((end - c) / kBlock) * W::kBlockBytes, sums);
+        block.add(b, static_cast<int>(blocks - b), blocks, sums);
       }
-      scale_sums<W>(sums, set.w.d + b * padded + c / kColumnTile * kColumnTile,
-                    static_cast<int>(c % kColumnTile / kPartColumns), d[b],
-                    out + part * kColumnSlots);
+      const typename W::Scales scales(set.w, neurons, padded, c / kColumnTile * kColumnTile);
+      scale_sums<W>(sums, scales, static_cast<int>(c % kColumnTile / kPartColumns),
+                    d[set.index[i] / kBlock], block.total, out + part * kColumnSlots);
     }
   }
   for (int slot = 0; slot < parts * kColumnSlots; ++slot) {

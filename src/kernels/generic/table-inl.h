@@ -10,7 +10,8 @@
 #include "kernels/generic/super-blocks-inl.h"
 #include "kernels/generic/table-blocks-inl.h"
 
-// Uses the slots of sum-rows-inl.h:
+// Uses the words of sum-rows-inl.h:
+#include "kernels/generic/sum-code-rows-inl.h"
 #include "kernels/generic/sum-columns-inl.h"
 
 // Uses the row operations and fetches:
@@ -30,24 +31,42 @@ template <typename W>
 constexpr WeightFormat block_format(DType type) {
   return {.type = type, .gemv = gemv_block<W>, .unpack = unpack_block<W>, .gemm = gemm_block<W>};
 }
-// With sums of active rows.
+
+// Q4_0 and Q8_0, whose quants are multiplied as they lie.
 template <typename W>
-constexpr WeightFormat sparse_format(DType type) {
+constexpr WeightFormat packed_format(DType type) {
   WeightFormat format = block_format<W>(type);
   format.sum_rows = sum_rows_block<W>;
-  format.sum_columns = sum_columns_block<W>;
+  format.sum_columns = sum_columns_block<Neurons<PackedNeurons<W>, NeuronD>>;
+  return format;
+}
+
+// The others, with the scales of a row and those of regrouped neurons.
+template <typename W, typename RowScales, typename NeuronScales>
+constexpr WeightFormat code_format(DType type) {
+  WeightFormat format = block_format<W>(type);
+  format.sum_rows = sum_code_rows<CodeRows<W, RowScales>>;
+  format.sum_columns = sum_columns_block<Neurons<CodeNeurons<W>, NeuronScales>>;
   return format;
 }
 
 constexpr WeightFormat kFormats[] = {
-    sparse_format<Q4_0>(DType::kQ4_0),    sparse_format<Q8_0>(DType::kQ8_0),
-    float_format<F32>(DType::kF32),       float_format<F16>(DType::kF16),
-    float_format<BF16>(DType::kBF16),     block_format<Q4_1>(DType::kQ4_1),
-    block_format<Q5_0>(DType::kQ5_0),     block_format<Q5_1>(DType::kQ5_1),
-    block_format<Q2_K>(DType::kQ2_K),     block_format<Q3_K>(DType::kQ3_K),
-    block_format<Q4_K>(DType::kQ4_K),     block_format<Q5_K>(DType::kQ5_K),
-    block_format<Q6_K>(DType::kQ6_K),     block_format<IQ4_NL>(DType::kIQ4_NL),
-    block_format<IQ4_XS>(DType::kIQ4_XS), block_format<MXFP4>(DType::kMXFP4),
+    packed_format<Q4_0>(DType::kQ4_0),
+    packed_format<Q8_0>(DType::kQ8_0),
+    code_format<Q4_1, RowOfDAndM, NeuronDAndM>(DType::kQ4_1),
+    code_format<Q5_0, RowOfD, NeuronD>(DType::kQ5_0),
+    code_format<Q5_1, RowOfDAndM, NeuronDAndM>(DType::kQ5_1),
+    code_format<IQ4_NL, RowOfD, NeuronD>(DType::kIQ4_NL),
+    code_format<MXFP4, RowOfExponents, NeuronExponents>(DType::kMXFP4),
+    code_format<Q2_K, RowOfSuperBlocks<Q2_KRow>, NeuronPacked>(DType::kQ2_K),
+    code_format<Q3_K, RowOfSuperBlocks<Q3_KRow>, NeuronSigned<16>>(DType::kQ3_K),
+    code_format<Q4_K, RowOfSuperBlocks<SixBitRow>, NeuronSixBits>(DType::kQ4_K),
+    code_format<Q5_K, RowOfSuperBlocks<SixBitRow>, NeuronSixBits>(DType::kQ5_K),
+    code_format<Q6_K, RowOfSuperBlocks<Q6_KRow>, NeuronSigned<16>>(DType::kQ6_K),
+    code_format<IQ4_XS, RowOfSuperBlocks<IQ4_XSRow>, NeuronSigned<kBlock>>(DType::kIQ4_XS),
+    float_format<F32>(DType::kF32),
+    float_format<F16>(DType::kF16),
+    float_format<BF16>(DType::kBF16),
 };
 
 constexpr KernelTable make_table(std::string_view name, uint64_t needs) {

@@ -32,6 +32,7 @@
 //   load_bytes(p, n)             the first n bytes at p, zero beyond; n is a multiple of 16 and may
 //                                be negative or more than kBytes
 //   splat_quad(p)                the four bytes at p in all lanes
+//   lanes_u8(p), lanes_i8(p)     kLanes bytes at p as int32_t
 //   widen_i8(p)                  kBytes / 2 bytes at p as words
 //   low_nibbles(v)               v & 15, and
 //   high_nibbles(v)              v >> 4, byte by byte

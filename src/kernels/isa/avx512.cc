@@ -82,6 +82,9 @@ ST_INLINE Bytes load_bytes(const void* p, int n) {
   if (n >= kBytes) return _mm512_loadu_si512(p);
   return n <= 0 ? Bytes{} : _mm512_maskz_loadu_epi8((uint64_t{1} << n) - 1, p);
 }
+// kLanes bytes at p as integers.
+ST_INLINE VecI lanes_u8(const uint8_t* p) { return (VecI)_mm512_cvtepu8_epi32(load16(p)); }
+ST_INLINE VecI lanes_i8(const uint8_t* p) { return (VecI)_mm512_cvtepi8_epi32(load16(p)); }
 ST_INLINE Bytes splat_quad(const void* p) {
   int32_t quad;
   __builtin_memcpy(&quad, p, 4);

@@ -114,6 +114,18 @@ ST_INLINE VecI total(WordSum sum) { return vpaddq_s32(sum.low, sum.high); }
 
 // The first n bytes at p; zero beyond. n is a multiple of 16 and may be negative.
 ST_INLINE Bytes load_bytes(const void* p, int n) { return n > 0 ? load16(p) : Bytes{}; }
+// kLanes bytes at p as integers.
+ST_INLINE VecI lanes_u8(const uint8_t* p) {
+  uint32_t quad;
+  __builtin_memcpy(&quad, p, 4);
+  const uint16x4_t words = vget_low_u16(vmovl_u8(vreinterpret_u8_u32(vdup_n_u32(quad))));
+  return vreinterpretq_s32_u32(vmovl_u16(words));
+}
+ST_INLINE VecI lanes_i8(const uint8_t* p) {
+  int32_t quad;
+  __builtin_memcpy(&quad, p, 4);
+  return vmovl_s16(vget_low_s16(vmovl_s8(vreinterpret_s8_s32(vdup_n_s32(quad)))));
+}
 ST_INLINE Bytes splat_quad(const void* p) {
   int32_t quad;
   __builtin_memcpy(&quad, p, 4);

@@ -104,6 +104,47 @@ void sum_columns_block(const NeuronRows& w, const int32_t* index, int64_t count,
   }
 }
 
+// The same two for all other quantised types, as their layouts say.
+template <DType type>
+void sum_rows_split(const QuantRows& w, const int32_t* index, const float* h, int64_t count,
+                    int64_t cols, int64_t begin, int64_t end, bool /*cached*/, float* y) {
+  const SplitLayout& split = *dtype_info(type).split;
+  const int64_t blocks = cols / kBlock, quants = split.quant_bytes(cols);
+  const auto row = static_cast<int64_t>(row_bytes(type, static_cast<uint64_t>(cols)));
+  for (int64_t b = begin / kBlock; b < end / kBlock; ++b) {
+    double sums[kBlock] = {};
+    for (int64_t i = 0; i < count; ++i) {
+      DecodedBlock block;
+      split.read({w.q + index[i] * quants, w.scales + index[i] * (row - quants), b, blocks}, block);
+      for (int64_t k = 0; k < kBlock; ++k) {
+        const int half = k < kBlock / 2 ? 0 : 1;
+        sums[k] += h[i] * (double{block.scale[half]} * block.code[k] + block.base[half]);
+      }
+    }
+    for (int64_t k = 0; k < kBlock; ++k) y[b * kBlock + k] = static_cast<float>(sums[k]);
+  }
+}
+
+template <DType type>
+void sum_columns_split(const NeuronRows& w, const int32_t* index, int64_t count, const int8_t* q,
+                       const float* d, int64_t cols, int64_t begin, int64_t end, bool /*cached*/,
+                       float* y) {
+  const SplitLayout& split = *dtype_info(type).split;
+  for (int64_t b = begin / kBlock; b < end / kBlock; ++b) {
+    double sums[kBlock] = {};
+    for (int64_t i = 0; i < count; ++i) {
+      const int64_t j = index[i];
+      DecodedBlock block;
+      split.read_codes({w.q + j * split.quant_bytes(cols), nullptr, b, cols / kBlock}, block);
+      for (int64_t k = 0; k < kBlock; ++k) {
+        const auto [scale, min] = neuron_scale(type, w, j, b * kBlock + k, cols);
+        sums[k] += double{d[j / kBlock]} * q[j] * (double{scale} * block.code[k] - min);
+      }
+    }
+    for (int64_t k = 0; k < kBlock; ++k) y[b * kBlock + k] = static_cast<float>(sums[k]);
+  }
+}
+
 template <auto decode, typename Value>
 void axpy_float(float a, const std::byte* weights, int64_t n, float* y) {
   const auto* w = reinterpret_cast<const Value*>(weights);
@@ -214,10 +255,6 @@ constexpr WeightFormat float_format(DType type) {
   return {.type = type, .gemm_float = gemm_float<decode, Value>, .axpy = axpy_float<decode, Value>};
 }
 
-template <DType type>
-constexpr WeightFormat block_format() {
-  return {.type = type, .gemv = gemv_block<type>};
-}
 template <DType type, auto quant>
 constexpr WeightFormat sparse_format() {
   return {.type = type,
@@ -226,23 +263,31 @@ constexpr WeightFormat sparse_format() {
           .sum_columns = sum_columns_block<type, quant>};
 }
 
+template <DType type>
+constexpr WeightFormat split_format() {
+  return {.type = type,
+          .gemv = gemv_block<type>,
+          .sum_rows = sum_rows_split<type>,
+          .sum_columns = sum_columns_split<type>};
+}
+
 constexpr WeightFormat kFormats[] = {
     sparse_format<DType::kQ4_0, q4_0>(),
     sparse_format<DType::kQ8_0, q8_0>(),
+    split_format<DType::kQ4_1>(),
+    split_format<DType::kQ5_0>(),
+    split_format<DType::kQ5_1>(),
+    split_format<DType::kIQ4_NL>(),
+    split_format<DType::kMXFP4>(),
+    split_format<DType::kQ2_K>(),
+    split_format<DType::kQ3_K>(),
+    split_format<DType::kQ4_K>(),
+    split_format<DType::kQ5_K>(),
+    split_format<DType::kQ6_K>(),
+    split_format<DType::kIQ4_XS>(),
     float_format<from_f32, float>(DType::kF32),
     float_format<f16_to_f32, uint16_t>(DType::kF16),
     float_format<bf16_to_f32, uint16_t>(DType::kBF16),
-    block_format<DType::kQ4_1>(),
-    block_format<DType::kQ5_0>(),
-    block_format<DType::kQ5_1>(),
-    block_format<DType::kQ2_K>(),
-    block_format<DType::kQ3_K>(),
-    block_format<DType::kQ4_K>(),
-    block_format<DType::kQ5_K>(),
-    block_format<DType::kQ6_K>(),
-    block_format<DType::kIQ4_NL>(),
-    block_format<DType::kIQ4_XS>(),
-    block_format<DType::kMXFP4>(),
 };
 
 }  // namespace

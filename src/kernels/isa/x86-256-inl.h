@@ -133,6 +133,13 @@ ST_INLINE Bytes load_bytes(const void* p, int n) {
 }
 // Half a vector of bytes at p as 16-bit integers.
 ST_INLINE Bytes widen_i8(const void* p) { return _mm256_cvtepi8_epi16(load16(p)); }
+// kLanes bytes at p as integers.
+ST_INLINE VecI lanes_u8(const uint8_t* p) {
+  return (VecI)_mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)));
+}
+ST_INLINE VecI lanes_i8(const uint8_t* p) {
+  return (VecI)_mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)));
+}
 ST_INLINE Bytes splat_quad(const void* p) {
   int32_t quad;
   __builtin_memcpy(&quad, p, 4);

@@ -1,0 +1,226 @@
+// Sums of the rows and columns of every quantised type, in every table, against plain arithmetic on
+// the values of the file; and that their bits depend on nothing but what they add.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "kernels/kernels.h"
+#include "support/random_blocks.h"
+#include "tensor/layout.h"
+#include "tensor/quantize.h"
+#include "tensor/regroup.h"
+
+namespace st {
+namespace {
+
+using testkit::random_blocks;
+
+class Sums : public testing::TestWithParam<const KernelTable*> {
+ protected:
+  const KernelTable& k = *GetParam();
+  std::mt19937 random{5};
+
+  int64_t up_to(int64_t n) { return 1 + static_cast<int64_t>(random() % static_cast<uint64_t>(n)); }
+};
+
+bool same_bits(const std::vector<float>& a, const std::vector<float>& b) {
+  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0;
+}
+
+std::vector<DType> types() {
+  std::vector<DType> types;
+  for (const DTypeInfo& info : all_dtypes()) {
+    if (info.split != nullptr) types.push_back(info.type);
+  }
+  return types;
+}
+
+// Columns of a matrix that are a multiple of its blocks, so that the last part of kernels is of any
+// size.
+int64_t columns(DType type, int64_t blocks) {
+  return blocks * std::max<int64_t>(kBlock, dtype_info(type).block_values);
+}
+
+// Rows that are the neurons of an expert, down matrices of which are transposed.
+struct Rows {
+  DType type;
+  int64_t rows, cols;
+  std::vector<std::byte> file, split;
+  Matrix matrix;
+
+  Rows(DType of, int64_t row_count, int64_t column_count, std::mt19937& random)
+      : type(of),
+        rows(row_count),
+        cols(column_count),
+        file(random_blocks(of, rows * cols, random)),
+        split(file.size()) {
+    arrange();
+  }
+  void arrange() {
+    split_rows(type, file.data(), 0, rows, rows, cols, split.data());
+    matrix = {type, rows, cols, split.data()};
+  }
+
+  void sum(const KernelTable& k, const std::vector<int32_t>& index, const std::vector<float>& h,
+           int64_t begin, int64_t end, bool cached, std::vector<float>& y) const {
+    k.format(type).sum_rows(matrix.quant_rows(), index.data(), h.data(),
+                            static_cast<int64_t>(index.size()), cols, begin, end, cached, y.data());
+  }
+  std::vector<float> sum(const KernelTable& k, const std::vector<int32_t>& index,
+                         const std::vector<float>& h) const {
+    std::vector<float> y(static_cast<size_t>(cols), 99.0f);
+    sum(k, index, h, 0, cols, false, y);
+    return y;
+  }
+};
+
+TEST_P(Sums, OfRows) {
+  for (const DType type : types()) {
+    for (const int64_t count : {1, 2, 31, 64, 700}) {
+      const int64_t blocks = type == DType::kQ5_0 ? 37 : 5;  // with one that fills no chunk
+      const Rows w(type, 40, columns(type, blocks), random);
+      std::vector<int32_t> index;
+      std::vector<float> h;
+      std::normal_distribution<float> normal;
+      for (int64_t i = 0; i < count; ++i) {
+        index.push_back(static_cast<int32_t>(random() % 40));
+        h.push_back(normal(random));
+      }
+      const std::vector<float> got = w.sum(k, index, h);
+      for (int64_t b = 0; b < w.cols / kBlock; ++b) {
+        double want[kBlock] = {}, peak = 0;
+        for (size_t i = 0; i < index.size(); ++i) {
+          const DecodedBlock block = read_block(w.matrix, index[i], b);
+          for (int c = 0; c < kBlock; ++c) {
+            const double scale = block.scale[c / 16], base = block.base[c / 16];
+            want[c] += h[i] * (scale * block.code[c] + base);
+            peak = std::max({peak, std::fabs(h[i] * scale), std::fabs(h[i] * base) / 1000});
+          }
+        }
+        // Half a step of the largest product's 14 bits for each code of up to 128.
+        const double bar = static_cast<double>(count) * peak * 128 / 32766 + 1e-30;
+        for (int c = 0; c < kBlock; ++c) {
+          ASSERT_NEAR(got[static_cast<size_t>(b * kBlock + c)], want[c], bar)
+              << k.name << ' ' << dtype_name(type) << ' ' << count << ' ' << b << ' ' << c;
+        }
+      }
+      // Pieces of the columns, and rows that are at hand.
+      std::vector<float> pieces(got.size(), 99.0f);
+      for (int64_t c = 0; c < w.cols;) {
+        const int64_t end = std::min(w.cols, c + 128 * up_to(3));
+        w.sum(k, index, h, c, end, c % 256 == 0, pieces);
+        c = end;
+      }
+      ASSERT_TRUE(same_bits(pieces, got)) << k.name << ' ' << dtype_name(type) << ' ' << count;
+    }
+  }
+}
+
+// A down matrix (D, F), regrouped, and neurons of which some are off.
+struct Columns {
+  DType type;
+  int64_t D, F;
+  std::vector<std::byte> file, regrouped;
+  std::vector<int8_t> q;
+  std::vector<float> d;
+  std::vector<int32_t> index;
+
+  Columns(DType of, int64_t outputs, int64_t neurons, std::mt19937& random)
+      : type(of),
+        D(outputs),
+        F(neurons),
+        file(random_blocks(of, D * F, random)),
+        regrouped(neuron_rows_bytes(of, D, F)) {
+    arrange();
+    std::normal_distribution<float> normal;
+    for (int64_t i = 0; i < F / kBlock; ++i) d.push_back(std::fabs(normal(random)) / 127);
+    for (int32_t j = 0; j < F; ++j) {
+      q.push_back(random() % 4 == 0 ? static_cast<int8_t>(random() % 255 - 127) : int8_t{0});
+      if (q.back() != 0) index.push_back(j);
+    }
+  }
+  void arrange() { regroup_by_neuron(type, file.data(), D, F, regrouped.data()); }
+
+  void sum(const KernelTable& k, int64_t begin, int64_t end, bool cached,
+           std::vector<float>& y) const {
+    k.format(type).sum_columns(neuron_rows({type, F, D, regrouped.data()}), index.data(),
+                               static_cast<int64_t>(index.size()), q.data(), d.data(), D, begin,
+                               end, cached, y.data());
+  }
+  std::vector<float> sum(const KernelTable& k) const {
+    std::vector<float> y(static_cast<size_t>(D), 99.0f);
+    sum(k, 0, D, false, y);
+    return y;
+  }
+};
+
+TEST_P(Sums, OfColumns) {
+  for (const DType type : types()) {
+    for (const int64_t D : {32, 96, 160, 128, 384, 2560}) {
+      const int64_t F = columns(type, 3);
+      if (!can_regroup(type, D, F)) continue;
+      const Columns w(type, D, F, random);
+      const std::vector<float> got = w.sum(k);
+      const auto row = row_bytes(type, static_cast<uint64_t>(F));
+      std::vector<float> values(static_cast<size_t>(F));
+      for (int64_t c = 0; c < D; ++c) {
+        dequantize_row(type, w.file.data() + static_cast<uint64_t>(c) * row, F, values.data());
+        double want = 0, size = 0;
+        for (const int32_t j : w.index) {
+          const auto i = static_cast<size_t>(j);
+          const double h = double{w.d[i / kBlock]} * w.q[i];
+          want += h * values[i];
+          size += std::fabs(h) * (std::fabs(values[i]) + 1);
+        }
+        ASSERT_NEAR(got[static_cast<size_t>(c)], want, size * 2e-5)
+            << k.name << ' ' << dtype_name(type) << ' ' << D << 'x' << F << ' ' << c;
+      }
+      std::vector<float> pieces(got.size(), 99.0f);
+      for (int64_t c = 0; c < D;) {
+        const int64_t end = std::min(D, c + 128 * up_to(3));
+        w.sum(k, c, end, c % 256 == 0, pieces);
+        c = end;
+      }
+      ASSERT_TRUE(same_bits(pieces, got)) << k.name << ' ' << dtype_name(type) << ' ' << D;
+    }
+  }
+}
+
+// A scale or a minimum that is no number shows in every output that it belongs to.
+TEST_P(Sums, ScalesThatAreNoNumbersShow) {
+  for (const DType type : types()) {
+    for (const auto& [at, bytes] : testkit::no_numbers(type)) {
+      const auto spoil = [&, at = at, &bytes = bytes](std::vector<std::byte>& file) {
+        std::ranges::copy(bytes, file.begin() + static_cast<std::ptrdiff_t>(at));
+      };
+      Rows rows(type, 3, columns(type, 2), random);
+      spoil(rows.file);
+      rows.arrange();
+      const std::vector<float> y = rows.sum(k, {1, 0, 2}, {0.5f, 1.0f, -2.0f});
+      const int64_t values = dtype_info(type).block_values;
+      for (int64_t c = 0; c < rows.cols; ++c) {
+        ASSERT_EQ(std::isfinite(y[static_cast<size_t>(c)]), c >= values)
+            << k.name << ' ' << dtype_name(type) << ' ' << at << ' ' << c;
+      }
+      Columns down(type, 128, columns(type, 2), random);
+      spoil(down.file);
+      down.arrange();
+      const std::vector<float> z = down.sum(k);
+      for (size_t c = 0; c < z.size(); ++c) {
+        ASSERT_EQ(std::isfinite(z[c]), c > 0)
+            << k.name << ' ' << dtype_name(type) << ' ' << at << ' ' << c;
+      }
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Tables, Sums, testing::ValuesIn(usable_kernels()),
+                         [](const auto& table) { return std::string(table.param->name); });
+
+}  // namespace
+}  // namespace st
