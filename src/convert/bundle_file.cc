@@ -144,6 +144,9 @@ class BundleWriter {
       });
       arranged_.assign(parts_[l].bytes[static_cast<size_t>(part)], std::byte{});
       arrange(stack, blocks_.data(), arranged_.data());
+      if (const auto error = bad_scale(stack, arranged_.data())) {
+        throw error->within(fmt::format("{}: layer {} expert {} {}", name_, l, e, part_name(part)));
+      }
       checksums_.push_back(checksum(arranged_));
       put(arranged_);
     }

@@ -174,6 +174,7 @@ Matrix CachedExperts::await(int64_t l, int32_t expert, ExpertPart part) {
   Part& p = slot.parts[number(part)];
   const MatrixStack& stack = layer(l)[part];
   std::byte* room = room_of(at, part);
+  const std::byte* place = stack.arrangement == Arrangement::kAsInFile ? room + p.shift : room;
   if (p.state == PartState::kReading) {
     ReadResult result = reader_.await(p.ticket, *stop_);
     if (!result.ok() && !result.buffer_busy && p.asked_at != prefetches_ && !stop_->requested()) {
@@ -184,6 +185,9 @@ Matrix CachedExperts::await(int64_t l, int32_t expert, ExpertPart part) {
     if (result.ok()) result.error = damage(stack, expert, result.bytes);
     if (result.ok()) {
       arrange_in_place(stack, result.bytes, room);
+      result.error = bad_scale(stack, place);
+    }
+    if (result.ok()) {
       p.state = PartState::kHere;
     } else {
       p.error = result.error->within(fmt::format("{} {}", name_of(l, expert), part_name(part)));
@@ -195,7 +199,7 @@ Matrix CachedExperts::await(int64_t l, int32_t expert, ExpertPart part) {
     throw Error(*p.error);
   }
   Matrix m = stack.prototype;
-  m.data = stack.arrangement == Arrangement::kAsInFile ? room + p.shift : room;
+  m.data = place;
   return m;
 }
 

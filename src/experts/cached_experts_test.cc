@@ -18,6 +18,7 @@
 #include "base/thread_pool.h"
 #include "support/faulty_reader.h"
 #include "support/gguf_builder.h"
+#include "support/random_blocks.h"
 #include "support/temporary_folder.h"
 #include "support/test_page.h"
 #include "tensor/layout.h"
@@ -28,7 +29,7 @@ namespace {
 using namespace testkit;
 using std::chrono::milliseconds;
 
-constexpr int64_t kLayers = 3, kExperts = 8, kUsed = 2, D = 32, F = 64;
+constexpr int64_t kLayers = 3, kExperts = 8, kUsed = 2;
 constexpr ExpertPart kAllParts[] = {ExpertPart::kGate, ExpertPart::kUp, ExpertPart::kDown};
 
 // More of everything random, for a long test.
@@ -40,27 +41,28 @@ int64_t scaled(int64_t n) {
 struct Shape {
   size_t layers = kLayers;
   int64_t experts = kExperts, used = kUsed;
+  int64_t hidden = 32, ffn = 64;
+  std::vector<DType> types = {DType::kF16, DType::kQ4_0, DType::kQ8_0};  // of layers, in turn
 };
 
-// A GGUF file of random bytes whose layers have experts of different types.
+// A GGUF file of random weights whose layers have experts of different types.
 class ExpertFile {
  public:
   explicit ExpertFile(const std::string& folder = "/tmp", const Shape& sizes = {})
       : path_(folder + "/st-experts-XXXXXX") {
-    constexpr uint32_t kTypes[] = {1, 2, 8};  // F16, Q4_0, Q8_0
-    constexpr uint64_t kBlockBytes[] = {2, 18, 34}, kBlockValues[] = {1, 32, 32};
     GgufBuilder b;
+    const auto D = static_cast<uint64_t>(sizes.hidden), F = static_cast<uint64_t>(sizes.ffn);
     const auto E = static_cast<uint64_t>(sizes.experts);
     const std::vector<uint64_t> shape{D, F, E}, down_shape{F, D, E};
-    std::mt19937_64 random(5);
+    std::mt19937 random(5);
     for (size_t l = 0; l < sizes.layers; ++l) {
-      const size_t type = l % std::size(kTypes);
+      const DType type = sizes.types[l % sizes.types.size()];
       for (const ExpertPart part : kAllParts) {
         const bool down = part == ExpertPart::kDown;
-        b.infos.push_back(
-            tensor_info(name(l, part), down ? down_shape : shape, kTypes[type], b.data.size()));
-        const uint64_t bytes = uint64_t{D * F} / kBlockValues[type] * kBlockBytes[type] * E;
-        for (uint64_t i = 0; i < bytes; ++i) b.data += static_cast<char>(random() >> 32);
+        b.infos.push_back(tensor_info(name(l, part), down ? down_shape : shape,
+                                      static_cast<uint32_t>(type), b.data.size()));
+        const auto blocks = random_blocks(type, static_cast<int64_t>(D * F * E), random);
+        b.data.append(reinterpret_cast<const char*>(blocks.data()), blocks.size());
         b.data.resize((b.data.size() + 31) / 32 * 32 + 32);
       }
     }
@@ -70,13 +72,21 @@ class ExpertFile {
   }
   ~ExpertFile() { std::filesystem::remove(path_); }
 
+  // A scale of a matrix's first block becomes no number.
+  void spoil(size_t l, ExpertPart part, DType type) const {
+    const auto& [at, bytes] = no_numbers(type).back();
+    const uint64_t place = GgufModel(path_).find(name(l, part)).info->offset + at;
+    std::fstream file(path_, std::ios::in | std::ios::out | std::ios::binary);
+    file.seekp(static_cast<std::streamoff>(place));
+    file.write(reinterpret_cast<const char*>(bytes.data()), std::ssize(bytes));
+  }
   // Whole again, in the same inode.
   void write() const { std::ofstream(path_, std::ios::binary) << bytes_; }
   const std::string& path() const { return path_; }
 
   static std::vector<ExpertLayer> layers(WeightStore& weights, const Shape& sizes = {}) {
     std::vector<ExpertLayer> layers;
-    const int64_t E = sizes.experts;
+    const int64_t E = sizes.experts, D = sizes.hidden, F = sizes.ffn;
     for (size_t l = 0; l < sizes.layers; ++l) {
       const auto of = [&](ExpertPart part) { return name(l, part); };
       layers.push_back({.gate = weights.stack(of(ExpertPart::kGate), E, F, D),
@@ -214,6 +224,33 @@ TEST(CachedExperts, GivesWhatTheFileHasWhateverTheRoom) {
     if (room == kLayers * kExperts) {
       EXPECT_EQ(stats.asked - stats.found, 24u);  // each once
     }
+  }
+}
+
+// In either layout of down; what cannot be is named when it comes, and read again later.
+TEST(CachedExperts, EveryTypeComesAsItIsOrNotAtAll) {
+  for (const DTypeInfo& info : all_dtypes()) {
+    if (!is_split(info.type)) continue;
+    const Shape shape = {.experts = 4, .hidden = 256, .ffn = 256, .types = {info.type}};
+    Rig rig(no_faults(), {.depth = 8, .piece_bytes = 4096}, "/tmp", test_page(), shape);
+    rig.store->resize(5);
+    for (int i = 0; i < 9; ++i) {
+      ASSERT_EQ(text(rig.pass(i % kLayers, {i % 3, 3}, 1 + i % 2)), "no error") << info.name;
+    }
+    EXPECT_EQ(rig.wrong, 0) << info.name;
+    for (const int64_t l : {0, 1}) {
+      for (const ExpertPart part : kAllParts) {
+        rig.store->resize(0);
+        rig.store->resize(5);
+        rig.file.spoil(static_cast<size_t>(l), part, info.type);
+        EXPECT_EQ(text(rig.pass(l, {0, 2}, 2)),
+                  fmt::format("expert {}/0 {}: a scale of its {} blocks is not a finite number", l,
+                              part_name(part), info.name));
+        rig.file.write();
+        EXPECT_EQ(text(rig.pass(l, {0, 2}, 2)), "no error") << info.name;
+      }
+    }
+    EXPECT_EQ(rig.wrong, 0) << info.name;
   }
 }
 

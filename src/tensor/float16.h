@@ -4,6 +4,7 @@
 
 #include <bit>
 #include <cstdint>
+#include <cstring>
 
 namespace st {
 
@@ -18,6 +19,19 @@ inline float f16_to_f32(uint16_t h) {
   // Subnormal: mantissa * 2^-24, exact in float.
   const float magnitude = static_cast<float>(mantissa) * 0x1p-24f;
   return sign ? -magnitude : magnitude;
+}
+
+// Whether none of n halves, anywhere in memory, is infinite or NaN.
+inline bool halves_are_finite(const uint8_t* p, int64_t n) {
+  constexpr int16_t kExponent = 0x7C00;
+  int16_t largest = 0;
+  for (int64_t i = 0; i < n; ++i) {
+    int16_t half;
+    std::memcpy(&half, p + 2 * i, sizeof half);
+    const auto exponent = static_cast<int16_t>(half & kExponent);
+    largest = exponent > largest ? exponent : largest;
+  }
+  return largest != kExponent;
 }
 
 // Rounds to nearest, ties to even; overflow gives infinity, NaN stays NaN.
@@ -49,9 +63,9 @@ inline uint16_t f32_to_bf16(float f) {
 }
 
 // 2^(e - 128), half of what the exponents of OCP microscaling formats mean; subnormal for 0 and 1.
-// 255 is NaN there.
+// The one that is NaN there is 2^127, as llama.cpp has it.
+inline constexpr uint8_t kE8M0NaN = 255;
 inline float half_e8m0_to_f32(uint8_t e) {
-  if (e == 255) return std::bit_cast<float>(0x7FC00000);
   return std::bit_cast<float>(e < 2 ? uint32_t{1} << (21 + e) : (uint32_t{e} - 1) << 23);
 }
 

@@ -47,6 +47,15 @@ void split_in_place(DType type, const std::byte* blocks, int64_t rows, int64_t c
   std::memcpy(q + rows * quants, scales.data(), scales.size());
 }
 
+bool scales_are_finite(const Matrix& matrix, int64_t first, int64_t count) {
+  const auto finite = layout_of(matrix.type).finite;
+  bool all = true;
+  for (int64_t r = first; r < first + count; ++r) {
+    all &= finite(matrix.quant_rows(r).scales, matrix.cols);
+  }
+  return all;
+}
+
 DecodedBlock read_block(const Matrix& matrix, int64_t r, int64_t b) {
   const QuantRows row = matrix.quant_rows(r);
   DecodedBlock block;

@@ -48,6 +48,8 @@ struct SplitLayout {
   void (*split_row)(const std::byte* blocks, int64_t cols, uint8_t* q, uint8_t* scales);
   void (*read)(const RowPlace& at, DecodedBlock& out);
   void (*read_codes)(const RowPlace& at, DecodedBlock& out);  // without scales
+  // Whether all scales and minimums of a row are finite numbers.
+  bool (*finite)(const uint8_t* scales, int64_t cols);
   const Regrouping* regrouping;  // null: such matrices cannot be regrouped
 
   // Bytes of a row's quants.
@@ -67,6 +69,10 @@ void split_rows(DType type, const std::byte* blocks, int64_t first, int64_t coun
 // `blocks`: no copy of them is made.
 void split_in_place(DType type, const std::byte* blocks, int64_t rows, int64_t cols,
                     std::byte* out);
+
+// Whether all scales and minimums of rows [first, first + count) of a split matrix are numbers,
+// and none is infinite.
+bool scales_are_finite(const Matrix& matrix, int64_t first, int64_t count);
 
 // The values of columns [32 b, 32 b + 32) of row r of a split matrix.
 DecodedBlock read_block(const Matrix& matrix, int64_t r, int64_t b);

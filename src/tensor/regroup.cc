@@ -7,6 +7,7 @@
 #include "tensor/bytes16.h"
 #include "tensor/float16.h"
 #include "tensor/layout.h"
+#include "tensor/plane_codes.h"
 #include "tensor/planes.h"
 #include "tensor/sub_scales.h"
 
@@ -32,7 +33,7 @@ void transpose(Bytes16 (&rows)[16]) {
 
 using Part = Regrouping::Part;
 
-void regroup_nibbles(const Part& p, uint8_t* q) {
+void regroup_nibbles(Part p, uint8_t* q) {
   for (int64_t c = 0; c < p.n; c += kBlock) {
     Bytes16 first[16], second[16];  // outputs c .. c + 16 and c + 16 .. c + 32
     for (int i = 0; i < 16; ++i) {
@@ -59,7 +60,7 @@ void transpose_bytes(const uint8_t* from, int64_t step, uint8_t* out, int64_t to
   }
 }
 
-void regroup_bytes(const Part& p, uint8_t* q) {
+void regroup_bytes(Part p, uint8_t* q) {
   for (int64_t c = 0; c < p.n; c += 16) {
     transpose_bytes(p.from + c * p.step, p.step, q + p.b * kBlock * p.D + p.c + c, p.D);
   }
@@ -67,7 +68,7 @@ void regroup_bytes(const Part& p, uint8_t* q) {
 
 // Chunk by chunk: as bytes to the other order, and back to planes.
 template <Planes kPlanes>
-void regroup_planes(const Part& p, uint8_t* q) {
+void regroup_planes(Part p, uint8_t* q) {
   uint8_t by_output[kColumnTile][kBlock], by_neuron[kBlock][kColumnTile];
   for (int64_t i = 0; i < p.n; ++i) {
     read_codes<kPlanes>(p.from + i * p.step, p.b, p.F / kBlock, by_output[i]);
@@ -84,13 +85,11 @@ void regroup_planes(const Part& p, uint8_t* q) {
 
 // ---- Scales ----
 
-// Of Block, as it lies in a file.
-template <typename Block, auto scales>
-void read_scales(const std::byte* bytes, BlockScales& out) {
-  Block block;
-  std::memcpy(&block, bytes, sizeof block);
-  scales(block, out);
-}
+// The scales of a block in a file, or of a super-block.
+struct BlockScales {
+  uint16_t d = 0, m = 0;
+  uint8_t sub[16] = {}, sub_mins[8] = {};
+};
 
 template <typename Block>
 void d_of(const Block& block, BlockScales& out) {
@@ -135,19 +134,6 @@ void scales_iq4_xs(const BlockIQ4_XS& block, BlockScales& out) {
   }
 }
 
-// Blocks of 32 with a scale, and maybe a minimum, of their own.
-template <typename Block, auto scales>
-constexpr Regrouping of_blocks(bool has_m, int64_t quants_at,
-                               void (*quants)(const Part&, uint8_t*)) {
-  return {SubScales::kNone, 0, has_m, read_scales<Block, scales>, quants_at, quants};
-}
-template <typename Block, auto scales>
-constexpr Regrouping of_super_blocks(SubScales sub, int64_t sub_values,
-                                     void (*quants)(const Part&, uint8_t*)) {
-  const bool has_m = sub == SubScales::kWithMins || sub == SubScales::kPacked;
-  return {sub, sub_values, has_m, read_scales<Block, scales>, -1, quants};
-}
-
 // ---- Places ----
 
 const Regrouping& regrouping_of(DType type) { return *dtype_info(type).split->regrouping; }
@@ -158,6 +144,8 @@ int64_t place_in_tile(DType type, int64_t c) {
   if (dtype_info(type).split->bits == 8) return at(c / 64 * 4 + c % 16 / 4, c / 16 % 4);
   return at(c % 32 / 4, c / 32);
 }
+
+}  // namespace
 
 // Where the scales of a regrouped matrix are, behind its quants.
 struct ScalePlaces {
@@ -176,61 +164,82 @@ struct ScalePlaces {
   }
 };
 
-// The scales of output c of a matrix, whose blocks are at `row`.
-void regroup_scales(DType type, const std::byte* row, int64_t F, int64_t c, const ScalePlaces& at,
-                    uint8_t* out) {
-  const DTypeInfo& info = dtype_info(type);
-  const Regrouping& r = regrouping_of(type);
-  const int64_t place = column_place(type, c), values = info.block_values;
-  const auto put_half = [&](int64_t from, int64_t i, uint16_t half) {
-    std::memcpy(out + from + (i * at.padded + place) * 2, &half, sizeof half);
-  };
-  const int64_t subs = r.sub == SubScales::kNone ? 0 : values / r.sub_values;
-  for (int64_t i = 0; i < F / values; ++i, row += info.block_bytes) {
+namespace {
+
+// Those of an output, which `read` finds in each of its blocks, n of them at `row`; n_sub: scales
+// within one.
+template <typename Block, auto read, SubScales kSub, int64_t n_sub, bool has_m>
+void put_scales(const std::byte* row, int64_t n, int64_t place, const ScalePlaces& places,
+                uint8_t* out) {
+  const ScalePlaces at = places;
+  for (int64_t i = 0; i < n; ++i) {
+    Block block;
+    std::memcpy(&block, row + i * int64_t{sizeof block}, sizeof block);
     BlockScales scales;
-    r.scales(row, scales);
-    if (r.sub != SubScales::kExponents) put_half(at.d, i, scales.d);
-    if (r.has_m) put_half(at.m, i, scales.m);
-    for (int64_t k = 0; k < subs; ++k) {
-      const int64_t to = (i * subs + k) * at.padded + place;
+    read(block, scales);
+    const int64_t half = (i * at.padded + place) * 2;
+    if (kSub != SubScales::kExponents) std::memcpy(out + at.d + half, &scales.d, 2);
+    if (has_m) std::memcpy(out + at.m + half, &scales.m, 2);
+    for (int64_t k = 0; k < n_sub; ++k) {
+      const int64_t to = (i * n_sub + k) * at.padded + place;
       out[at.sub + to] = scales.sub[k];
-      if (r.sub == SubScales::kWithMins) out[at.sub_mins + to] = scales.sub_mins[k];
+      if (kSub == SubScales::kWithMins) out[at.sub_mins + to] = scales.sub_mins[k];
     }
   }
+}
+
+using RegroupQuants = void (*)(Part part, uint8_t* q);
+
+// Blocks of 32 with a scale, and maybe a minimum, of their own.
+template <typename Block, auto read, bool has_m = false>
+constexpr Regrouping of_blocks(int64_t quants_at, RegroupQuants quants) {
+  return {SubScales::kNone, 0,     has_m, put_scales<Block, read, SubScales::kNone, 0, has_m>,
+          quants_at,        quants};
+}
+template <typename Block, auto read, SubScales kSub, int64_t sub_values>
+constexpr Regrouping of_super_blocks(RegroupQuants quants) {
+  constexpr bool kHasM = kSub == SubScales::kWithMins || kSub == SubScales::kPacked;
+  return {kSub, sub_values, kHasM, put_scales<Block, read, kSub, kSuperBlock / sub_values, kHasM>,
+          -1,   quants};
 }
 
 }  // namespace
 
 const Regrouping kRegroupQ4_0 =
-    of_blocks<BlockQ4_0, d_of<BlockQ4_0>>(false, offsetof(BlockQ4_0, qs), regroup_nibbles);
+    of_blocks<BlockQ4_0, d_of<BlockQ4_0>>(offsetof(BlockQ4_0, qs), regroup_nibbles);
 const Regrouping kRegroupQ4_1 =
-    of_blocks<BlockQ4_1, d_m_of<BlockQ4_1>>(true, offsetof(BlockQ4_1, qs), regroup_nibbles);
+    of_blocks<BlockQ4_1, d_m_of<BlockQ4_1>, true>(offsetof(BlockQ4_1, qs), regroup_nibbles);
 const Regrouping kRegroupQ5_0 =
-    of_blocks<BlockQ5_0, d_of<BlockQ5_0>>(false, -1, regroup_planes<kNibblesAndSingles>);
+    of_blocks<BlockQ5_0, d_of<BlockQ5_0>>(-1, regroup_planes<kNibblesAndSingles>);
 const Regrouping kRegroupQ5_1 =
-    of_blocks<BlockQ5_1, d_m_of<BlockQ5_1>>(true, -1, regroup_planes<kNibblesAndSingles>);
+    of_blocks<BlockQ5_1, d_m_of<BlockQ5_1>, true>(-1, regroup_planes<kNibblesAndSingles>);
 const Regrouping kRegroupQ8_0 =
-    of_blocks<BlockQ8_0, d_of<BlockQ8_0>>(false, offsetof(BlockQ8_0, qs), regroup_bytes);
+    of_blocks<BlockQ8_0, d_of<BlockQ8_0>>(offsetof(BlockQ8_0, qs), regroup_bytes);
 const Regrouping kRegroupIQ4_NL =
-    of_blocks<BlockIQ4_NL, d_of<BlockIQ4_NL>>(false, offsetof(BlockIQ4_NL, qs), regroup_nibbles);
+    of_blocks<BlockIQ4_NL, d_of<BlockIQ4_NL>>(offsetof(BlockIQ4_NL, qs), regroup_nibbles);
 const Regrouping kRegroupMXFP4 = {
-    SubScales::kExponents,    kBlock,         false, read_scales<BlockMXFP4, exponent_of>,
-    offsetof(BlockMXFP4, qs), regroup_nibbles};
+    SubScales::kExponents,
+    kBlock,
+    false,
+    put_scales<BlockMXFP4, exponent_of, SubScales::kExponents, 1, false>,
+    offsetof(BlockMXFP4, qs),
+    regroup_nibbles};
 const Regrouping kRegroupQ2_K =
-    of_super_blocks<BlockQ2_K, scales_q2_k>(SubScales::kPacked, 16, regroup_planes<kPairs>);
-const Regrouping kRegroupQ3_K = of_super_blocks<BlockQ3_K, scales_q3_k>(
-    SubScales::kSigned, 16, regroup_planes<kPairsAndSingles>);
-const Regrouping kRegroupQ4_K = of_super_blocks<BlockQ4_K, six_bits_of<BlockQ4_K>>(
-    SubScales::kWithMins, kBlock, regroup_nibbles);
-const Regrouping kRegroupQ5_K = of_super_blocks<BlockQ5_K, six_bits_of<BlockQ5_K>>(
-    SubScales::kWithMins, kBlock, regroup_planes<kNibblesAndSingles>);
-const Regrouping kRegroupQ6_K = of_super_blocks<BlockQ6_K, scales_q6_k>(
-    SubScales::kSigned, 16, regroup_planes<kNibblesAndPairs>);
+    of_super_blocks<BlockQ2_K, scales_q2_k, SubScales::kPacked, 16>(regroup_planes<kPairs>);
+const Regrouping kRegroupQ3_K = of_super_blocks<BlockQ3_K, scales_q3_k, SubScales::kSigned, 16>(
+    regroup_planes<kPairsAndSingles>);
+const Regrouping kRegroupQ4_K =
+    of_super_blocks<BlockQ4_K, six_bits_of<BlockQ4_K>, SubScales::kWithMins, kBlock>(
+        regroup_nibbles);
+const Regrouping kRegroupQ5_K =
+    of_super_blocks<BlockQ5_K, six_bits_of<BlockQ5_K>, SubScales::kWithMins, kBlock>(
+        regroup_planes<kNibblesAndSingles>);
+const Regrouping kRegroupQ6_K = of_super_blocks<BlockQ6_K, scales_q6_k, SubScales::kSigned, 16>(
+    regroup_planes<kNibblesAndPairs>);
 const Regrouping kRegroupIQ4_XS =
-    of_super_blocks<BlockIQ4_XS, scales_iq4_xs>(SubScales::kSigned, kBlock, regroup_nibbles);
+    of_super_blocks<BlockIQ4_XS, scales_iq4_xs, SubScales::kSigned, kBlock>(regroup_nibbles);
 
-// Two bits of two blocks share their bytes, so rows of those planes end with a chunk; singles may
-// not.
+// Two bits of two blocks share their bytes, so rows of such planes end with a chunk.
 bool can_regroup(DType type, int64_t D, int64_t F) {
   const SplitLayout* split = dtype_info(type).split;
   if (split == nullptr || split->regrouping == nullptr) return false;
@@ -249,6 +258,16 @@ NeuronRows neuron_rows(const Matrix& m) {
   const auto* q = reinterpret_cast<const uint8_t*>(m.data);
   return {q, reinterpret_cast<const uint16_t*>(q + at.d),
           reinterpret_cast<const uint16_t*>(q + at.m), q + at.sub, q + at.sub_mins};
+}
+
+bool neuron_scales_are_finite(const Matrix& m) {
+  const ScalePlaces at(m.type, m.cols, m.rows);
+  const auto* bytes = reinterpret_cast<const uint8_t*>(m.data);
+  if (regrouping_of(m.type).sub == SubScales::kExponents) {
+    return std::memchr(bytes + at.sub, kE8M0NaN, static_cast<size_t>(at.sub_mins - at.sub)) ==
+           nullptr;
+  }
+  return halves_are_finite(bytes + at.d, (at.sub - at.d) / 2);
 }
 
 ScaleAndMin neuron_scale(DType type, const NeuronRows& rows, int64_t j, int64_t c, int64_t D) {
@@ -290,7 +309,7 @@ void regroup_by_neuron(DType type, const std::byte* blocks, int64_t D, int64_t F
     const int64_t n = std::min(kColumnTile, D - c);
     const std::byte* tile = blocks + c * row;
     for (int64_t i = 0; i < n; ++i) {
-      regroup_scales(type, tile + i * row, F, c + i, at, q);
+      r.put_scales(tile + i * row, F / info.block_values, column_place(type, c + i), at, q);
       if (r.quants_at >= 0) continue;
       info.split->split_row(tile + i * row, F, split.data() + i * quants,
                             split.data() + kColumnTile * quants);

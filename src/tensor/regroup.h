@@ -29,21 +29,19 @@ constexpr int64_t padded_columns(int64_t cols) {
   return (cols + kColumnTile - 1) / kColumnTile * kColumnTile;
 }
 
-// The scales of a block in a file, or of a super-block.
-struct BlockScales {
-  uint16_t d = 0, m = 0;
-  uint8_t sub[16] = {}, sub_mins[8] = {};
-};
-
 // What the scales within super-blocks are; MXFP4 has nothing but exponents.
 enum class SubScales : uint8_t { kNone, kSigned, kWithMins, kPacked, kExponents };
+
+struct ScalePlaces;  // in a regrouped matrix
 
 // How a type is regrouped.
 struct Regrouping {
   SubScales sub;
   int64_t sub_values;  // S
   bool has_m;
-  void (*scales)(const std::byte* block, BlockScales& out);
+  // The scales of an output, from its n blocks at `row` to `place` in each row of scales.
+  void (*put_scales)(const std::byte* row, int64_t n, int64_t place, const ScalePlaces& places,
+                     uint8_t* out);
   // Of a block in a file, where its quants begin if they lie there as in memory; else -1.
   int64_t quants_at;
   // The quants of outputs [c, c + n), n a multiple of 32, at most a tile, and neurons [32 b, 32 b +
@@ -54,7 +52,7 @@ struct Regrouping {
     int64_t step;
     int64_t D, F, c, n, b;
   };
-  void (*quants)(const Part& part, uint8_t* q);
+  void (*quants)(Part part, uint8_t* q);
 };
 extern const Regrouping kRegroupQ4_0, kRegroupQ4_1, kRegroupQ5_0, kRegroupQ5_1, kRegroupQ8_0,
     kRegroupIQ4_NL, kRegroupMXFP4, kRegroupQ2_K, kRegroupQ3_K, kRegroupQ4_K, kRegroupQ5_K,
@@ -63,6 +61,8 @@ extern const Regrouping kRegroupQ4_0, kRegroupQ4_1, kRegroupQ5_0, kRegroupQ5_1, 
 bool can_regroup(DType type, int64_t D, int64_t F);  // of any type
 uint64_t neuron_rows_bytes(DType type, int64_t D, int64_t F);
 NeuronRows neuron_rows(const Matrix& regrouped);  // as (F, D)
+// As scales_are_finite() of a split matrix.
+bool neuron_scales_are_finite(const Matrix& regrouped);
 
 // What is multiplied with the code of neuron j and output c, and taken from that.
 struct ScaleAndMin {

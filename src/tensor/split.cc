@@ -5,6 +5,7 @@
 #include "tensor/bytes16.h"
 #include "tensor/float16.h"
 #include "tensor/layout.h"
+#include "tensor/plane_codes.h"
 #include "tensor/planes.h"
 #include "tensor/regroup.h"
 #include "tensor/sub_scales.h"
@@ -16,6 +17,13 @@ float load_half(const uint8_t* p) {
   uint16_t half;
   std::memcpy(&half, p, sizeof half);
   return f16_to_f32(half);
+}
+
+// The first n of each of `groups` groups, `step` bytes apart.
+bool halves_are_finite_in(const uint8_t* p, int64_t groups, int64_t step, int64_t n) {
+  bool finite = true;
+  for (int64_t i = 0; i < groups; ++i) finite &= halves_are_finite(p + i * step, n);
+  return finite;
 }
 
 // ---- Quants of super-blocks ----
@@ -97,7 +105,7 @@ void set_scale(float scale, float base, DecodedBlock& out) {
 // ---- Types ----
 //
 // quants() and scales() take `n` blocks of a file, as many as come together: what is there of a
-// chunk. `i`: the first of them, of `all` in the row.
+// chunk. `i`: the first of them, of `all` in the row. finite(): whether all scales of a row are.
 
 // Scales in half precision, one for each block.
 template <typename FileBlock>
@@ -106,6 +114,7 @@ struct WithD {
   static void scales(const Block& block, int64_t i, int64_t /*all*/, uint8_t* to) {
     std::memcpy(to + 2 * i, &block.d, 2);
   }
+  static bool finite(const uint8_t* scales, int64_t all) { return halves_are_finite(scales, all); }
   static void read_scales(const RowPlace& at, DecodedBlock& out) {
     set_scale(load_half(at.scales + 2 * at.block), kNoBase, out);
   }
@@ -117,6 +126,9 @@ struct WithM {
   static void scales(const Block& block, int64_t i, int64_t all, uint8_t* to) {
     std::memcpy(to + 2 * i, &block.d, 2);
     std::memcpy(to + 2 * (all + i), &block.m, 2);
+  }
+  static bool finite(const uint8_t* scales, int64_t all) {
+    return halves_are_finite(scales, 2 * all);
   }
   static void read_scales(const RowPlace& at, DecodedBlock& out) {
     const uint8_t* m = at.scales + 2 * at.blocks;
@@ -186,6 +198,9 @@ struct WithE {
   static void scales(const Block& block, int64_t i, int64_t /*all*/, uint8_t* to) {
     to[i] = block.e;
   }
+  static bool finite(const uint8_t* scales, int64_t all) {
+    return std::memchr(scales, kE8M0NaN, static_cast<size_t>(all)) == nullptr;
+  }
 };
 struct SplitMXFP4 : OneNibble<WithE> {
   static void codes(const RowPlace& at, DecodedBlock& out) { set_codes(at, kE2M1Values, out); }
@@ -201,6 +216,9 @@ struct SixBits {
   static constexpr int kTogether = 1;
   static void scales(const Block& block, int64_t i, int64_t /*all*/, uint8_t* to) {
     std::memcpy(to + 16 * i, &block, 16);
+  }
+  static bool finite(const uint8_t* scales, int64_t all) {
+    return halves_are_finite_in(scales, all, 16, 2);
   }
   static void read_scales(const RowPlace& at, DecodedBlock& out) {
     const uint8_t* s = at.scales + 16 * at.super_block();
@@ -253,6 +271,9 @@ struct SplitQ6_K {
   static void codes(const RowPlace& at, DecodedBlock& out) {
     set_codes<kNibblesAndPairs>(at, 32, out);
   }
+  static bool finite(const uint8_t* scales, int64_t all) {
+    return halves_are_finite(scales + 16 * all, all);
+  }
   static void read_scales(const RowPlace& at, DecodedBlock& out) {
     const uint8_t* sub = at.scales + 2 * at.block;
     const float d = load_half(at.scales + 16 * at.super_blocks() + 2 * at.super_block());
@@ -278,6 +299,9 @@ struct SplitQ2_K {
     std::memcpy(to + 16 * all + 4 * i + 2, &block.dmin, 2);
   }
   static void codes(const RowPlace& at, DecodedBlock& out) { set_codes<kPairs>(at, 0, out); }
+  static bool finite(const uint8_t* scales, int64_t all) {
+    return halves_are_finite(scales + 16 * all, 2 * all);
+  }
   static void read_scales(const RowPlace& at, DecodedBlock& out) {
     const uint8_t* d = at.scales + 16 * at.super_blocks() + 4 * at.super_block();
     for (int half = 0; half < 2; ++half) {
@@ -306,6 +330,9 @@ struct SplitQ3_K {
   static void codes(const RowPlace& at, DecodedBlock& out) {
     set_codes<kPairsAndSingles>(at, 4, out);
   }
+  static bool finite(const uint8_t* scales, int64_t all) {
+    return halves_are_finite(scales + 12 * all, all);
+  }
   static void read_scales(const RowPlace& at, DecodedBlock& out) {
     const float d = load_half(at.scales + 12 * at.super_blocks() + 2 * at.super_block());
     for (int half = 0; half < 2; ++half) {
@@ -328,6 +355,9 @@ struct SplitIQ4_XS {
     std::memcpy(to + 8 * i, &block, 8);
   }
   static void codes(const RowPlace& at, DecodedBlock& out) { set_codes(at, kIQ4Values, out); }
+  static bool finite(const uint8_t* scales, int64_t all) {
+    return halves_are_finite_in(scales, all, 8, 1);
+  }
   static void read_scales(const RowPlace& at, DecodedBlock& out) {
     const uint8_t* s = at.scales + 8 * at.super_block();
     uint16_t top;
@@ -359,8 +389,13 @@ void read(const RowPlace& at, DecodedBlock& out) {
 }
 
 template <int kValues, typename T>
+bool finite(const uint8_t* scales, int64_t cols) {
+  return T::finite(scales, cols / kValues);
+}
+
+template <int kValues, typename T>
 constexpr SplitLayout layout(const Regrouping& regrouping) {
-  return {T::kBits, split_row<kValues, T>, read<T>, T::codes, &regrouping};
+  return {T::kBits, split_row<kValues, T>, read<T>, T::codes, finite<kValues, T>, &regrouping};
 }
 
 }  // namespace

@@ -7,6 +7,7 @@
 #include <random>
 #include <vector>
 
+#include "support/random_blocks.h"
 #include "tensor/dtype.h"
 #include "tensor/float16.h"
 #include "tensor/layout.h"
@@ -225,6 +226,39 @@ TEST(Regroup, ByNeuronAsInTheFile) {
                 << ", want " << x;
           }
         }
+      }
+    }
+  }
+}
+
+// One scale of any block, in either form.
+TEST(Layout, AScaleThatIsNoNumberIsFound) {
+  std::mt19937 random(3);
+  for (const DTypeInfo& info : split_types()) {
+    const int64_t rows = 256, cols = 2 * info.block_values;
+    const std::vector<std::byte> good = testkit::random_blocks(info.type, rows * cols, random);
+    std::vector<std::byte> split(good.size());
+    std::vector<std::byte> regrouped(neuron_rows_bytes(info.type, rows, cols));
+    const Matrix by_row = {info.type, rows, cols, split.data()};
+    const Matrix by_neuron = {info.type, cols, rows, regrouped.data()};
+    const auto arrange = [&](const std::vector<std::byte>& file) {
+      split_rows(info.type, file.data(), 0, rows, rows, cols, split.data());
+      regroup_by_neuron(info.type, file.data(), rows, cols, regrouped.data());
+    };
+    arrange(good);
+    EXPECT_TRUE(scales_are_finite(by_row, 0, rows)) << info.name;
+    EXPECT_TRUE(neuron_scales_are_finite(by_neuron)) << info.name;
+    for (const auto& [at, bytes] : testkit::no_numbers(info.type)) {
+      for (const int64_t block : {int64_t{0}, int64_t{1}, rows + 1, 2 * rows - 1}) {
+        std::vector<std::byte> file = good;
+        const auto place = static_cast<size_t>(block) * info.block_bytes + at;
+        std::memcpy(&file[place], bytes.data(), bytes.size());
+        arrange(file);
+        const int64_t row = block / 2;
+        EXPECT_FALSE(scales_are_finite(by_row, row, 1)) << info.name << ' ' << place;
+        EXPECT_TRUE(scales_are_finite(by_row, 0, row)) << info.name << ' ' << place;
+        EXPECT_TRUE(scales_are_finite(by_row, row + 1, rows - row - 1)) << info.name;
+        EXPECT_FALSE(neuron_scales_are_finite(by_neuron)) << info.name << ' ' << place;
       }
     }
   }

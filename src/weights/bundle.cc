@@ -163,7 +163,8 @@ std::vector<ExpertLayer> load_bundle(WeightStore& store, std::span<const ExpertD
            .count = own.experts,
            .step = parts.bytes[i],
            .file =
-               {tensor.source, tensor.info->offset + parts.at[i], parts.step, parts.bytes[i], {}}},
+               {tensor.source, tensor.info->offset + parts.at[i], parts.step, parts.bytes[i], {}},
+           .by_neuron = part == ExpertPart::kDown && layer.layout == DownLayout::kRegrouped},
           std::move(sums));
     }
   }

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <utility>
 
 #include "base/error.h"
@@ -91,8 +92,18 @@ void RowReader::take(const Each& each, const Stop& stop) {
     Slot& slot = *slot_of(wanted_[i]);
     if (slot.ticket) await(slot, stop);
     dequantize_row(rows_.matrix.type, slot.bytes, rows_.matrix.cols, values_.data());
+    refuse_bad_scales(slot.row);
     each(i, values_);
   }
+}
+
+// As WeightStore does for what it has in memory.
+void RowReader::refuse_bad_scales(int32_t row) const {
+  const DType type = rows_.matrix.type;
+  const auto finite = [](float x) { return std::isfinite(x); };
+  if (!is_split(type) || std::ranges::all_of(values_, finite)) return;
+  fail(ErrorCode::kInvalidData, "{}: row {}: a scale of its {} blocks is not a finite number",
+       rows_.name, row, dtype_name(type));
 }
 
 void RowReader::read(std::span<const int32_t> rows, float* out, const Stop& stop) {

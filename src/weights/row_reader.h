@@ -32,7 +32,8 @@ class RowReader {
   // Rows are on their way from here on, as many as find room; the others when take() gets there.
   void ask(std::span<const int32_t> rows);
   // Calls each(i, values) for all i in order: row i of those asked for last, (cols). Throws
-  // Error(kIo), and Error(kCancelled) once `stop` is requested.
+  // Error(kIo), Error(kInvalidData) for a row of blocks with a scale that is not a finite number,
+  // and Error(kCancelled) once `stop` is requested.
   using Each = std::function<void(size_t i, std::span<const float> values)>;
   void take(const Each& each, const Stop& stop);
 
@@ -57,6 +58,7 @@ class RowReader {
   }
   void await(Slot& slot, const Stop& stop);
   void give_up(const Stop& stop, bool busy);
+  void refuse_bad_scales(int32_t row) const;
 
   const MatrixRows rows_;
   AsyncReader& reader_;

@@ -58,6 +58,11 @@ std::vector<uint64_t> ne_of(int64_t count, int64_t rows, int64_t cols) {
   return {static_cast<uint64_t>(cols), static_cast<uint64_t>(rows), static_cast<uint64_t>(count)};
 }
 
+Error bad_scale_of(DType type) {
+  return {ErrorCode::kInvalidData,
+          fmt::format("a scale of its {} blocks is not a finite number", dtype_name(type))};
+}
+
 }  // namespace
 
 std::optional<Error> damage(const MatrixStack& stack, int64_t i, std::span<const std::byte> bytes) {
@@ -77,6 +82,14 @@ void arrange(const MatrixStack& stack, const std::byte* bytes, std::byte* out) {
     case Arrangement::kByNeuron:
       return regroup_by_neuron(m.type, bytes, m.cols, m.rows, out);
   }
+}
+
+std::optional<Error> bad_scale(const MatrixStack& stack, const std::byte* memory) {
+  Matrix m = stack.prototype;
+  m.data = memory;
+  if (!is_split(m.type)) return std::nullopt;
+  const bool good = stack.by_neuron ? neuron_scales_are_finite(m) : scales_are_finite(m, 0, m.rows);
+  return good ? std::nullopt : std::optional(bad_scale_of(m.type));
 }
 
 WeightStore::WeightStore(const GgufModel& model, bool stream, const std::string& expert_file)
@@ -106,6 +119,7 @@ WeightStore::Place& WeightStore::place(std::string_view name, const std::vector<
     std::swap(stack.prototype.rows, stack.prototype.cols);
     stack.step = align(neuron_rows_bytes(type, rows, cols));
     stack.arrangement = Arrangement::kByNeuron;
+    stack.by_neuron = true;
   } else if (is_split(type)) {
     stack.arrangement = Arrangement::kSplit;
   }
@@ -268,21 +282,29 @@ void WeightStore::read(const Piece& piece, std::vector<std::byte>& scratch) cons
   const auto m = static_cast<uint64_t>(piece.matrix);
   const uint64_t at = s.file.offset + m * s.file.step + piece.begin;
   std::byte* out = memory_.data() + piece.place->offset + m * s.step;
+  const auto refuse = [&](const std::optional<Error>& error, std::string_view one) {
+    if (error) throw s.count == 1 ? *error : error->within(fmt::format("{} {}", one, m));
+  };
   if (s.arrangement == Arrangement::kAsInFile) {
     const std::span<std::byte> bytes(out + piece.begin, piece.bytes);
     s.file.source->read_at(at, bytes);
     if (s.file.checksums.empty()) return;
-    const auto error = damage(s, piece.matrix, bytes);
-    if (error) throw s.count == 1 ? *error : error->within(fmt::format("expert {}", m));
-    return;
+    refuse(damage(s, piece.matrix, bytes), "expert");
+    return refuse(bad_scale(s, out), "expert");
   }
   scratch.resize(std::max<size_t>(scratch.size(), piece.bytes));
   s.file.source->read_at(at, {scratch.data(), piece.bytes});
-  if (s.arrangement == Arrangement::kByNeuron) return arrange(s, scratch.data(), out);
-  const Matrix& shape = s.prototype;
-  const uint64_t row = shape.stride();
-  split_rows(shape.type, scratch.data(), static_cast<int64_t>(piece.begin / row),
-             static_cast<int64_t>(piece.bytes / row), shape.rows, shape.cols, out);
+  if (s.arrangement == Arrangement::kByNeuron) {
+    arrange(s, scratch.data(), out);
+    return refuse(bad_scale(s, out), "matrix");
+  }
+  Matrix shape = s.prototype;
+  shape.data = out;
+  const auto row = static_cast<int64_t>(shape.stride());
+  const auto first = static_cast<int64_t>(piece.begin) / row;
+  const auto count = static_cast<int64_t>(piece.bytes) / row;
+  split_rows(shape.type, scratch.data(), first, count, shape.rows, shape.cols, out);
+  if (!scales_are_finite(shape, first, count)) refuse(bad_scale_of(shape.type), "matrix");
 }
 
 void WeightStore::read_all(ThreadPool& pool, const Progress& progress, const Stop& stop) {

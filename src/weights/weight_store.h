@@ -48,6 +48,7 @@ struct MatrixStack {
   uint64_t step = 0;
   FilePlace file;
   Arrangement arrangement = Arrangement::kAsInFile;
+  bool by_neuron = false;  // in memory they are for neuron_rows()
 
   explicit operator bool() const { return static_cast<bool>(prototype); }
   Matrix operator[](int64_t i) const {
@@ -61,6 +62,8 @@ struct MatrixStack {
 std::optional<Error> damage(const MatrixStack& stack, int64_t i, std::span<const std::byte> bytes);
 // From there to the layout of memory. out: (step)
 void arrange(const MatrixStack& stack, const std::byte* bytes, std::byte* out);
+// What is wrong with a matrix in that layout: a scale that is infinite or no number.
+std::optional<Error> bad_scale(const MatrixStack& stack, const std::byte* memory);
 
 // A matrix of which only single rows are needed, in memory or in the file: see RowReader.
 struct MatrixRows {
@@ -110,8 +113,9 @@ class WeightStore {
   // Names of the tensors that are in memory, by where they are.
   std::map<const std::byte*, std::string> tensors_in_memory() const;
 
-  // Throws Error(kInvalidData) for a norm of nothing but zeros: a download that was cut may leave a
-  // file of the full size whose end was never written. Error(kCancelled) once `stop` is requested.
+  // Throws Error(kInvalidData) for a scale of a quantised type that is not a finite number, and for
+  // a norm of nothing but zeros: a download that was cut may leave a file of the full size whose
+  // end was never written. Error(kCancelled) once `stop` is requested.
   void read_all(ThreadPool& pool, const Progress& progress, const Stop& stop = Stop::never());
 
   // Throws Error(kIo) if a file was written to since it was opened, before its first byte was read:

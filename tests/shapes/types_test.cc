@@ -1,7 +1,7 @@
 // Every quantised type in every place of a model, down matrices by output and by neuron.
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
-#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <fstream>
@@ -69,6 +69,32 @@ double cosine(const std::vector<float>& a, const std::vector<float>& b) {
   return ab / std::sqrt(aa * bb);
 }
 
+// Some bytes of a file are others, for a while.
+class Overwritten {
+ public:
+  Overwritten(const std::string& path, uint64_t at, const std::vector<std::byte>& bytes)
+      : file_(path, std::ios::in | std::ios::out | std::ios::binary),
+        at_(static_cast<std::streamoff>(at)),
+        before_(bytes.size(), '\0') {
+    file_.seekg(at_);
+    file_.read(before_.data(), std::ssize(before_));
+    write({reinterpret_cast<const char*>(bytes.data()), bytes.size()});
+  }
+  ~Overwritten() { write(before_); }
+  Overwritten(const Overwritten&) = delete;
+  Overwritten& operator=(const Overwritten&) = delete;
+
+ private:
+  void write(const std::string& bytes) {
+    file_.seekp(at_);
+    file_ << bytes << std::flush;
+  }
+
+  std::fstream file_;
+  const std::streamoff at_;
+  std::string before_;
+};
+
 class Types : public testing::TestWithParam<DType> {
  protected:
   const TemporaryFolder folder;
@@ -120,27 +146,40 @@ TEST_P(Types, AsCloseAsActivationsOfEightBits) {
   }
 }
 
-TEST_P(Types, AScaleThatIsNoNumberIsNoticed) {
-  constexpr const char* kTensors[] = {"token_embd.weight",          "blk.0.attn_q.weight",
-                                      "blk.0.attn_v.weight",        "blk.0.attn_output.weight",
-                                      "blk.0.ffn_gate_exps.weight", "blk.1.ffn_up_exps.weight",
-                                      "blk.1.ffn_down_exps.weight", "output.weight"};
+// Whatever reads them, memory or a bundle, before or while the model computes.
+TEST_P(Types, AScaleThatIsNoNumberIsNamed) {
+  constexpr const char* kTensors[] = {"token_embd.weight", "blk.0.attn_v.weight",
+                                      "blk.0.ffn_gate_exps.weight", "blk.1.ffn_down_exps.weight",
+                                      "output.weight"};
+  const std::string what =
+      fmt::format("a scale of its {} blocks is not a finite number", dtype_name(GetParam()));
   for (const bool transposed : {false, true}) {
-    for (const char* name : kTensors) {
+    write_model(shape_of(GetParam(), transposed), 1, path);
+    const GgufModel model(path);
+    for (const std::string name : kTensors) {
+      const bool expert = name.find("exps") != name.npos;
       for (const auto& [at, bytes] : testkit::no_numbers(GetParam())) {
-        write_model(shape_of(GetParam(), transposed), 1, path);
-        const uint64_t offset = GgufModel(path).find(name).info->offset + at;
-        std::fstream file(path, std::ios::in | std::ios::out | std::ios::binary);
-        file.seekp(static_cast<std::streamoff>(offset));
-        file.write(reinterpret_cast<const char*>(bytes.data()), std::ssize(bytes));
-        file.close();
-        for (const KernelTable* table : usable_kernels()) {
-          const std::string error = testkit::error_of(
-              [&] { logits_of(path, {.threads = 2, .kernels = std::string(table->name)}); });
-          EXPECT_TRUE(testkit::contains(error, "not a finite number"))
-              << table->name << ' ' << name << ' ' << at << (transposed ? " transposed: " : ": ")
-              << error;
-        }
+        const Overwritten spoiled(path, model.find(name).info->offset + at, bytes);
+        const auto error = [&](uint64_t memory) {
+          return testkit::error_of([&] { logits_of(path, {.threads = 2, .memory = memory}); });
+        };
+        EXPECT_EQ(error(0), fmt::format("{}: tensor '{}': {}{}", path, name,
+                                        expert ? "matrix 0: " : "", what));
+        const std::string streamed = error(uint64_t{1} << 30);
+        EXPECT_TRUE(testkit::contains(streamed, what)) << name << ": " << streamed;
+        EXPECT_TRUE(testkit::contains(streamed, expert                        ? "expert 0/"
+                                                : name == "token_embd.weight" ? "row 0: "
+                                                                              : "tensor '" + name))
+            << streamed;
+        if (!expert) continue;
+        const std::string refused = testkit::error_of([&] {
+          write_bundle({.input = path,
+                        .output = folder / "bundle.gguf",
+                        .expert_bundle = {},
+                        .progress = {}});
+        });
+        EXPECT_TRUE(testkit::contains(refused, "expert 0 ") && testkit::contains(refused, what))
+            << refused;
       }
     }
   }

@@ -56,8 +56,9 @@ inline std::vector<std::pair<size_t, std::vector<std::byte>>> no_numbers(DType t
   if (type == DType::kMXFP4) return {{0, {std::byte{255}}}};
   std::vector<std::pair<size_t, std::vector<std::byte>>> found;
   for (const size_t at : half_places(type)) {
-    for (const int top : {0x7C, 0xFC, 0x7E})
+    for (const int top : {0x7C, 0xFC, 0x7E}) {
       found.push_back({at, {std::byte{0}, static_cast<std::byte>(top)}});
+    }
   }
   return found;
 }

@@ -89,7 +89,7 @@ struct NeuronDAndM : NeuronD {
   ST_INLINE VecF min(int place) const { return F16::load(m + place, kLanes); }
 };
 
-// Powers of two, 2^(e - 128): that of e - 127 is halved, as 2^-127 and 2^-128 have no exponent.
+// Powers of two, 2^(e - 128).
 struct NeuronExponents {
   static constexpr int kNeurons = kBlock;
   static constexpr bool kHasMins = false;
@@ -98,8 +98,8 @@ struct NeuronExponents {
   NeuronExponents(const NeuronRows& w, int64_t neurons, int64_t padded, int64_t tile)
       : e(w.sub + neurons * padded + tile) {}
   ST_INLINE VecF scale(int place) const {
-    constexpr int32_t kLeast = 1 << 22;  // 2^-127
-    return (VecF)max(lanes_u8(e + place) << 23, splat(kLeast)) * splat(0.5f);
+    const VecI exponent = lanes_u8(e + place);
+    return (VecF)max((exponent - 1) << 23, (exponent + 1) << 21);  // subnormal for 0 and 1
   }
 };
 

@@ -33,7 +33,9 @@ ST_INLINE void add_codes(Bytes words, Bytes h, WordSum* sums) {
   }
 }
 
-static_assert(kSumRows * 255 * int64_t{16383} <= INT32_MAX);
+constexpr int64_t kCodeRows = 128;  // rows whose products are held, and that share a scale
+
+static_assert(kCodeRows * 255 * int64_t{16383} <= INT32_MAX);
 
 template <typename T>
 struct CodeSums : RowSet<T> {
@@ -52,7 +54,7 @@ struct CodeSums : RowSet<T> {
   VecF mins[kHalves][kSpans];                            // of h with minimums
   VecI words[kHalves][kSpans][kSumPairs];                // products of two rows
   VecI sums[kCodeBlocks / kChains * kSumSlots];
-  VecF products[kSumRows][kHalves][kSpans];
+  VecF products[kCodeRows][kHalves][kSpans];
   Fetch<Rows> soon = {*this, 0, count, int64_t{blocks} * T::kBlockBytes};
 
   explicit CodeSums(const Rows& rows) : Rows(rows) {}
@@ -202,8 +204,8 @@ template <typename T>
 void sum_code_rows(const QuantRows& w, const int32_t* index, const float* h, int64_t count,
                    int64_t cols, int64_t begin, int64_t end, bool cached, float* y) {
   for (int64_t c = begin; c < end; ++c) y[c] = 0;
-  for (int64_t i = 0; i < count; i += kSumRows) {
-    const int64_t rows = count - i < kSumRows ? count - i : kSumRows;
+  for (int64_t i = 0; i < count; i += kCodeRows) {
+    const int64_t rows = count - i < kCodeRows ? count - i : kCodeRows;
     for (int64_t c = begin; c < end; c += kCodeColumns) {
       const int64_t n = end - c < kCodeColumns ? end - c : kCodeColumns;
       CodeSums<T> part({w, index + i, h + i, rows, cols, c, static_cast<int>(n / kBlock)});

@@ -4,7 +4,7 @@
 usage: ggml_decoders.py PATH_TO_quant_rows FOLDER_OF_libggml-base.so
 
 Blocks are random bytes with every finite half-precision number as a scale and as a minimum, and
-every exponent of MXFP4 but 255, which is no number: more than a million values of each type.
+every exponent of MXFP4, 255 too: more than a million values of each type.
 """
 
 import ctypes
@@ -27,7 +27,7 @@ def blocks_of(random, name):
     for at in scales:
         blocks[:, at : at + 2] = random.permutation(FINITE).view(np.uint8).reshape(-1, 2)
     if name == "MXFP4":
-        blocks[:, 0] = np.arange(len(blocks)) % 255
+        blocks[:, 0] = np.arange(len(blocks)) % 256
     return blocks
 
 

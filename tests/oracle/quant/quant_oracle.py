@@ -158,7 +158,6 @@ def decode_mxfp4(b):
     float4 = np.hstack([float4, -float4])
     float4[8] = 0  # no negative zero
     scale = 2.0 ** (b[:, :1].astype(np.float64) - 127)
-    scale[b[:, :1] == 255] = np.nan
     return F(scale * float4[nibbles(b[:, 1:])])
 
 
