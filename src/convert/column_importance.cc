@@ -22,25 +22,29 @@ void make_mean_one(std::span<float> importance) {
 
 }  // namespace
 
-ColumnImportance::ColumnImportance(const std::string& path, const GgufFile& model)
-    : path_(path),
-      down_transposed_(model.find_bool("smallthinker.ffn_down_transposed").value_or(false)) {
+ColumnImportance::ColumnImportance(const std::string& path, const GgufModel& model)
+    : path_(path), model_(model) {
   if (!path.empty()) file_.emplace(path);
 }
 
-RowImportance ColumnImportance::rows_of(const GgufTensor& tensor) {
-  if (!file_) return nullptr;
-  if (down_transposed_ && tensor.name.find(names::kFfnDown) != std::string::npos) {
-    ++used_;
-    return nullptr;
+// Down matrices that are transposed. Their shape says so, and where it cannot, the model's key.
+bool ColumnImportance::rows_are_neurons(const GgufTensor& tensor) const {
+  if (tensor.name.find(names::kFfnDown) == std::string::npos) return false;
+  const GgufTensor* embedding = model_.find(names::kEmbedding).info;
+  if (embedding == nullptr || tensor.dim(0) == tensor.dim(1)) {
+    return model_.metadata().find_bool("smallthinker.ffn_down_transposed").value_or(false);
   }
+  return tensor.dim(0) == embedding->dim(0);
+}
+
+RowImportance ColumnImportance::rows_of(const GgufTensor& tensor) {
+  if (!file_ || rows_are_neurons(tensor)) return nullptr;
   const uint64_t cols = tensor.ne[0], rows = tensor.dim(1), matrices = tensor.dim(2);
   auto found = file_->find(tensor.name, cols, matrices);
   if (!found) {
     missing_.push_back(tensor.name);
     return nullptr;
   }
-  ++used_;
   for (uint64_t m = 0; m < matrices; ++m) make_mean_one(std::span(*found).subspan(m * cols, cols));
   const auto importance = std::make_shared<const std::vector<float>>(std::move(*found));
   return [=](uint64_t row) { return importance->data() + row / rows * cols; };
@@ -66,9 +70,13 @@ std::vector<std::string> ColumnImportance::notices() const {
                                   printable_path(path_), missing_.size(),
                                   printable(missing_.front())));
   }
-  if (const size_t all = file_->tensors().size(); all > used_) {
-    notices.push_back(fmt::format("{} has {} matrices that are not encoded here",
-                                  printable_path(path_), all - used_));
+  std::vector<std::string> foreign = file_->tensors();
+  std::erase_if(foreign,
+                [&](const std::string& name) { return model_.find(name).info != nullptr; });
+  if (!foreign.empty()) {
+    notices.push_back(fmt::format("{} has {} matrices that the model has not, the first is {}",
+                                  printable_path(path_), foreign.size(),
+                                  printable(foreign.front())));
   }
   return notices;
 }

@@ -13,8 +13,8 @@ namespace st {
 
 class ColumnImportance {
  public:
-  // path: see QuantizeOptions::imatrix.
-  ColumnImportance(const std::string& path, const GgufFile& model);
+  // path: see QuantizeOptions::imatrix. The model outlives this.
+  ColumnImportance(const std::string& path, const GgufModel& model);
 
   // Of the rows of a matrix that is encoded; null without an importance matrix, if it does not say,
   // or if the rows are neurons, within which all columns are alike. Throws Error(kInvalidData) for
@@ -27,10 +27,11 @@ class ColumnImportance {
   std::vector<std::string> notices() const;
 
  private:
+  bool rows_are_neurons(const GgufTensor& tensor) const;
+
   std::string path_;
-  bool down_transposed_;
+  const GgufModel& model_;
   std::optional<ImatrixFile> file_;
-  size_t used_ = 0;                   // of the file's tensors
   std::vector<std::string> missing_;  // matrices that it does not have
 };
 

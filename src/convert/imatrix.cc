@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "base/file.h"
 
 namespace st {
 namespace {
@@ -44,6 +45,17 @@ void check_values(const GgufTensor& tensor, std::span<const float> values) {
        printable(tensor.name), bad - values.begin(), *bad);
 }
 
+// What llama-imatrix wrote before it wrote GGUF has nothing but its name to know it by.
+GgufModel open_imatrix(const std::string& path) {
+  if (path.ends_with(".dat") && !is_gguf(File(path))) {
+    fail(ErrorCode::kUnsupported,
+         "{}: not a GGUF file; of the older format 'llama-imatrix --in-file OLD.dat -o NEW.gguf' "
+         "makes one",
+         printable_path(path));
+  }
+  return GgufModel(path);
+}
+
 }  // namespace
 
 void write_imatrix(const std::string& path, const ImatrixSource& source,
@@ -68,7 +80,7 @@ void write_imatrix(const std::string& path, const ImatrixSource& source,
 }
 
 ImatrixFile::ImatrixFile(const std::string& path)
-    : ImatrixFile(GgufModel(path), printable_path(path)) {}
+    : ImatrixFile(open_imatrix(path), printable_path(path)) {}
 
 ImatrixFile::ImatrixFile(GgufModel file, std::string name)
     : name_(std::move(name)), file_(std::move(file)) {

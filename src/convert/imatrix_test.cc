@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <fstream>
 #include <limits>
 
 #include "support/bytes.h"
@@ -82,6 +83,11 @@ TEST(Imatrix, WhatIsNoneIsRefused) {
             in + "tensor 'x.weight': not known in an imatrix (known: NAME.in_sum2, NAME.counts)");
   EXPECT_EQ(open(file_of({{"x.in_sum2", {2}, {1}}}, "imatrix", DType::kF16)),
             in + "tensor 'x.in_sum2': type F16, want F32");
+  const std::string older = folder() + "/older.dat";
+  std::ofstream(older) << testkit::le(1) << testkit::le(1) << 'x' << testkit::le(1);
+  EXPECT_EQ(open(older), older +
+                             ": not a GGUF file; of the older format 'llama-imatrix --in-file "
+                             "OLD.dat -o NEW.gguf' makes one");
   EXPECT_EQ(open(folder() + "/none.gguf"),
             folder() + "/none.gguf: cannot open: No such file or directory");
 }

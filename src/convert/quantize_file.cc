@@ -62,7 +62,7 @@ QuantizeResult quantize_file(const QuantizeOptions& options) {
     fail(ErrorCode::kUnsupported, "{}: is a bundle; quantise what it was made from",
          printable_path(options.input));
   }
-  ColumnImportance importance(options.imatrix, in.metadata());
+  ColumnImportance importance(options.imatrix, in);
   GgufWriter out;
   QuantizeResult result;
   with_context(printable_path(options.input), [&] {

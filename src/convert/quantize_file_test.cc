@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "convert/column_importance.h"
 #include "convert/convert.h"
 #include "convert/imatrix.h"
 #include "convert/quant_mix.h"
@@ -245,6 +246,49 @@ TEST(QuantizeFile, TransposedMatricesHaveNoImportantColumns) {
               testkit::read_bytes(*other.source, other.info->offset, other.info->bytes))
         << one.info->name;
   }
+}
+
+// Of shape (D, F) or (F, D), D = 64: where both are alike the model's key decides.
+TEST(ColumnImportance, ShapesSayWhetherDownMatricesAreTransposed) {
+  const TemporaryFolder folder;
+  const std::string file = folder / "imatrix.gguf", model = folder / "model.gguf";
+  const std::string name = "blk.0.ffn_down_exps.weight";
+  const auto has_columns = [&](uint64_t cols, uint64_t rows, bool key) {
+    write_imatrix(file, {}, {{name, {std::vector<double>(cols, 2), {1}}}});
+    GgufWriter out;
+    if (key) out.set("smallthinker.ffn_down_transposed", GgufValue::boolean(true));
+    out.add_tensor("token_embd.weight", DType::kF16, {64, 1});
+    out.add_tensor(name, DType::kF16, {cols, rows});
+    out.begin(model);
+    for (const GgufTensor& t : out.tensors()) out.write(std::vector<std::byte>(t.bytes));
+    out.finish();
+    const GgufModel in(model);
+    ColumnImportance importance(file, in);
+    const bool has = importance.rows_of(*in.find(name).info) != nullptr;
+    EXPECT_EQ(importance.notices(), std::vector<std::string>{});
+    return has;
+  };
+  EXPECT_TRUE(has_columns(96, 64, false));
+  EXPECT_TRUE(has_columns(64, 64, false));
+  EXPECT_FALSE(has_columns(64, 64, true));
+  EXPECT_FALSE(has_columns(64, 96, true));
+  EXPECT_FALSE(has_columns(64, 96, false));  // of the reference engine
+}
+
+// Of a router, which stays as it is, nothing is said; of what the model does not have it is.
+TEST(ColumnImportance, NamesWhatTheModelHasNot) {
+  const TemporaryFolder folder;
+  const std::string file = folder / "imatrix.gguf", f16 = folder / "f16.gguf";
+  convert_hf({.folder = kModels + "model", .outfile = f16});
+  const GgufModel model(f16);
+  const auto notices = [&](const std::string& name) {
+    write_imatrix(file, {}, {{name, {std::vector<double>(256, 2), {1}}}});
+    return ColumnImportance(file, model).notices();
+  };
+  EXPECT_EQ(notices("blk.0.ffn_gate_inp.weight"), std::vector<std::string>{});
+  EXPECT_EQ(notices("blk.99.attn_q.weight"),
+            std::vector{file + " has 1 matrices that the model has not, the first is "
+                               "blk.99.attn_q.weight"});
 }
 
 TEST(QuantizeFile, BlocksOfThePredictorDoNotCrossItsRows) {
