@@ -74,7 +74,7 @@ class ExpertFile {
 
   // A scale of a matrix's first block becomes no number.
   void spoil(size_t l, ExpertPart part, DType type) const {
-    const auto& [at, bytes] = no_numbers(type).back();
+    const auto [at, bytes] = no_numbers(type).back();
     const uint64_t place = GgufModel(path_).find(name(l, part)).info->offset + at;
     std::fstream file(path_, std::ios::in | std::ios::out | std::ios::binary);
     file.seekp(static_cast<std::streamoff>(place));
