@@ -55,7 +55,7 @@ struct CodeSums : RowSet<T> {
   VecI words[kHalves][kSpans][kSumPairs];                // products of two rows
   VecI sums[kCodeBlocks / kChains * kSumSlots];
   VecF products[kCodeRows][kHalves][kSpans];
-  Fetch<Rows> soon = {*this, 0, count, int64_t{blocks} * T::kBlockBytes};
+  Fetch<Rows> soon = {this, 0, count, int64_t{blocks} * T::kBlockBytes};
 
   explicit CodeSums(const Rows& rows) : Rows(rows) {}
 
