@@ -7,15 +7,12 @@ using namespace st;
 
 namespace {
 
-// Letters that the context has and no template: see below.
+// A letter that only a context can bring in, unless the source has it, or its capital, or an
+// escape.
 constexpr std::string_view kForeign = "\xC3\x9F";
 
-// Whether the source can make these letters by itself: by their name, or from others.
 bool may_make_foreign(std::string_view source) {
-  for (const std::string_view part : {"\\", "\xC3", "\xE1", "lower", "case", "title", "map"}) {
-    if (source.find(part) != source.npos) return true;
-  }
-  return false;
+  return source.find_first_of("\\\xC3\xE1") != source.npos;
 }
 
 }  // namespace

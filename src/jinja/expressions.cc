@@ -38,6 +38,7 @@ Arguments CallArguments::evaluate(Render& render) const {
   render.budget().new_list(more.as_dict().size());
   for (const auto& [name, value] : more.as_dict().members()) {
     if (!name.is_string()) refuse("'**' wants names, not '{}'", name.type_name());
+    values.trusted_names = values.trusted_names && all_trusted(name.as_string().text);
     values.named.emplace_back(name.bytes(), value);
   }
   return values;

@@ -46,8 +46,8 @@ class PercentFormat {
       reader.take(percent - reader.position(), out_);
       if (percent == bytes.size()) break;
       const size_t end = conversion(percent + 1);
-      if (bytes[end - 1] == '%') out_.append("%", true);
-      reader.skip(end - percent);
+      const bool trusted = reader.skip(end - percent);
+      if (bytes[end - 1] == '%') out_.append("%", trusted);
     }
     const size_t count = several_ ? values_.as_sequence().items.size() : 1;
     // As in CPython, where a list passes for a dict.
@@ -230,7 +230,8 @@ class BraceFormat {
 
   void print(const Value& value, std::string_view spec) {
     Budget& budget = render_.budget();
-    const Layout layout = read_layout(spec);
+    Layout layout = read_layout(spec);
+    layout.trusted = all_trusted(format_.text);
     const bool number = value.is_number() && layout.type != 's' && !spec.empty();
     if (number) return append(out_, laid_out_number(value, layout, budget));
     if (!spec.empty() && (!value.is_string() || (layout.type != 's' && layout.type != '\0'))) {

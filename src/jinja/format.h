@@ -17,8 +17,9 @@ Value format_method(Render& render, const Value& self, const Arguments& argument
 // How a value is laid out, as both ways say it.
 struct Layout {
   char32_t fill = ' ';
-  char align = '\0';  // '<' '>' '^', or '=': between sign and digits; 0: by the value's kind
-  char sign = '-';    // '-': only if negative; '+' or ' ': also if positive
+  bool trusted = true;  // the fill comes from a trusted text
+  char align = '\0';    // '<' '>' '^', or '=': between sign and digits; 0: by the value's kind
+  char sign = '-';      // '-': only if negative; '+' or ' ': also if positive
   bool alternate = false;
   char group = '\0';  // of thousands: ',' or '_'
   size_t width = 0;

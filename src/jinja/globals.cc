@@ -44,7 +44,7 @@ std::vector<Value::Member> members_of(Render& render, const Arguments& arguments
   if (arguments.positional.size() > 1) refuse("{}: at most 1 argument without name", callee);
   if (!arguments.positional.empty()) members = pairs_of(render, arguments.positional[0], callee);
   for (const auto& [name, value] : arguments.named) {
-    members.emplace_back(Value::text(name, true), value);
+    members.emplace_back(Value::text(name, arguments.trusted_names), value);
   }
   render.budget().new_list(members.size());
   return members;

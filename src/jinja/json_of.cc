@@ -149,9 +149,9 @@ class Writer {
 
   void new_line() {
     if (!layout_.indented) return;
-    budget_.bytes(layout_.indent.size() * static_cast<size_t>(level_));
+    budget_.bytes(layout_.indent.bytes.size() * static_cast<size_t>(level_));
     mark("\n");
-    for (int i = 0; i < level_; ++i) mark(layout_.indent);
+    for (int i = 0; i < level_; ++i) append(out_, layout_.indent);
   }
 
   const JsonLayout& layout_;

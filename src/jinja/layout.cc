@@ -78,7 +78,7 @@ MarkedText laid_out_text(const MarkedText& text, const Layout& layout, Budget& b
   std::string fill;
   append_utf8(layout.fill, fill);
   const size_t left = layout.align == '>' ? room : layout.align == '^' ? room / 2 : 0;
-  return padded(text, left, room - left, marked(fill, true), budget);
+  return padded(text, left, room - left, marked(fill, layout.trusted), budget);
 }
 
 MarkedText laid_out_number(const Value& number, const Layout& layout, Budget& budget) {

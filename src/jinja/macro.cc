@@ -35,7 +35,7 @@ void Macro::bind(Render& render, const Arguments& arguments) const {
     if (parameter == body_.parameters.end() && key == "caller" && body_.uses_caller) {
       caller = value;
     } else if (parameter == body_.parameters.end() || i < positional.size()) {
-      unknown.emplace_back(Value::text(key, true), value);
+      unknown.emplace_back(Value::text(key, arguments.trusted_names), value);
     }
   }
   if (!unknown.empty() && !body_.uses_kwargs) {

@@ -17,6 +17,7 @@ class Render;
 struct Arguments {
   std::vector<Value> positional = {};
   std::vector<std::pair<std::string, Value>> named = {};
+  bool trusted_names = true;  // false: one came out of the context
 };
 
 class Object {

@@ -58,7 +58,9 @@ ExpressionPtr Parser::expression(bool conditionals) {
 
 ExpressionPtr Parser::conditional() {
   int line = now().line;
+  const std::string unknown_before = unknown_;
   ExpressionPtr value = or_level();
+  if (is_word("if")) unknown_ = unknown_before;
   while (skip_word("if")) {
     const Restore lenient(lenient_, true);
     ExpressionPtr condition = or_level();
@@ -355,13 +357,16 @@ std::string Parser::dotted_name() {
   return name;
 }
 
+void Parser::note_unknown(int line, std::string_view kind, std::string_view name) {
+  if (lenient_ || !unknown_.empty()) return;
+  unknown_ = fmt::format("line {}: no {} '{}'", line, kind, printable(name, 60));
+}
+
 FilterCall Parser::filter_call() {
   const int line = now().line;
   FilterCall call{.name = dotted_name(), .filter = nullptr, .arguments = {}};
   call.filter = find_filter(call.name);
-  if (call.filter == nullptr && !lenient_) {
-    wrong_at(line, fmt::format("no filter '{}'", printable(call.name, 60)));
-  }
+  if (call.filter == nullptr) note_unknown(line, "filter", call.name);
   if (is_operator("(")) call.arguments = call_arguments();
   return call;
 }
@@ -371,9 +376,7 @@ ExpressionPtr Parser::test(ExpressionPtr input) {
   const bool negated = skip_word("not");
   const std::string name = dotted_name();
   const Test found = find_test(name);
-  if (found == nullptr && !lenient_) {
-    wrong_at(line, fmt::format("no test '{}'", printable(name, 60)));
-  }
+  if (found == nullptr) note_unknown(line, "test", name);
   CallArguments arguments;
   if (is_operator("(")) {
     arguments = call_arguments();

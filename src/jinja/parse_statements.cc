@@ -65,6 +65,7 @@ std::string Parser::described(const Token& token) {
 Body Parser::parse() {
   Body all = body({});
   if (!is(Kind::kEnd)) wrong("unexpected {}", described(now()));
+  if (!unknown_.empty()) refuse("{}", unknown_);
   return all;
 }
 

@@ -86,6 +86,8 @@ class Parser {
   CallArguments call_arguments();
   FilterCall filter_call();
   std::string dotted_name();
+  // Of a filter or test that there is none of.
+  void note_unknown(int line, std::string_view kind, std::string_view name);
 
   // Statements.
   Body body(Words ends);   // up to one of the words, which is now()
@@ -112,6 +114,7 @@ class Parser {
   int depth_ = 0;         // of what calls itself
   bool in_loop_ = false;  // a jump has somewhere to go
   bool lenient_ = false;  // an unknown filter or test is an error only when it is reached
+  std::string unknown_;   // the first one that is an error in any case
   Special seen_;          // special names so far
 };
 

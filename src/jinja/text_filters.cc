@@ -70,7 +70,7 @@ Value format(Render& render, const Value& input, const Arguments& arguments) {
   }
   std::vector<Value::Member> named;
   for (const auto& [name, value] : arguments.named) {
-    named.emplace_back(Value::text(name, true), value);
+    named.emplace_back(Value::text(name, arguments.trusted_names), value);
   }
   const Value values = named.empty() ? Value::tuple(arguments.positional) : Value::dict(named);
   return percent_format(as_string(render, input), values, render.budget());

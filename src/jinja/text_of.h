@@ -14,7 +14,7 @@ MarkedText shown_value(const Value& value, Budget& budget);
 struct JsonLayout {
   bool ensure_ascii = false;
   bool indented = false;
-  std::string indent = {};  // of one level, if indented
+  MarkedText indent = {};  // of one level, if indented
   MarkedText item_separator, key_separator;
   bool sort_keys = false;
 };

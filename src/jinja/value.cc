@@ -21,10 +21,6 @@ int depth_above(int deepest) {
 
 }  // namespace
 
-bool operator==(const Undefined&, const Undefined&) { return true; }
-bool operator==(None, None) { return true; }
-bool operator==(const LongInteger& a, const LongInteger& b) { return *a.digits == *b.digits; }
-
 Value::Value(String string) : data_(std::make_shared<const String>(std::move(string))) {}
 
 Value::Value(Sequence sequence) {

@@ -33,13 +33,19 @@ struct String {
 // No value, and what was looked for.
 struct Undefined {
   std::shared_ptr<const std::string> name;  // may be null
+
+  bool operator==(const Undefined&) const { return true; }
 };
 
-struct None {};
+struct None {
+  bool operator==(const None&) const = default;
+};
 
 // An integer of more than 64 bits: printed as it is written, and otherwise refused.
 struct LongInteger {
   std::shared_ptr<const std::string> digits;  // perhaps with a minus sign before them
+
+  bool operator==(const LongInteger& other) const { return *digits == *other.digits; }
 };
 
 class Value {
@@ -122,10 +128,6 @@ class Value {
                std::shared_ptr<Object>>
       data_;
 };
-
-bool operator==(const Undefined&, const Undefined&);
-bool operator==(None, None);
-bool operator==(const LongInteger&, const LongInteger&);
 
 // What can be iterated over and is no string or dict.
 struct Sequence {

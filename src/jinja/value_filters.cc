@@ -145,11 +145,11 @@ Value tojson(Render& render, const Value& input, const Arguments& arguments) {
   const Value indent = parameters.value(1, None{});
   layout.indented = !indent.is_none();
   if (indent.is_string()) {
-    layout.indent = indent.bytes();
+    layout.indent = indent.as_string().text;
   } else if (layout.indented) {
     const int64_t width = std::max<int64_t>(parameters.integer(1, 0), 0);
     render.budget().bytes(static_cast<uint64_t>(width));
-    layout.indent = std::string(static_cast<size_t>(width), ' ');
+    layout.indent = marked(std::string(static_cast<size_t>(width), ' '), true);
   }
   layout.item_separator = marked(layout.indented ? "," : ", ", true);
   layout.key_separator = marked(": ", true);
