@@ -68,12 +68,16 @@ def bash(st, gguf, folder):
                        ("smallthinker completion ", ["bash", "fish", "zsh"]), ("smallthinker nonsense -", ["--help"])):
         check(completed(line) == want, f"bash completes {line!r} to {completed(line)}, want {want}")
 
-    # As a person has it, in a terminal: Tab completes the word and ends it with a blank.
+    typed(shells, "bash", ["--norc", "--noprofile", "-i"], f"source {script}; bind 'set enable-bracketed-paste off'",
+          "smallthinker run -m ann/tiny:")
+
+
+def typed(shells, shell, arguments, begin, name):
+    """As a person has it, in a terminal: Tab completes the word and ends it with a blank."""
     child, terminal = pty.fork()
     if child == 0:
         os.chdir(shells.place)
-        os.execvpe("bash", ["bash", "--norc", "--noprofile", "-i"], {**os.environ, **shells.env, "PS1": "$ "})
-    os.write(terminal, f"source {script}; bind 'set enable-bracketed-paste off'; echo rea''dy\n".encode())
+        os.execvpe(shell, [shell, *arguments], {**os.environ, **shells.env, "PS1": "$ "})
 
     def until(what):
         seen, deadline = b"", time.monotonic() + 20
@@ -81,11 +85,12 @@ def bash(st, gguf, folder):
             if select.select([terminal], [], [], 0.1)[0]:
                 seen += os.read(terminal, 4096)
         return what in seen
-    check(until(b"ready"), "bash in a terminal: starts")
-    for typed, want in (("smallthinker conv\t", b"smallthinker convert "),
-                        ("smallthinker run -m ann/tiny:\t", b"smallthinker run -m ann/tiny:Q4_0 ")):
-        os.write(terminal, typed.encode())
-        check(until(want), f"bash in a terminal: {typed!r} is completed to {want}")
+    os.write(terminal, f"{begin}; echo rea''dy\n".encode())
+    check(until(b"ready\r\n"), f"{shell} in a terminal: starts")
+    for line, want in (("smallthinker conv", "smallthinker convert "), (name, "smallthinker run -m ann/tiny:Q4_0 "),
+                       ("smallthinker run --offl", "smallthinker run --offline ")):
+        os.write(terminal, f"{line}\t".encode())
+        check(until(want.encode()), f"{shell} in a terminal: {line!r} becomes {want!r}")
         os.write(terminal, b"\x15")  # the line is taken back
     os.write(terminal, b"exit\n")
     os.waitpid(child, 0)
@@ -99,6 +104,8 @@ def others(st, gguf, folder):
     result = shells.run("zsh", "-f", "-c", f"autoload -U compinit; compinit -u -D; source {shells.scripts['zsh']}; "
                         "print $_comps[smallthinker]")
     check(result.stdout == "_smallthinker\n" and not result.stderr, f"zsh: {result}")
+    typed(shells, "zsh", ["-f", "-i"], f"autoload -U compinit; compinit -u -D; source {shells.scripts['zsh']}",
+          "smallthinker run -m ann")
     script = shells.scripts["fish"]
     result = shells.run("fish", "--no-execute", script)
     check(result.returncode == 0 and not result.stderr, f"fish --no-execute: {result}")
