@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <filesystem>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <optional>
 
@@ -67,14 +68,24 @@ std::vector<Token> token_ids(const json& config, std::string_view key, const Voc
   return {ids.begin(), ids.end()};
 }
 
-// A template, or a list of named ones of which "default" counts.
-std::string chat_template(const json& config) {
+// chat_template is a template, or a list of named ones; files of their own come first.
+void read_chat_templates(const json& config, const HfVocabFiles& files, Vocab& vocab) {
   const json* value = find(config, "chat_template");
-  if (value == nullptr || !value->is_array()) return find_string(config, "chat_template", "");
-  for (const json& item : *value) {
-    if (find_string(item, "name", "") == "default") return find_string(item, "template", "");
+  if (value == nullptr || !value->is_array()) {
+    vocab.chat_template = find_string(config, "chat_template", "");
+  } else {
+    for (const json& item : *value) {
+      const std::string name = find_string(item, "name", "");
+      vocab.named_chat_templates[name] = find_string(item, "template", "");
+    }
   }
-  return "";
+  for (const auto& [name, source] : files.named_chat_templates) {
+    vocab.named_chat_templates[name] = source;
+  }
+  if (const auto node = vocab.named_chat_templates.extract("default")) {
+    vocab.chat_template = node.mapped();
+  }
+  if (!files.chat_template.empty()) vocab.chat_template = files.chat_template;
 }
 
 json parse_optional(std::string_view name, const std::optional<std::string>& text) {
@@ -150,8 +161,7 @@ Vocab parse_hf_vocab(const HfVocabFiles& files, int64_t vocab_size) {
     }
     vocab.eos = needed_token(tokenizer_config, "eos_token", vocab);
     vocab.pad = unneeded_token(tokenizer_config, "pad_token", vocab);
-    vocab.chat_template =
-        files.chat_template.empty() ? chat_template(tokenizer_config) : files.chat_template;
+    read_chat_templates(tokenizer_config, files, vocab);
   });
 
   if (vocab.kind == TokenizerKind::kSentencePiece) {
@@ -170,6 +180,21 @@ Vocab parse_hf_vocab(const HfVocabFiles& files, int64_t vocab_size) {
   set_end_of_generation(vocab, std::move(end_of_generation));
   return vocab;
 }
+
+namespace {
+
+std::map<std::string, std::string> read_named_chat_templates(const std::string& folder) {
+  std::map<std::string, std::string> templates;
+  std::error_code error;
+  for (const auto& entry : std::filesystem::directory_iterator(folder, error)) {
+    const std::filesystem::path& path = entry.path();
+    if (path.extension() != ".jinja") continue;
+    templates[path.stem()] = read_text_file(path, kMaxOtherBytes);
+  }
+  return templates;
+}
+
+}  // namespace
 
 Vocab read_hf_vocab(const std::string& folder, int64_t vocab_size) {
   const auto there = [&](const char* name) {
@@ -192,6 +217,7 @@ Vocab read_hf_vocab(const std::string& folder, int64_t vocab_size) {
   files.generation_config = read_if_there("generation_config.json", kMaxOtherBytes);
   files.config = read_if_there("config.json", kMaxOtherBytes);
   files.chat_template = read_if_there("chat_template.jinja", kMaxOtherBytes).value_or("");
+  files.named_chat_templates = read_named_chat_templates(folder + "/additional_chat_templates");
   try {
     return parse_hf_vocab(files, vocab_size);
   } catch (const Error& e) {  // whose message begins with the name of a file

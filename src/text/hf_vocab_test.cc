@@ -116,6 +116,7 @@ TEST(HfVocab, SpecialIds) {
 }
 
 TEST(HfVocab, ChatTemplate) {
+  using Named = std::map<std::string, std::string>;
   HfVocabFiles files = {.tokenizer = small_tokenizer().dump()};
   const auto chat_template = [&](const json& value) {
     files.tokenizer_config = json{{"chat_template", value}}.dump();
@@ -126,10 +127,14 @@ TEST(HfVocab, ChatTemplate) {
   const json list = {{{"name", "tools"}, {"template", "t"}},
                      {{"name", "default"}, {"template", "d"}}};
   EXPECT_EQ(chat_template(list), "d");
+  EXPECT_EQ(parse_hf_vocab(files, 0).named_chat_templates, (Named{{"tools", "t"}}));
   EXPECT_EQ(error_of([&] { chat_template(3); }),
             "tokenizer_config.json: chat_template: want a string, got 3");
   files.chat_template = "from its file";
   EXPECT_EQ(chat_template(list), "from its file");
+  files.named_chat_templates = {{"tools", "another file"}, {"rag", "r"}};
+  EXPECT_EQ(parse_hf_vocab(files, 0).named_chat_templates,
+            (Named{{"rag", "r"}, {"tools", "another file"}}));
 }
 
 TEST(HfVocab, ReadsAFolder) {
@@ -146,6 +151,12 @@ TEST(HfVocab, ReadsAFolder) {
   std::ofstream(folder + "/tokenizer.json") << small_tokenizer();
   std::ofstream(folder + "/chat_template.jinja") << "{{ x }}";
   EXPECT_EQ(read_hf_vocab(folder, 0).chat_template, "{{ x }}");
+  EXPECT_TRUE(read_hf_vocab(folder, 0).named_chat_templates.empty());
+  std::filesystem::create_directory(folder + "/additional_chat_templates");
+  std::ofstream(folder + "/additional_chat_templates/tool_use.jinja") << "{{ y }}";
+  std::ofstream(folder + "/additional_chat_templates/README.md") << "no template";
+  EXPECT_EQ(read_hf_vocab(folder, 0).named_chat_templates,
+            (std::map<std::string, std::string>{{"tool_use", "{{ y }}"}}));
   std::ofstream(folder + "/generation_config.json") << "";
   EXPECT_EQ(error_of([&] { read_hf_vocab(folder, 0); }),
             folder +

@@ -24,6 +24,8 @@ constexpr std::string_view kAddBos = "tokenizer.ggml.add_bos_token";
 constexpr std::string_view kAddEos = "tokenizer.ggml.add_eos_token";
 constexpr std::string_view kAddSpacePrefix = "tokenizer.ggml.add_space_prefix";
 constexpr std::string_view kChatTemplate = "tokenizer.chat_template";
+constexpr std::string_view kNamedChatTemplate = "tokenizer.chat_template.";
+constexpr std::string_view kChatTemplates = "tokenizer.chat_templates";  // their names
 // Ours: what the keys above cannot say.
 constexpr std::string_view kEndOfGeneration = "smallthinker.tokenizer.end_of_generation";
 constexpr std::string_view kNfc = "smallthinker.tokenizer.nfc";
@@ -115,7 +117,7 @@ constexpr std::string_view kHarmless[] = {kScores,
                                           "tokenizer.ggml.suffix_token_id",
                                           "tokenizer.ggml.middle_token_id",
                                           "tokenizer.huggingface.json",
-                                          "tokenizer.chat_templates"};
+                                          kChatTemplates};
 // These change nothing if they are false.
 constexpr std::string_view kOff[] = {kAddEos, "tokenizer.ggml.add_sep_token", kAddSpacePrefix,
                                      "tokenizer.ggml.remove_extra_whitespaces"};
@@ -125,10 +127,7 @@ void refuse_others(const GgufFile& file) {
     const std::string_view key = entry->key;
     const auto* on = std::get_if<bool>(&entry->value.value);
     const bool off = std::ranges::count(kOff, key) > 0 && on != nullptr && !*on;
-    if (!key.starts_with("tokenizer.") || std::ranges::count(kHarmless, key) > 0 || off ||
-        key.starts_with("tokenizer.chat_template.")) {
-      continue;
-    }
+    if (!key.starts_with("tokenizer.") || std::ranges::count(kHarmless, key) > 0 || off) continue;
     fail(ErrorCode::kUnsupported, "key {} {}: not understood, tokens could be wrong",
          printable(key), printable(entry->value));
   }
@@ -157,6 +156,15 @@ TokenizerKind read_kind(std::string_view model) {
 Token read_id(const GgufFile& file, std::string_view key, size_t count) {
   const auto id = file.find_u32(key);
   return id ? checked_id(key, *id, count) : -1;
+}
+
+void read_chat_templates(const GgufFile& file, Vocab& vocab) {
+  if (const std::string* source = file.find_string(kChatTemplate)) vocab.chat_template = *source;
+  for (const GgufEntry& entry : file.entries()) {
+    if (!entry.key.starts_with(kNamedChatTemplate)) continue;
+    const std::string name = entry.key.substr(kNamedChatTemplate.size());
+    vocab.named_chat_templates[name] = *file.find_string(entry.key);
+  }
 }
 
 // llama.cpp's converter writes the marks of user-defined tokens as the blanks they print as. Of
@@ -217,7 +225,7 @@ Vocab read_gguf_vocab(const GgufFile& file, std::vector<std::string>* notices) {
   vocab.pad = read_id(file, kPad, count);
   // llama.cpp's defaults.
   vocab.add_bos = file.find_bool(kAddBos).value_or(vocab.kind == TokenizerKind::kSentencePiece);
-  if (const std::string* source = file.find_string(kChatTemplate)) vocab.chat_template = *source;
+  read_chat_templates(file, vocab);
 
   std::vector<Token> end_of_generation;
   if (const GgufArray* ids = find_array(file, kEndOfGeneration, GgufType::kI32)) {
@@ -240,6 +248,15 @@ namespace {
 bool looks_special(std::string_view text) {
   return text == "<pad>" || text == "<mask>" ||
          (text.starts_with("<unused") && text.ends_with(">"));
+}
+
+// A template's name as llama.cpp's converter has it in keys.
+std::string key_part(std::string name) {
+  for (char& c : name) {
+    const bool kept = (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
+    if (!kept) c = '_';
+  }
+  return name;
 }
 
 // Texts and types of tokens as llama.cpp's converter writes them.
@@ -290,6 +307,12 @@ void write_gguf_vocab(const Vocab& vocab, GgufWriter& writer) {
     set(kEndOfGeneration, GgufValue::array(GgufArray::of(vocab.end_of_generation)));
   if (byte_level && !vocab.nfc) set(kNfc, GgufValue::boolean(false));
   if (!vocab.chat_template.empty()) set(kChatTemplate, GgufValue::string(vocab.chat_template));
+  std::vector<std::string> names;
+  for (const auto& [name, source] : vocab.named_chat_templates) {
+    names.push_back(key_part(name));
+    set(fmt::format("{}{}", kNamedChatTemplate, names.back()), GgufValue::string(source));
+  }
+  if (!names.empty()) set(kChatTemplates, GgufValue::array(GgufArray::of(names)));
 }
 
 }  // namespace st

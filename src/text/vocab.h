@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -41,6 +42,7 @@ struct Vocab {
   bool add_bos = false;                          // texts begin with bos
   std::vector<Token> end_of_generation;          // stop here: eos and its like, ascending
   std::string chat_template;                     // Jinja source, empty if none
+  std::map<std::string, std::string> named_chat_templates;  // others beside it
 };
 
 // From tokenizer.ggml.* of a GGUF file. Guesses at what it lacks are told to `notices`, one line
@@ -55,6 +57,7 @@ struct HfVocabFiles {
   // config.json: only bos, eos and padding ids, as a last resort.
   std::optional<std::string> config = {};
   std::string chat_template = {};  // chat_template.jinja; empty if there is none
+  std::map<std::string, std::string> named_chat_templates = {};  // additional_chat_templates/*.jinja
 };
 
 // Rows up to `vocab_size` without a token become "[PAD{id}]", unused; 0: as many rows as tokens.

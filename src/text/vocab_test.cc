@@ -31,6 +31,7 @@ Vocab full_vocab() {
   vocab.add_bos = true;
   vocab.end_of_generation = {7, 258};
   vocab.chat_template = "{{ 'x' }}\n";
+  vocab.named_chat_templates = {{"rag", "{{ 'r' }}"}, {"tool_use", "{{ 't' }}"}};
   return vocab;
 }
 
@@ -43,6 +44,7 @@ void expect_equal(const Vocab& a, const Vocab& b) {
   EXPECT_EQ(std::tuple(a.bos, a.eos, a.pad, a.add_bos), std::tuple(b.bos, b.eos, b.pad, b.add_bos));
   EXPECT_EQ(a.end_of_generation, b.end_of_generation);
   EXPECT_EQ(a.chat_template, b.chat_template);
+  EXPECT_EQ(a.named_chat_templates, b.named_chat_templates);
 }
 
 Vocab there_and_back(const Vocab& vocab) {
@@ -58,6 +60,7 @@ TEST(GgufVocab, ComesBackAsItWas) {
   vocab.bos = vocab.eos = vocab.pad = -1;
   vocab.add_bos = false;
   vocab.chat_template.clear();
+  vocab.named_chat_templates.clear();
   expect_equal(there_and_back(vocab), vocab);
   expect_equal(there_and_back(testkit::tiny_tokenizer().vocab()),
                testkit::tiny_tokenizer().vocab());
@@ -78,6 +81,9 @@ TEST(GgufVocab, HasTheKeysOfLlamaCpp) {
   EXPECT_EQ(file.get_u32("tokenizer.ggml.padding_token_id"), 1u);
   EXPECT_EQ(file.find_bool("tokenizer.ggml.add_bos_token"), true);
   EXPECT_EQ(*file.find_string("tokenizer.chat_template"), "{{ 'x' }}\n");
+  EXPECT_EQ(*file.find_string("tokenizer.chat_template.tool_use"), "{{ 't' }}");
+  EXPECT_EQ(file.find_strings("tokenizer.chat_templates")->strings,
+            (std::vector<std::string>{"rag", "tool_use"}));
 }
 
 // read_gguf_vocab() of what full_vocab() writes after `change`.
