@@ -23,6 +23,7 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "chat/chat_prompt.h"
 #include "chat/chat_state.h"
 #include "chat/output_parser.h"
 #include "engine/engine.h"
@@ -31,11 +32,6 @@
 
 namespace st {
 
-// The text that the model is to continue, and how what it writes is read.
-struct ChatPrompt {
-  MarkedText text;
-  OutputParserOptions parser;
-};
 // What a template makes of messages. May throw Error.
 using MakePrompt = std::function<ChatPrompt(std::span<const Message>)>;
 

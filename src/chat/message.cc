@@ -261,6 +261,8 @@ ChatRequest parse_chat_request(std::string_view text) {
   if (const Json* variables = member(object, "chat_template_kwargs")) {
     request.variables =
         with_context("chat_template_kwargs", [&] { return read_variables(*variables); });
+    const auto think = request.variables.extract("enable_thinking");
+    if (think) request.think = think.mapped() != "false";
   }
   return request;
 }

@@ -52,6 +52,8 @@ struct ChatRequest {
   std::map<std::string, std::string> variables = {};
 };
 
+inline constexpr uint64_t kMaxRequestBytes = uint64_t{16} << 20;
+
 // Members of OpenAI's and Ollama's requests: messages, tools, add_generation_prompt,
 // chat_template_kwargs, reasoning_effort, think and enable_thinking; all others are left alone.
 // Roles "developer" and "function" become "system" and "tool", content null becomes "", calls

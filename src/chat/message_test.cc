@@ -96,6 +96,10 @@ TEST(ChatRequests, WhatIsSaidBesideMessages) {
   EXPECT_EQ(request(R"(, "enable_thinking": true, "reasoning_effort": "none")").think, true);
   EXPECT_EQ(request(R"(, "reasoning_effort": "none")").think, false);
   EXPECT_EQ(request(R"(, "reasoning_effort": "high")").think, true);
+  const auto variable =
+      request(R"(, "think": true, "chat_template_kwargs": {"enable_thinking": false})");
+  EXPECT_EQ(variable.think, false);
+  EXPECT_TRUE(variable.variables.empty());
   EXPECT_EQ(request(R"(, "tools": [])").tools, std::vector<Tool>());
   EXPECT_EQ(request(R"(, "tools": null)").tools, std::vector<Tool>());
   EXPECT_EQ(
