@@ -160,6 +160,13 @@ def imatrix():
     yield "experts", file + struct.pack("<8f2f", 1, 2, 3, 4, 0, 0, 0, 0, 2, 0) + bytes(24)
 
 
+def model_output():
+    cases = json.loads((ROOT / "tests" / "data" / "chat" / "parse.json").read_text())
+    for case in cases:
+        options = (case["start"] == "think") | (case["tools"] is None) << 1 | case["cut"] << 2
+        yield case["id"], bytes([options, 0]) + case["output"].encode()
+
+
 def engine():
     """Tiny models, and every way in which the tests damage them."""
     small = {"layers": 1, "hidden": 8, "heads": 2, "kv_heads": 1, "head_dim": 4, "experts": 2, "used": 1, "ffn": 4}
@@ -261,7 +268,8 @@ def session_load():
 
 def main() -> None:
     for target in (gguf, safetensors, torch_pt, config_json, tokenizer_json, jinja_parse, jinja_render, routing_trace,
-                   saved_logits, imatrix, hub, session_load, engine, convert):
+                   saved_logits, imatrix, hub, model_output,
+                   session_load, engine, convert):
         folder = pathlib.Path(sys.argv[1]) / target.__name__
         folder.mkdir(parents=True, exist_ok=True)
         for name, data in target():

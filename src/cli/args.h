@@ -101,9 +101,23 @@ struct DetokenizeArgs {
   bool raw = false;              // control bytes also to a terminal
 };
 
+// What a template makes of a context or a chat; or what there is in a model's output.
 struct TemplateArgs {
   std::string template_file, context;  // a template by itself, and a JSON object for it
-  std::optional<std::tm> now;          // what it takes for the time; empty: the clock's
+  std::optional<std::tm> now;          // what templates take for the time; empty: the clock's
+
+  std::string model;  // GGUF file or Hugging Face folder
+  bool offline = false;
+  std::string chat_template;  // name or file; empty: the model's
+  std::string tools;          // "generic"; of an output: names, with commas between
+  std::string chat;           // file with a request
+  bool tokens = false;        // as ids
+
+  std::string output;  // file that a model has written, to be taken apart,
+  std::string format = "hermes";
+  bool in_reasoning = false;  // from inside reasoning on,
+  int64_t pieces = 0;         // in pieces of so many bytes; 0: one
+  bool cut = false;           // by a limit
 };
 
 struct PerplexityArgs {

@@ -1,29 +1,12 @@
 #include <fmt/format.h>
-#include <sys/stat.h>
 
 #include "base/error.h"
 #include "cli/args.h"
+#include "cli/model_args.h"
 #include "cli/streams.h"
 #include "cli/text_args.h"
-#include "format/gguf_model.h"
 
 namespace st {
-namespace {
-
-Tokenizer load_tokenizer(const std::string& path) {
-  struct stat info{};
-  if (::stat(path.c_str(), &info) == 0 && S_ISDIR(info.st_mode)) {
-    Vocab vocab = read_hf_vocab(path, 0);
-    return with_context(printable_path(path + "/tokenizer.json"),
-                        [&] { return Tokenizer(std::move(vocab)); });
-  }
-  const GgufModel file(path);
-  return with_context(printable_path(path),
-                      [&] { return Tokenizer(read_gguf_vocab(file.metadata())); });
-}
-
-}  // namespace
-
 int execute(const TokenizeArgs& args) {
   const Tokenizer tokenizer = load_tokenizer(args.model);
   bool any = false;

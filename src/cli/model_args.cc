@@ -57,6 +57,18 @@ void check_model_outputs(const ModelArgs& args, std::vector<std::string> inputs,
   check_outputs(outputs, inputs);
 }
 
+Tokenizer load_tokenizer(const std::string& path) {
+  struct stat info{};
+  if (::stat(path.c_str(), &info) == 0 && S_ISDIR(info.st_mode)) {
+    Vocab vocab = read_hf_vocab(path, 0);
+    return with_context(printable_path(path + "/tokenizer.json"),
+                        [&] { return Tokenizer(std::move(vocab)); });
+  }
+  const GgufModel file(path);
+  return with_context(printable_path(path),
+                      [&] { return Tokenizer(read_gguf_vocab(file.metadata())); });
+}
+
 void refuse_folder(const std::string& path) {
   struct stat info{};
   if (::stat(path.c_str(), &info) == 0 && S_ISDIR(info.st_mode)) {

@@ -16,6 +16,9 @@ namespace st {
 // Throws Error(kInvalidData) if `path` is a folder, telling what to do with it.
 void refuse_folder(const std::string& path);
 
+// The tokenizer of a GGUF file or a Hugging Face folder.
+Tokenizer load_tokenizer(const std::string& path);
+
 // Throws the Error that loading `path` would begin with, if it is no model at all.
 void check_model_file(const std::string& path);
 

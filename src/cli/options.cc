@@ -54,6 +54,11 @@ CLI::Option* add_decimal(CLI::App& app, const std::string& names, const std::str
       ->type_name(fmt::format("X[{}..{}]", min, max));
 }
 
+void add_offline(CLI::App& app, bool& offline) {
+  app.add_flag("--offline", offline,
+               "download nothing: a model by name must be here (or $HF_HUB_OFFLINE=1)");
+}
+
 namespace {
 
 // An environment variable that gives an option where the command line does not.
@@ -66,7 +71,7 @@ struct Variable {
 const Variable kEnvironment[] = {
     {"SMALLTHINKER_MODEL",
      "--model",
-     {"run", "tokenize", "detokenize", "perplexity", "logits", "bench", "verify"}},
+     {"run", "tokenize", "detokenize", "perplexity", "logits", "bench", "verify", "template"}},
     {"SMALLTHINKER_THREADS", "--threads", {"run", "perplexity", "logits", "bench"}},
     {"SMALLTHINKER_CPU", "--cpu", {"run", "perplexity", "logits", "bench", "verify"}},
 };
@@ -235,10 +240,17 @@ class Parser {
            app.get_option_no_throw("--prompt") ? ": quote a text, -p \"Once upon a time\"" : "");
     }
     for (const Variable& variable : kEnvironment) read_variable(variable, app);
-    const CLI::Option* probe = app.get_option_no_throw("--probe");
-    if (model && model->count() == 0 && !(probe && probe->count() > 0)) {
+    if (model && model->count() == 0 && !runs_without_model(app)) {
       fail(ErrorCode::kInvalidUsage, "--model is required: -m FILE");
     }
+  }
+
+  static bool runs_without_model(const CLI::App& app) {
+    for (const char* name : {"--probe", "--parse", "--template-file"}) {
+      const CLI::Option* option = app.get_option_no_throw(name);
+      if (option && option->count() > 0) return true;
+    }
+    return false;
   }
 
   static void read_variable(const Variable& variable, CLI::App& app) {

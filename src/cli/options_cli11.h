@@ -65,6 +65,8 @@ CLI::Option* add_decimal(CLI::App& app, const std::string& names, const std::str
 // What CLI11 knows of a command.
 CommandDoc doc_of(const CLI::App& app);
 
+void add_offline(CLI::App& app, bool& offline);
+
 // Each defines a command and its options, which fill `args`.
 CLI::App* add_run(CLI::App& app, RunArgs& args);
 CLI::App* add_tokenize(CLI::App& app, TokenizeArgs& args);

@@ -75,11 +75,6 @@ void add_expert_bundle(CLI::App& app, ModelArgs& args) {
       ->type_name("FILE");
 }
 
-void add_offline(CLI::App& app, bool& offline) {
-  app.add_flag("--offline", offline,
-               "download nothing: a model by name must be here (or $HF_HUB_OFFLINE=1)");
-}
-
 // -m and how to run it, but for the numbers of add_model().
 void add_model_settings(CLI::App& app, ModelArgs& args) {
   app.add_option("-m,--model", args.model,
