@@ -174,8 +174,7 @@ TEST_F(UnknownParts, BosBeginsTexts) {
 }
 
 TEST_F(UnknownParts, WhatOnlyDescribesIsAcceptedAndListed) {
-  const std::vector<std::string> keys{"general.license", "quantize.imatrix.file",
-                                      "somebody.note"};
+  const std::vector<std::string> keys{"general.license", "quantize.imatrix.file", "somebody.note"};
   std::vector<GgufEntry> entries;
   for (const std::string& key : keys) entries.push_back({key, GgufValue::string("x")});
   const Engine engine(changed({.entries = entries}), {.threads = 1});
