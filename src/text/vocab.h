@@ -57,7 +57,8 @@ struct HfVocabFiles {
   // config.json: only bos, eos and padding ids, as a last resort.
   std::optional<std::string> config = {};
   std::string chat_template = {};  // chat_template.jinja; empty if there is none
-  std::map<std::string, std::string> named_chat_templates = {};  // additional_chat_templates/*.jinja
+  std::map<std::string, std::string> named_chat_templates =
+      {};  // additional_chat_templates/*.jinja
 };
 
 // Rows up to `vocab_size` without a token become "[PAD{id}]", unused; 0: as many rows as tokens.
