@@ -32,7 +32,8 @@ void call(const st::KernelTable& k, std::string_view kernel, std::string_view ty
   const st::Q8Rows x = {q.data(), d.data(), sum.data(), sum.data()};
   const st::Q8Tiles tiles = {q.data(), d.data(), sum.data(), sum.data()};
   std::vector<uint8_t> unpacked(static_cast<size_t>(st::kUnpackedRows * padded), 7);
-  std::vector<float> scale(static_cast<size_t>(2 * st::kUnpackedRows * blocks + 4), 0.5f);
+  std::vector<float> scale(
+      static_cast<size_t>(st::kUnpackedNumbers * st::kUnpackedRows * blocks + 4), 0.5f);
   std::vector<float> base = scale;
   const st::UnpackedRows u = {unpacked.data(), scale.data(), base.data()};
   const std::vector<float> h(static_cast<size_t>(rows), 0.25f);

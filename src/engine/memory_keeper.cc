@@ -97,7 +97,8 @@ uint64_t MemoryKeeper::encode_text() {
 uint64_t MemoryKeeper::bytes_per_thread() const {
   const ModelConfig& c = model_.config();
   const int64_t widest = std::max({c.hidden, c.q_width(), c.widest_ffn()});
-  const int64_t unpacked = kUnpackedRows * (widest + 128) * 9 / 8;
+  const int64_t numbers = 2 * kUnpackedNumbers * static_cast<int64_t>(sizeof(float));
+  const int64_t unpacked = kUnpackedRows * (widest + 128) * (kBlock + numbers) / kBlock;
   uint64_t arranged = 0;
   for (const ExpertLayer& layer : model_.weights().experts) {
     if (layer.down.arrangement == Arrangement::kByNeuron) {

@@ -39,10 +39,11 @@ struct Q8Tiles {
 // Weight rows as bytes, in the order a table's GEMM wants.
 struct UnpackedRows {
   uint8_t* u;           // (rows, padded cols)
-  float *scale, *base;  // (2, rows, cols / 32), rows rounded up to a multiple of 4
+  float *scale, *base;  // (kUnpackedNumbers, rows, cols / 32), rows rounded up to a multiple of 4
 };
 
-inline constexpr int64_t kUnpackedRows = 32;  // most rows that may be unpacked together
+inline constexpr int64_t kUnpackedRows = 32;    // most rows that may be unpacked together
+inline constexpr int64_t kUnpackedNumbers = 3;  // most that the scales of a block are
 
 // Types take activations as floats (gemm_float, axpy) or as Q8 (the rest). What a type has no
 // function for is done with its rows decoded to floats.

@@ -47,7 +47,7 @@ void multiply_tiles(const WeightFormat& format, const Matrix& w, int64_t begin, 
   const auto need = static_cast<size_t>(kUnpackedRows * padded(w.cols));
   if (bytes.size() < need) {
     bytes = AlignedBuffer<uint8_t>(need);
-    scales = AlignedBuffer<float>(2 * need / kBlock);
+    scales = AlignedBuffer<float>(kUnpackedNumbers * need / kBlock);
     bases = AlignedBuffer<float>(scales.size());
   }
   const UnpackedRows rows{bytes.data(), scales.data(), bases.data()};

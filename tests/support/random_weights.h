@@ -175,7 +175,7 @@ inline void multiply_tiles(const KernelTable& k, const Matrix& w, int64_t r0, in
   const Q8Tiles tiles = {q.data(), d.data(), sum.data(), half_sum.data()};
   k.pack_tiles(x, index, tokens, w.cols, tiles);
   std::vector<uint8_t> u(static_cast<size_t>(kUnpackedRows * padded));
-  std::vector<float> scale(2 * u.size() / kBlock), base(scale.size());
+  std::vector<float> scale(kUnpackedNumbers * u.size() / kBlock), base(scale.size());
   const UnpackedRows unpacked = {u.data(), scale.data(), base.data()};
   for (int64_t r = 0; r < rows; r += kUnpackedRows) {
     const int64_t n = std::min(kUnpackedRows, rows - r);

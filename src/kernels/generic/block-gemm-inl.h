@@ -47,11 +47,17 @@ void pack_tiles(const Q8Rows& x, const int32_t* index, int64_t tokens, int64_t c
   }
 }
 
-// Where the scales and bases of rows are that are unpacked together: (rows / 4, kScales or kBases,
-// blocks, 4).
-template <int kNumbers>
+// Numbers of a block that are unpacked for its scale, and as many for its base: one; or those of
+// its halves and what they are to be multiplied by.
+template <typename W>
+constexpr int kNumbers = W::kScales == 1 ? 1 : 3;
+static_assert(kNumbers<TwoScales> == kUnpackedNumbers);
+
+// Where the scales and bases of rows are that are unpacked together: (rows / 4, kNumbers, blocks,
+// 4).
+template <typename W>
 ST_INLINE int64_t scales_place(int64_t r, int number, int64_t blocks) {
-  return (r / 4 * kNumbers + number) * blocks * 4 + r % 4;
+  return (r / 4 * kNumbers<W> + number) * blocks * 4 + r % 4;
 }
 
 // Part i of v goes to p + i * stride.
@@ -75,13 +81,21 @@ void unpack_scales(const QuantRows& w, int64_t rows, int64_t cols, const Unpacke
       W::scales(four, b, n, step);
       for (int s = 0; s * kChains < n; ++s) {
         const int left = n - s * kChains < kChains ? n - s * kChains : kChains;
-        const int64_t at = (b + s * kChains) * 4;
-        for (int k = 0; k < W::kScales; ++k) {
-          store(out.scale + scales_place<W::kScales>(r, k, blocks) + at, step.scale[k][s],
-                left * 4);
-        }
-        for (int k = 0; k < W::kBases; ++k) {
-          store(out.base + scales_place<W::kBases>(r, k, blocks) + at, step.base[k][s], left * 4);
+        const auto put = [&](float* to, int number, VecF v) {
+          const int64_t at = (b + s * kChains) * 4;
+          store(to + scales_place<W>(r, number, blocks) + at, v, left * 4);
+        };
+        if constexpr (W::kScales == 1) {
+          put(out.scale, 0, step.scale[s]);
+          if (W::kHasBase) put(out.base, 0, step.base[s]);
+        } else {
+          const auto put_all = [&](float* to, Bytes pairs, VecF d) {
+            put(to, 0, to_float(first_words((VecI)pairs)));
+            put(to, 1, to_float(second_words((VecI)pairs)));
+            put(to, 2, d);
+          };
+          put_all(out.scale, step.scale[s], step.d);
+          if (W::kHasBase) put_all(out.base, step.base[s], step.base_d);
         }
       }
     }
@@ -108,6 +122,66 @@ void unpack_block(const QuantRows& w, int64_t rows, int64_t cols, const Unpacked
   unpack_scales<W>(w, rows, cols, out);
 }
 
+// Below W is an UnpackedOf a type.
+
+// A block of V tiles.
+template <typename W, int V>
+struct TileInputs {
+  static constexpr int kScales = W::kScales;
+  TileBlock xs[V];
+  VecF d[V];
+  VecI sums[kScales][V];  // of blocks, or of their halves
+
+  ST_INLINE TileInputs(const Q8Tiles& x, int64_t place, int64_t tile_places) {
+    for (int v = 0; v < V; ++v) {
+      const int64_t at = place + v * tile_places;
+      xs[v] = TileBlock(x.q + at * kTileVecs * kBytes);
+      d[v] = load(x.d + at * kLanes);
+      sums[0][v] = load(x.sum + at * kLanes);
+      if constexpr (kScales == 2) {
+        const VecI first = load(x.half_sum + at * kLanes);
+        sums[1][v] = sums[0][v] - first;
+        sums[0][v] = first;
+      }
+    }
+  }
+
+  // Dots of a block of each row, or of its `part`.
+  template <int R>
+  ST_INLINE void dot(const uint8_t* const (&codes)[R], int part, VecI (&dots)[R][V]) const {
+    for (int k = 0; k < R; ++k) {
+      for (int v = 0; v < V; ++v) dots[k][v] = sums[part][v] * -W::kOffset;
+    }
+    if constexpr (kScales == 1) {
+      W::template dot_tiles<0, kTileVecs>(codes, xs, dots);
+    } else if (part == 0) {
+      W::template dot_tiles<0, kTileVecs / 2>(codes, xs, dots);
+    } else {
+      W::template dot_tiles<kTileVecs / 2, kTileVecs>(codes, xs, dots);
+    }
+  }
+};
+
+// The numbers of a block of row k, those of the first row at p.
+template <typename W>
+struct RowNumbers {
+  const float* of[kNumbers<W>];
+
+  ST_INLINE RowNumbers(const float* p, int64_t r, int64_t at, int64_t blocks) {
+    for (int k = 0; k < kNumbers<W>; ++k) of[k] = p + scales_place<W>(r, k, blocks) + at;
+  }
+  ST_INLINE VecF number(int k, int64_t at) const { return splat(of[k][at]); }
+};
+
+// Both halves' sums, each times its scale, times d; as block-gemv-inl.h has it, so that nothing but
+// the product with d is rounded.
+template <typename W>
+ST_INLINE VecF add_halves(VecF first, VecI second, const RowNumbers<W>& numbers, int64_t at, VecF d,
+                          VecF sum) {
+  const VecF total = fma(to_float(second), numbers.number(1, at), first);
+  return fma(total, numbers.number(2, at) * d, sum);
+}
+
 // A chain of R rows from row r on and V tiles: sums[r][v] over its `count` blocks.
 template <typename W, int R, int V>
 ST_INLINE void gemm_chain(const UnpackedRows& w, int64_t rows, int64_t r, int chain, int64_t blocks,
@@ -115,64 +189,46 @@ ST_INLINE void gemm_chain(const UnpackedRows& w, int64_t rows, int64_t r, int ch
   const int64_t length = chain_length(blocks), tile_places = kChains * length;
   const int64_t count = (blocks - chain + kChains - 1) / kChains;
   const uint8_t* u = w.u + (chain * rows + r) * length * kBlock;
-  const float *scale[W::kScales], *base[W::kBases + 1];
-  for (int k = 0; k < W::kScales; ++k) {
-    scale[k] = w.scale + scales_place<W::kScales>(r, k, blocks) + 4 * chain;
-  }
-  for (int k = 0; k < W::kBases; ++k) {
-    base[k] = w.base + scales_place<W::kBases>(r, k, blocks) + 4 * chain;
-  }
+  const RowNumbers<W> scales(w.scale, r, 4 * chain, blocks), bases(w.base, r, 4 * chain, blocks);
   for (int i = 0; i < R; ++i) {
     for (int v = 0; v < V; ++v) sums[i][v] = VecF{};
   }
   int64_t place = tile * tile_places + chain * length;
   for (int64_t i = 0; i < count; ++i, ++place) {
-    TileBlock xs[V];
-    VecF d[V], sum[W::kBases + 1][V];
-    VecI start[W::kScales][V];
-    for (int v = 0; v < V; ++v) {
-      const int64_t at = place + v * tile_places;
-      xs[v] = TileBlock(x.q + at * kTileVecs * kBytes);
-      d[v] = load(x.d + at * kLanes);
-      const VecI whole = load(x.sum + at * kLanes);
-      VecI parts[] = {whole, whole};  // of halves, where these have scales of their own
-      if (W::kScales == 2) {
-        parts[0] = load(x.half_sum + at * kLanes);
-        parts[1] = whole - parts[0];
-      }
-      for (int k = 0; k < W::kScales; ++k) start[k][v] = parts[k] * -W::kOffset;
-      for (int k = 0; k < W::kBases; ++k) sum[k][v] = d[v] * to_float(parts[k]);
-    }
+    const TileInputs<W, V> in(x, place, tile_places);
     for (int r0 = 0; r0 < R; r0 += kDotRows) {
+      constexpr int kRows = kDotRows < R ? kDotRows : R;
       const uint8_t* codes[kDotRows];
       for (int k = 0; k < kDotRows; ++k) {  // the last row once more where there is no other
         codes[k] = u + ((r0 + k < R ? r0 + k : r0) * length + i) * kBlock;
       }
-      for (int part = 0; part < W::kScales; ++part) {
-        VecI dots[kDotRows][V];
-        for (int k = 0; k < kDotRows; ++k) {
-          for (int v = 0; v < V; ++v) dots[k][v] = start[part][v];
-        }
-        constexpr int kHalf = kTileVecs / 2;
-        if constexpr (W::kScales == 1) {
-          W::template dot_tiles<0, kTileVecs>(codes, xs, dots);
-        } else if (part == 0) {
-          W::template dot_tiles<0, kHalf>(codes, xs, dots);
-        } else {
-          W::template dot_tiles<kHalf, kTileVecs>(codes, xs, dots);
-        }
-        for (int k = 0; k < kDotRows && r0 + k < R; ++k) {
-          const VecF factor = splat(scale[part][i * kChains * 4 + r0 + k]);
+      const int64_t at = i * kChains * 4 + r0;
+      VecI dots[kDotRows][V];
+      in.dot(codes, 0, dots);
+      if constexpr (W::kScales == 1) {
+        for (int k = 0; k < kRows; ++k) {
           for (int v = 0; v < V; ++v) {
-            sums[r0 + k][v] = W::add_scaled(dots[k][v], factor, d[v], sums[r0 + k][v]);
+            VecF& sum = sums[r0 + k][v];
+            sum = W::add_scaled(dots[k][v], scales.number(0, at + k), in.d[v], sum);
+            if constexpr (W::kHasBase) {
+              sum = fma(bases.number(0, at + k), in.d[v] * to_float(in.sums[0][v]), sum);
+            }
           }
         }
-      }
-      for (int part = 0; part < W::kBases; ++part) {
-        for (int k = 0; k < kDotRows && r0 + k < R; ++k) {
-          const VecF factor = splat(base[part][i * kChains * 4 + r0 + k]);
+      } else {
+        VecF first[kRows][V];
+        for (int k = 0; k < kRows; ++k) {
+          for (int v = 0; v < V; ++v) first[k][v] = to_float(dots[k][v]) * scales.number(0, at + k);
+        }
+        in.dot(codes, 1, dots);
+        for (int k = 0; k < kRows; ++k) {
           for (int v = 0; v < V; ++v) {
-            sums[r0 + k][v] = fma(factor, sum[part][v], sums[r0 + k][v]);
+            VecF& sum = sums[r0 + k][v];
+            sum = add_halves(first[k][v], dots[k][v], scales, at + k, in.d[v], sum);
+            if constexpr (W::kHasBase) {
+              const VecF of_first = to_float(in.sums[0][v]) * bases.number(0, at + k);
+              sum = add_halves(of_first, in.sums[1][v], bases, at + k, in.d[v], sum);
+            }
           }
         }
       }

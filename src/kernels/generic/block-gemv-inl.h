@@ -2,7 +2,8 @@
 //
 // One vector takes kChains blocks of four rows. A row's piece is one vector of quants (two for
 // Q8_0); the integer products of a block end up in the four lanes of one 128-bit part, sum_quads()
-// adds them up for four rows at once, and one multiply-add scales 4 * kChains block sums. A step is
+// adds them up for four rows at once, and one multiply-add scales 4 * kChains block sums. Where
+// halves of blocks have scales of their own, these are multiplied in before, as integers. A step is
 // kTune.step_vecs vectors, whose scales are loaded together. So every row has kChains float
 // accumulators, block b going to number b % kChains; block-gemm-inl.h keeps the same ones, which
 // makes the bits equal whatever the number of tokens.
@@ -22,12 +23,20 @@ constexpr int kScaleRowsAhead = 16;
 constexpr int kPairRows = 64;  // rows that meet one pair of tokens, then the next
 
 // kChains blocks of a token.
-template <typename W>
-struct InputVec {
-  Bytes low, high;         // values 0..15 and 16..31 of each block
-  VecI start[W::kScales];  // -kOffset * sum / 4 in each lane, for weights stored with an offset
+struct InputBytes {
+  Bytes low, high;  // values 0..15 and 16..31 of each block
   VecF d;
-  VecF sum[W::kBases > 0 ? W::kBases : 1];  // d * sum, for weights with a base
+};
+template <typename W, int kScales = W::kScales>
+struct InputVec : InputBytes {
+  VecI start;  // -kOffset * sum / 4 in each lane, for weights stored with an offset
+  VecF sum;    // d * sum, for weights with a base
+};
+// The same of halves; as words: sums for bases, or -kOffset times as much.
+template <typename W>
+struct InputVec<W, 2> : InputBytes {
+  VecI start[2];
+  Bytes sums;
 };
 
 // Blocks [first, first + count) of a token, zero beyond up to a whole step.
@@ -44,10 +53,10 @@ struct Input {
 
   // Blocks [b, b + n) go to vectors from `vec` on.
   ST_INLINE void step(const Q8Rows& x, int64_t b, int n, int64_t vec) {
-    VecI negative[W::kScales][kTune.step_vecs];  // sums of blocks or of halves
+    VecI negative[kTune.step_vecs], first[kTune.step_vecs];  // sums of blocks and of first halves
     VecF d[kTune.step_vecs];
-    spread_negative(x.sum + b, n, 1, negative[0]);
-    if (W::kScales == 2) halve(x.half_sum + b, n, negative);
+    spread_negative(x.sum + b, n, 1, negative);
+    if (W::kScales == 2) spread_negative(x.half_sum + b, n, 1, first);
     spread(x.d + b, n, d);
     for (int s = 0; s < kTune.step_vecs; ++s) {
       const int8_t* q = x.q + (b + s * kChains) * kBlock;
@@ -55,20 +64,18 @@ struct Input {
       InputVec<W>& to = vecs[vec + s];
       split_halves(load_bytes(q, bytes), load_bytes(q + kBytes, bytes - kBytes), to.low, to.high);
       to.d = d[s];
-      for (int k = 0; k < W::kScales; ++k) to.start[k] = negative[k][s] * (W::kOffset / 4);
-      for (int k = 0; k < W::kBases; ++k) to.sum[k] = d[s] * to_float(-negative[k][s]);
-    }
-  }
-
-  // From sums of blocks to those of their halves.
-  ST_INLINE static void halve(const int32_t* half_sum, int n,
-                              VecI (&negative)[W::kScales][kTune.step_vecs]) {
-    constexpr int kLast = W::kScales - 1;
-    VecI first[kTune.step_vecs];
-    spread_negative(half_sum, n, 1, first);
-    for (int s = 0; s < kTune.step_vecs; ++s) {
-      negative[kLast][s] = negative[0][s] - first[s];
-      negative[0][s] = first[s];
+      if constexpr (W::kScales == 1) {
+        to.start = negative[s] * (W::kOffset / 4);
+        to.sum = d[s] * to_float(-negative[s]);
+      } else {
+        const VecI second = negative[s] - first[s];
+        constexpr int32_t kFactor = W::kHasBase ? -1 : W::kOffset;
+        to.start[0] = first[s] * (W::kOffset / 4);
+        to.start[1] = second * (W::kOffset / 4);
+        if (W::kHasBase || W::kWordHalves) {
+          to.sums = (Bytes)((first[s] * kFactor & 0xFFFF) | second * kFactor << 16);
+        }
+      }
     }
   }
 };
@@ -86,7 +93,7 @@ struct GemvRows {
     return index == nullptr ? clamped : int64_t{index[clamped]};
   }
   // Where the quants of row i are; the scales of a row on its own are asked for at once.
-  ST_INLINE const uint8_t* start_fetching(int64_t i) const {
+  [[gnu::noinline, gnu::cold]] const uint8_t* start_fetching(int64_t i) const {
     if (index != nullptr) fetch_scales(row(i), 1);
     return w.q + row(i) * quant_bytes<W>(cols);
   }
@@ -195,10 +202,15 @@ struct BlockTile {
     if (!kTune.fetch_evenly) fetch.advance(kLines * kTune.step_vecs);
     StepScales<W> scale[G];
     if (kTune.step_vecs > 1) load_scales(b, 0, G, scale);
-    ST_UNROLL
-    for (int s = 0; s < kTune.step_vecs; ++s) {
-      if (kTune.fetch_evenly) fetch.advance(kLines);
-      step_vector(in, b, s, vec + s, scale);
+    constexpr bool kPlanes = W::kBits != 4 && W::kBits != 8;
+    constexpr int kTogether = kTune.unroll_steps || (kPlanes && T == 1) ? kTune.step_vecs : 1;
+    for (int begin = 0; begin < kTune.step_vecs; begin += kTogether) {
+#pragma GCC unroll 4
+      for (int s = begin; s < begin + kTogether; ++s) {
+        if (kTune.fetch_evenly) fetch.advance(kLines);
+        step_vector(in, b, s, vec + s, scale);
+        if (kTogether > 1) keep_order();
+      }
     }
   }
 
@@ -229,18 +241,35 @@ struct BlockTile {
 
   // kChains blocks of four rows.
   ST_INLINE static void add_blocks(const W (&ws)[kGroup], const InputVec<W>& x,
-                                   const StepScales<W>& scale, int s, VecF& sum) {
-    const auto add = [&](int half, const auto& dots_of) {
-      const VecI total = sum_quads(dots_of(ws[0]), dots_of(ws[1]), dots_of(ws[2]), dots_of(ws[3]));
-      sum = W::add_scaled(total, scale.scale[half][s], x.d, sum);
-    };
+                                   const StepScales<W>& scales, int s, VecF& sum) {
     if constexpr (W::kScales == 1) {
-      add(0, [&](const W& w) { return W::dot_block(x.start[0], w.low, w.high, x.low, x.high); });
+      const auto dots = [&](const W& w) {
+        return W::dot_block(x.start, w.low, w.high, x.low, x.high);
+      };
+      const VecI total = sum_quads(dots(ws[0]), dots(ws[1]), dots(ws[2]), dots(ws[3]));
+      sum = W::add_scaled(total, scales.scale[s], x.d, sum);
+      if constexpr (W::kHasBase) sum = fma(scales.base[s], x.sum, sum);
     } else {
-      add(0, [&](const W& w) { return W::dot_half(x.start[0], w.low, x.low); });
-      add(1, [&](const W& w) { return W::dot_half(x.start[1], w.high, x.high); });
+      sum = fma(to_float(weigh_halves(ws, x, scales.scale[s])), scales.d * x.d, sum);
+      if constexpr (W::kHasBase) {
+        const VecI bases = dot2(VecI{}, x.sums, scales.base[s]);
+        sum = fma(to_float(bases), scales.base_d * x.d, sum);
+      }
     }
-    for (int k = 0; k < W::kBases; ++k) sum = fma(scale.base[k][s], x.sum[k], sum);
+  }
+
+  // The sums of both halves, each times its scale: below 2^24, so exact as a float.
+  ST_INLINE static VecI weigh_halves(const W (&ws)[kGroup], const InputVec<W>& x, Bytes scales) {
+    if constexpr (W::kWordHalves) {
+      const Bytes start = W::kOffset == 0 ? Bytes{} : x.sums;
+      return dot2(VecI{}, W::sum_halves(start, ws, x.low, x.high), scales);
+    } else {
+      const auto low = [&](const W& w) { return W::dot_half(x.start[0], w.low, x.low); };
+      const auto high = [&](const W& w) { return W::dot_half(x.start[1], w.high, x.high); };
+      const VecI first = sum_quads(low(ws[0]), low(ws[1]), low(ws[2]), low(ws[3]));
+      const VecI second = sum_quads(high(ws[0]), high(ws[1]), high(ws[2]), high(ws[3]));
+      return first * first_words((VecI)scales) + second * second_words((VecI)scales);
+    }
   }
 
   // y: of the first row of the tile, of which there are `count`.

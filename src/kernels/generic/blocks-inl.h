@@ -1,19 +1,21 @@
 // How weights in blocks become operands of the byte dot product of the including file.
 //
 // A type W is a struct that says how kChains blocks of a row are read and what their scales are.
-// Value i of a block is scale * (code[i] - kOffset) + base:
+// Value i of a block is scale * (code[i] - kOffset) + base. Where halves of blocks have scales of
+// their own, these are integers times the d of a super-block, and bases likewise:
 //
 //   kBits           of a code, in all planes (tensor/planes.h); 8: bytes
 //   kScaleBytes     of the scales of 256 values
 //   kBlockArrays    of these, with a number for each block; 0: all belong to super-blocks
 //   kOffset         which codes are stored with; taken back with the sum of the activations
 //   kScales         1, or 2: a scale for each half of a block
-//   kBases          0, or as many bases as scales
+//   kHasBase        whether there are bases, as many as scales
 //   low, high       codes of the first and of the last halves of the blocks, a part each
 //   load(q, place, n)   of blocks place, place + 1 ... of a chunk of n blocks, which begins at q
 //   scales(rows, b, n, out)   of n blocks from block b on of four rows
 //   dot_block(), dot_half(), dot_tiles()   how codes meet activations: CodeDots or ByteDots
-//   add_scaled(dots, scale, d, sums)       sums + dots * scale * d, d: of the activations
+//   add_scaled(dots, scale, d, sums)       sums + dots * scale * d, d: of the activations; with one
+//                                          scale
 //
 // Those with sum_rows and sum_columns have what these need besides.
 #pragma once
@@ -35,11 +37,22 @@ struct FourScales {
 };
 
 // Of a step: the vector s of each has block s * kChains + i of row r in lane 4 i + r.
-template <typename W>
+template <typename W, int kScales = W::kScales>
 struct StepScales {
-  VecF scale[W::kScales][kTune.step_vecs];
-  VecF base[W::kBases > 0 ? W::kBases : 1][kTune.step_vecs];
+  VecF scale[kTune.step_vecs];
+  VecF base[kTune.step_vecs];
 };
+// The same of halves, as pairs of words, and what these are to be multiplied by.
+template <typename W>
+struct StepScales<W, 2> {
+  Bytes scale[kTune.step_vecs];
+  Bytes base[kTune.step_vecs];
+  VecF d, base_d;
+};
+
+// The first and the second word of each lane.
+ST_INLINE VecI first_words(VecI pairs) { return pairs << 16 >> 16; }
+ST_INLINE VecI second_words(VecI pairs) { return pairs >> 16; }
 
 // Bytes of the quants and of the scales of a row.
 template <typename W>
@@ -62,31 +75,44 @@ ST_INLINE void load_halves_of(const FourScales& rows, int64_t at, int64_t b, int
 
 // Most types.
 struct OneScale {
-  static constexpr int kScales = 1, kBases = 0;
+  using Scaling = OneScale;
+  static constexpr int kScales = 1;
+  static constexpr bool kHasBase = false;
   ST_INLINE static VecF add_scaled(VecI dots, VecF scale, VecF d, VecF sums) {
     return fma(to_float(dots), scale * d, sums);
   }
 };
-struct TwoScales : OneScale {
-  static constexpr int kScales = 2;
+struct TwoScales {
+  using Scaling = TwoScales;
+  static constexpr int kScales = 2, kBlockArrays = 0;
+  static constexpr bool kHasBase = false;
 };
 // d of each block; or then m of each, too.
 struct WithD : OneScale {
   static constexpr int kScaleBytes = 16, kBlockArrays = 1;
   template <typename W>
   ST_INLINE static void scales(const FourScales& rows, int64_t b, int n, StepScales<W>& out) {
-    load_halves_of(rows, 0, b, n, out.scale[0]);
+    load_halves_of(rows, 0, b, n, out.scale);
   }
 };
 struct WithM : OneScale {
-  static constexpr int kBases = 1;
+  static constexpr bool kHasBase = true;
   static constexpr int kScaleBytes = 32, kBlockArrays = 2;
   template <typename W>
   ST_INLINE static void scales(const FourScales& rows, int64_t b, int n, StepScales<W>& out) {
-    load_halves_of(rows, 0, b, n, out.scale[0]);
-    load_halves_of(rows, 2 * rows.blocks, b, n, out.base[0]);
+    load_halves_of(rows, 0, b, n, out.scale);
+    load_halves_of(rows, 2 * rows.blocks, b, n, out.base);
   }
 };
+
+// What matters of a type once its rows are unpacked, which may be the same of several.
+template <typename DotsOf, typename ScalingOf, int offset, bool has_base>
+struct Unpacked : DotsOf, ScalingOf {
+  static constexpr int kOffset = offset;
+  static constexpr bool kHasBase = has_base;
+};
+template <typename W>
+using UnpackedOf = Unpacked<typename W::Dots, typename W::Scaling, W::kOffset, W::kHasBase>;
 
 struct Q4_0 : CodeDots<15>, WithD {
   static constexpr int kBits = 4;

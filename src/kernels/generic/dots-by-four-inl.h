@@ -4,10 +4,12 @@
 //   kTileRun         bytes of a token side by side in a tile of block-gemm-inl.h
 //   kDotRows         rows that its GEMM multiplies at a time; beside this one, from the vocabulary
 //   WordSum          with add_words() and total()
-//   CodeDots<most>   with dot(), dot_block(), dot_half() and dot_tiles(), for weights of 0..most
+//   CodeDots<most>   with dot(), dot_block(), dot_half() and dot_tiles(), for weights of 0..most;
+//                    where kWordHalves says so, with sum_halves() in place of dot_half(): lane
+//                    4 i + r has both halves' sums of block i of row r, as words added to `start`
 //   ByteDots         the same for weights of -128..127
 //
-// CodeDots and ByteDots come from the file either way.
+// Each has its own name, Dots. CodeDots and ByteDots come from the file either way.
 #pragma once
 
 #include "kernels/generic/tile-block-inl.h"
@@ -29,6 +31,9 @@ ST_INLINE VecI total(WordSum sum) { return sum; }
 
 template <auto dot_four>
 struct DotsByFour {
+  using Dots = DotsByFour;
+  static constexpr bool kWordHalves = false;
+
   // Products of w and x in groups of four bytes, added to the lanes of v.
   ST_INLINE static VecI dot(VecI v, Bytes w, Bytes x) { return dot_four(v, w, x); }
 

@@ -39,8 +39,9 @@ ST_INLINE Codes load_fives(const uint8_t* q, int place, int n) {
   const Bytes pairs = load_bytes(q + place * 16, (n - place) * 16);
   const uint8_t* bits = q + (n < kChunkBlocks ? 16 * n : kPlanes.singles_at());
   const Bytes16 singles = n < kChunkBlocks ? gather_singles(bits, n) : load_bytes16(bits);
-  const Bytes top = spread_singles(singles, place);
-  return {join_low<4, 1>(pairs, top), join_high<4, 1>(pairs, top)};
+  Codes codes;
+  join_singles<4>(pairs, singles, place, codes.low, codes.high);
+  return codes;
 }
 
 // The codes of the last n blocks of a row, from the beginning of a chunk on, as whole chunks have

@@ -24,48 +24,67 @@ ST_INLINE Bytes16 transpose(Bytes16 v) {
   return __builtin_shufflevector(v, v, 0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
 }
 
-// Bytes `first`, first + 2, first + 4, first + 6 of four rows of eight bytes, two of them in each.
-template <int first>
-ST_INLINE Bytes16 every_second(Bytes16 rows01, Bytes16 rows23) {
-  constexpr int k = first;
-  return __builtin_shufflevector(rows01, rows23, k, k + 8, k + 16, k + 24, k + 2, k + 10, k + 18,
-                                 k + 26, k + 4, k + 12, k + 20, k + 28, k + 6, k + 14, k + 22,
-                                 k + 30);
+// Two bytes for each block, of four rows and four blocks: of[k] has those of block 2 k, of all
+// rows in turn, then of block 2 k + 1.
+struct BytePairs {
+  Bytes16 of[2];
+};
+using Words16 = uint16_t __attribute__((vector_size(16)));
+
+ST_INLINE Bytes16 load_bytes8(const uint8_t* p) {
+  using Halves = uint64_t __attribute__((vector_size(16)));
+  uint64_t v;
+  __builtin_memcpy(&v, p, sizeof v);
+  return (Bytes16)Halves{v, 0};
+}
+// From `at` bytes on in the scales of each row.
+ST_INLINE BytePairs load_pairs(const FourScales& rows, int64_t at) {
+  const auto interleave_two = [&](int r) {
+    return __builtin_shufflevector((Words16)load_bytes8(rows.row[r] + at),
+                                   (Words16)load_bytes8(rows.row[r + 1] + at), 0, 8, 1, 9, 2, 10, 3,
+                                   11);
+  };
+  using Dwords = uint32_t __attribute__((vector_size(16)));
+  const auto ab = (Dwords)interleave_two(0), cd = (Dwords)interleave_two(2);
+  return {{(Bytes16)__builtin_shufflevector(ab, cd, 0, 4, 1, 5),
+           (Bytes16)__builtin_shufflevector(ab, cd, 2, 6, 3, 7)}};
 }
 
-// The bytes of each block shifted right by a number of its own.
+// Bytes shifted left; what enters them from beside is to be masked out, as there are no shifts of
+// bytes. And right, those of each block by a number of its own.
+ST_INLINE Bytes16 shift_left(Bytes16 v, int n) { return (Bytes16)((Words16)v << n); }
 ST_INLINE Bytes16 shift_blocks(Bytes16 v, uint32_t a, uint32_t b, uint32_t c, uint32_t d) {
   using Dwords = uint32_t __attribute__((vector_size(16)));
   return (Bytes16)((Dwords)v >> Dwords{a, b, c, d});
 }
 
+// Eight bytes of two rows.
 ST_INLINE Bytes16 two_rows(const uint8_t* a, const uint8_t* b) {
-  uint64_t both[2];
-  __builtin_memcpy(&both[0], a, 8);
-  __builtin_memcpy(&both[1], b, 8);
-  return load_bytes16(both);
+  using Halves = uint64_t __attribute__((vector_size(16)));
+  uint64_t first, second;
+  __builtin_memcpy(&first, a, 8);
+  __builtin_memcpy(&second, b, 8);
+  return (Bytes16)Halves{first, second};
 }
-ST_INLINE Bytes16 four_dwords(const uint8_t* a, const uint8_t* b, const uint8_t* c,
-                              const uint8_t* d) {
-  uint32_t all[4];
-  __builtin_memcpy(&all[0], a, 4);
-  __builtin_memcpy(&all[1], b, 4);
-  __builtin_memcpy(&all[2], c, 4);
-  __builtin_memcpy(&all[3], d, 4);
-  return load_bytes16(all);
+ST_INLINE Bytes16 four_dwords(const FourScales& rows, int64_t at) {
+  using Dwords = uint32_t __attribute__((vector_size(16)));
+  const auto dword = [&](int r) {
+    uint32_t v;
+    __builtin_memcpy(&v, rows.row[r] + at, sizeof v);
+    return v;
+  };
+  return (Bytes16)Dwords{dword(0), dword(1), dword(2), dword(3)};
 }
-// The d of four rows, half-precision numbers at p, each in its lane of all parts.
-ST_INLINE VecF four_halves(const uint8_t* const (&p)[4]) {
-  uint16_t all[8] = {};
-  for (int r = 0; r < 4; ++r) __builtin_memcpy(&all[r], p[r], 2);
-  return repeat_halves(load_bytes16(all));
+// The d of four rows, half-precision numbers `at` bytes on, each in its lane of all parts.
+ST_INLINE VecF load_ds(const FourScales& rows, int64_t at) {
+  const auto d = [&](int r) { return *halves(rows.row[r] + at); };
+  return repeat_halves((Bytes16)Words16{d(0), d(1), d(2), d(3), 0, 0, 0, 0});
 }
 // The same from d and dmin in turn.
 struct Ds {
   VecF d, dmin;
 };
 ST_INLINE Ds split_ds(Bytes16 in_turn) {
-  using Words16 = uint16_t __attribute__((vector_size(16)));
   const auto w = (Words16)in_turn;
   return {repeat_halves((Bytes16)__builtin_shufflevector(w, w, 0, 2, 4, 6, 0, 2, 4, 6)),
           repeat_halves((Bytes16)__builtin_shufflevector(w, w, 1, 3, 5, 7, 1, 3, 5, 7))};
@@ -84,8 +103,8 @@ ST_INLINE void scale_signed(Bytes16 bytes, VecF d, VecF* to) {
 }
 
 // Whether quad k of the step from block b on is the second of its super-block.
-ST_INLINE bool is_second(int64_t b, int k) { return kStepQuads == 2 ? k == 1 : b / 4 % 2 == 1; }
-ST_INLINE int64_t super_block(int64_t b) { return b / 8; }
+ST_INLINE bool is_second(int64_t b, int k) { return kStepQuads == 2 ? k == 1 : (b >> 2 & 1) != 0; }
+ST_INLINE int64_t super_block(int64_t b) { return b >> 3; }
 
 }  // namespace
 }  // namespace st

@@ -10,7 +10,7 @@ namespace {
 // Q4_K, Q5_K: per super-block d, dmin, then six-bit scales and minimums: of the first four blocks
 // bytes 0-3 and 4-7; of the last four the nibbles of bytes 8-11 and the bits above the first four.
 struct SixBitScales : OneScale {
-  static constexpr int kBases = 1;
+  static constexpr bool kHasBase = true;
   static constexpr int kScaleBytes = 16, kBlockArrays = 0;
 
   template <typename W>
@@ -27,8 +27,8 @@ struct SixBitScales : OneScale {
         scale = (third & 15) | (first >> 2 & 0x30);
         min = third >> 4 | (second >> 2 & 0x30);
       }
-      scale_unsigned(transpose(scale), ds.d, out.scale[0] + k * kQuadVecs);
-      scale_unsigned(transpose(min), -ds.dmin, out.base[0] + k * kQuadVecs);
+      scale_unsigned(transpose(scale), ds.d, out.scale + k * kQuadVecs);
+      scale_unsigned(transpose(min), -ds.dmin, out.base + k * kQuadVecs);
     }
   }
 };
@@ -54,33 +54,29 @@ struct Q5_K : CodeDots<31>, SixBitScales {
 // 16 scales per super-block, then all d.
 struct Q6_K : CodeDots<63>, TwoScales {
   static constexpr int kBits = 6, kOffset = 32;
-  static constexpr int kScaleBytes = 18, kBlockArrays = 0;
+  static constexpr int kScaleBytes = 18;
   Bytes low, high;
 
   ST_INLINE static Q6_K load(const uint8_t* q, int place, int n) {
     const Bytes pairs = load_bytes(q + place * 16, (n - place) * 16);
-    const Bytes top = spread_pairs(q + kNibblesAndPairs.pairs_at(), place);
-    return {{}, {}, join_low<4, 2>(pairs, top), join_high<4, 2>(pairs, top)};
+    Q6_K w;
+    join_pairs<4>(pairs, q + kNibblesAndPairs.pairs_at(), place, w.low, w.high);
+    return w;
   }
   ST_INLINE static void scales(const FourScales& rows, int64_t b, int /*n*/,
                                StepScales<Q6_K>& out) {
-    const int64_t ds = rows.blocks * 2 + super_block(b) * 2;
-    const VecF d =
-        four_halves({rows.row[0] + ds, rows.row[1] + ds, rows.row[2] + ds, rows.row[3] + ds});
+    out.d = load_ds(rows, rows.blocks * 2 + super_block(b) * 2);
     for (int k = 0; k < kStepQuads; ++k) {
-      const int64_t at = (b + 4 * k) * 2;
-      const Bytes16 first = two_rows(rows.row[0] + at, rows.row[1] + at);
-      const Bytes16 second = two_rows(rows.row[2] + at, rows.row[3] + at);
-      scale_signed(every_second<0>(first, second), d, out.scale[0] + k * kQuadVecs);
-      scale_signed(every_second<1>(first, second), d, out.scale[1] + k * kQuadVecs);
+      widen_pairs(load_pairs(rows, (b + 4 * k) * 2).of, out.scale + k * kQuadVecs);
     }
   }
 };
 
 // 16 bytes per super-block, each with a scale and a minimum, then all d and dmin.
 struct Q2_K : CodeDots<3>, TwoScales {
-  static constexpr int kBits = 2, kOffset = 0, kBases = 2;
-  static constexpr int kScaleBytes = 20, kBlockArrays = 0;
+  static constexpr int kBits = 2, kOffset = 0;
+  static constexpr bool kHasBase = true;
+  static constexpr int kScaleBytes = 20;
   Bytes low, high;
 
   ST_INLINE static Q2_K load(const uint8_t* q, int place, int /*n*/) {
@@ -90,17 +86,13 @@ struct Q2_K : CodeDots<3>, TwoScales {
   ST_INLINE static void scales(const FourScales& rows, int64_t b, int /*n*/,
                                StepScales<Q2_K>& out) {
     const int64_t at_d = rows.blocks * 2 + super_block(b) * 4;
-    const Ds ds = split_ds(four_dwords(rows.row[0] + at_d, rows.row[1] + at_d, rows.row[2] + at_d,
-                                       rows.row[3] + at_d));
+    const Ds ds = split_ds(four_dwords(rows, at_d));
+    out.d = ds.d;
+    out.base_d = -ds.dmin;
     for (int k = 0; k < kStepQuads; ++k) {
-      const int64_t at = (b + 4 * k) * 2;
-      const Bytes16 first = two_rows(rows.row[0] + at, rows.row[1] + at);
-      const Bytes16 second = two_rows(rows.row[2] + at, rows.row[3] + at);
-      const Bytes16 of_half[] = {every_second<0>(first, second), every_second<1>(first, second)};
-      for (int half = 0; half < 2; ++half) {
-        scale_unsigned(of_half[half] & 15, ds.d, out.scale[half] + k * kQuadVecs);
-        scale_unsigned(of_half[half] >> 4, -ds.dmin, out.base[half] + k * kQuadVecs);
-      }
+      const BytePairs both = load_pairs(rows, (b + 4 * k) * 2);
+      widen_pairs({both.of[0] & 15, both.of[1] & 15}, out.scale + k * kQuadVecs);
+      widen_pairs({both.of[0] >> 4, both.of[1] >> 4}, out.base + k * kQuadVecs);
     }
   }
 };
@@ -109,36 +101,32 @@ struct Q2_K : CodeDots<3>, TwoScales {
 // bits in byte 8 + j % 4, four of them in each.
 struct Q3_K : CodeDots<7>, TwoScales {
   static constexpr int kBits = 3, kOffset = 4;
-  static constexpr int kScaleBytes = 14, kBlockArrays = 0;
+  static constexpr int kScaleBytes = 14;
   Bytes low, high;
 
   ST_INLINE static Q3_K load(const uint8_t* q, int place, int /*n*/) {
-    const Bytes pairs = spread_pairs(q, place);
-    const Bytes top = spread_singles(load_bytes16(q + kPairsAndSingles.singles_at()), place);
-    return {{}, {}, join_low<2, 1>(pairs, top), join_high<2, 1>(pairs, top)};
+    const Bytes16 singles = load_bytes16(q + kPairsAndSingles.singles_at());
+    Q3_K w;
+    join_singles<2>(spread_pairs(q, place), singles, place, w.low, w.high);
+    return w;
   }
   ST_INLINE static void scales(const FourScales& rows, int64_t b, int /*n*/,
                                StepScales<Q3_K>& out) {
-    const int64_t ds = rows.blocks / 8 * 12 + super_block(b) * 2, at = super_block(b) * 12;
-    const VecF d =
-        four_halves({rows.row[0] + ds, rows.row[1] + ds, rows.row[2] + ds, rows.row[3] + ds});
-    const Bytes16 first = two_rows(rows.row[0] + at, rows.row[1] + at);
-    const Bytes16 second = two_rows(rows.row[2] + at, rows.row[3] + at);
-    const Bytes16 nibbles[] = {every_second<0>(first, second), every_second<1>(first, second)};
-    const Bytes16 tops = four_dwords(rows.row[0] + at + 8, rows.row[1] + at + 8,
-                                     rows.row[2] + at + 8, rows.row[3] + at + 8);
-    // Bytes 8 and 10, or 9 and 11, of all rows, for two blocks and once more.
-    const Bytes16 top[] = {
-        __builtin_shufflevector(tops, tops, 0, 4, 8, 12, 2, 6, 10, 14, 0, 4, 8, 12, 2, 6, 10, 14),
-        __builtin_shufflevector(tops, tops, 1, 5, 9, 13, 3, 7, 11, 15, 1, 5, 9, 13, 3, 7, 11, 15)};
+    const int64_t supers = rows.blocks >> 3, at = super_block(b) * 12;
+    out.d = load_ds(rows, supers * 12 + super_block(b) * 2);
+    const BytePairs nibbles = load_pairs(rows, at);
+    // Bytes 8 and 9 of all rows, for even blocks, then 10 and 11.
+    const auto dwords = (Words16)four_dwords(rows, at + 8);
+    const auto tops = (Bytes16)__builtin_shufflevector(dwords, dwords, 0, 2, 4, 6, 1, 3, 5, 7);
     for (int k = 0; k < kStepQuads; ++k) {
-      for (int half = 0; half < 2; ++half) {
-        const bool late = is_second(b, k);
-        const Bytes16 below = late ? nibbles[half] >> 4 : nibbles[half] & 15;
-        const Bytes16 shifted = shift_blocks(late ? top[half] >> 4 : top[half], 0, 0, 2, 2);
-        const Bytes16 scale = (below | (shifted & 3) << 4) - 32;
-        scale_signed(scale, d, out.scale[half] + k * kQuadVecs);
+      const bool late = is_second(b, k);
+      Bytes16 scale[2];
+      for (int j = 0; j < 2; ++j) {
+        const Bytes16 below = late ? nibbles.of[j] >> 4 : nibbles.of[j] & 15;
+        const Bytes16 top = shift_left(late ? tops >> 4 : tops, 4 - 2 * j);
+        scale[j] = (below | (top & 0x30)) - 32;
       }
+      widen_pairs(scale, out.scale + k * kQuadVecs);
     }
   }
 };

@@ -60,16 +60,23 @@ struct IQ4_XS : ByteDots, OneScale {
                                                           27, 3, 11, 19, 27, 3, 11, 19, 27)
                                 : __builtin_shufflevector(first, second, 2, 10, 18, 26, 2, 10, 18,
                                                           26, 2, 10, 18, 26, 2, 10, 18, 26);
-      const Bytes16 scale =
-          ((shift_blocks(nibbles, 0, 4, 0, 4) & 15) | (shift_blocks(tops, 0, 2, 4, 6) & 3) << 4) -
-          32;
-      scale_signed(scale, d, out.scale[0] + k * kQuadVecs);
+      const Bytes16 scale = ((shift_blocks(nibbles, 0, 4, 0, 4) & 15) |
+                             (shift_left(shift_blocks(tops, 0, 2, 4, 6), 4) & 0x30)) -
+                            32;
+      scale_signed(scale, d, out.scale + k * kQuadVecs);
     }
   }
 };
 
 // Codes are 12 more than twice the value of a four-bit float; the scale is half of 2^(e - 127).
-struct MXFP4 : CodeDots<24>, OneScale {
+struct ExponentScale : OneScale {
+  using Scaling = ExponentScale;
+  // Neither the largest nor the smallest scale may leave the range before it meets the dots.
+  ST_INLINE static VecF add_scaled(VecI dots, VecF scale, VecF d, VecF sums) {
+    return fma(to_float(dots) * d, scale, sums);
+  }
+};
+struct MXFP4 : CodeDots<24>, ExponentScale {
   static constexpr int kBits = 4, kOffset = 12;
   static constexpr int kScaleBytes = 8, kBlockArrays = 1;
   static constexpr CodeTable kCodes{kE2M1Values, kOffset};
@@ -93,13 +100,9 @@ struct MXFP4 : CodeDots<24>, OneScale {
       for (int v = 0; v < kQuadVecs; ++v) {
         // The bits of 2^(e - 128): subnormal for 0 and 1.
         const VecI normal = (lanes[v] - 1) << 23, subnormal = (lanes[v] + 1) << 21;
-        out.scale[0][k * kQuadVecs + v] = (VecF)(normal > subnormal ? normal : subnormal);
+        out.scale[k * kQuadVecs + v] = (VecF)(normal > subnormal ? normal : subnormal);
       }
     }
-  }
-  // Neither the largest nor the smallest scale may leave the range before it meets the dots.
-  ST_INLINE static VecF add_scaled(VecI dots, VecF scale, VecF d, VecF sums) {
-    return fma(to_float(dots) * d, scale, sums);
   }
 };
 

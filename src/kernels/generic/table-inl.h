@@ -29,7 +29,10 @@ constexpr WeightFormat float_format(DType type) {
 
 template <typename W>
 constexpr WeightFormat block_format(DType type) {
-  return {.type = type, .gemv = gemv_block<W>, .unpack = unpack_block<W>, .gemm = gemm_block<W>};
+  return {.type = type,
+          .gemv = gemv_block<W>,
+          .unpack = unpack_block<W>,
+          .gemm = gemm_block<UnpackedOf<W>>};
 }
 
 // Q4_0 and Q8_0, whose quants are multiplied as they lie.

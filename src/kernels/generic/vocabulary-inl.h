@@ -6,7 +6,6 @@
 //
 // Macros
 //   ST_INLINE                    inline, whatever the compiler thinks
-//   ST_UNROLL                    before the loop over the vectors of a step in block-gemv-inl.h
 //
 // Types and numbers
 //   VecF, VecI                   vectors of kLanes floats or int32_t, with the operators of GCC
@@ -25,6 +24,7 @@
 //   sum(v)                       of all lanes, always added in the same order
 //   max_lane(v)                  of a VecI
 //   hide(v)                      no instruction, but the compiler no longer knows what v holds
+//   keep_order()                 the same: what follows is not loaded before, if that would spill
 //   find_nonzero                 as in KernelTable; find-nonzero-inl.h has one without vectors
 //   F32, F16, BF16               weights: Value, and load(p, n) as floats, zero beyond
 //
@@ -41,14 +41,15 @@
 //   low_bytes(v), high_bytes(v)  of each word, as a word, with its sign
 //   look_up(table, v)            byte v of the table, a Bytes16, for each byte of 0..15
 //   widen(quad, out), widen_signed(quad, out)   its bytes as int32_t, in order
+//   widen_pairs(two, out)        the signed bytes of two Bytes16 as words, in order
 //
 // Planes of bits, tensor/planes.h
-//   spread_pairs(plane, place)   in part i the bytes that have the two bits of block place + i,
-//   spread_singles(quad, place)  or the one bit, shifted down to bit 0 of the byte; beyond those of
-//                                the block there may be others
-//   join_low<below, bits>(v, top), join_high<below, bits>(v, top)   codes of `below` + `bits` bits:
-//                                the lower ones from the first or second `below` bits of v, those
-//                                above from the first or second `bits` bits of `top`
+//   spread_pairs(plane, place)   in part i the bytes that have the pairs of block place + i, from
+//                                bit 0 on; beyond those of the block there may be others
+//   join_pairs<below>(v, plane, place, low, high)   codes of the blocks from `place` on: the lower
+//                                `below` bits from v, which has those of low, then those of high
+//                                in each byte, and a pair above; or
+//   join_singles<below>(v, quad, place, low, high)   one bit
 //
 // Moves. Where parts are named, what is done to one is done to each.
 //   split_halves(a, b, low, high)   a, b: kChains blocks of 32 bytes; all first and all second
@@ -106,6 +107,9 @@ struct Tuning {
   int gemv_groups;
   // Vectors of quants whose scales it loads together; 1: behind the quants.
   int step_vecs;
+  // All vectors of a step are worked on in one piece, not only where that saves the work of telling
+  // planes of bits apart.
+  bool unroll_steps;
   // It keeps a pointer per row, instead of computing addresses from one.
   bool row_pointers;
   // Memory is asked for at every vector, a few lines each time, not many at every step.

@@ -39,12 +39,22 @@ struct CodeSum {
   VecI start;
 };
 
+// Sums of neighbours in parts: first all of p, a lane each, then all of q, and so on by turns.
+ST_INLINE __m256i add_lanes(__m256i p, __m256i q) {
+  return _mm256_add_epi16(_mm256_unpacklo_epi32(p, q), _mm256_unpackhi_epi32(p, q));
+}
+ST_INLINE __m256i add_pairs_of_lanes(__m256i p, __m256i q) {
+  return _mm256_add_epi16(_mm256_unpacklo_epi64(p, q), _mm256_unpackhi_epi64(p, q));
+}
+
 // Products of codes of 0..most are added as words as long as these hold them, then widened: of
 // 0..15 a whole block fits into 16 bits, 16 * 15 * 127 = 30480.
 template <int most>
 struct CodeDots : DotsByFour<dot4> {
+  using Dots = CodeDots;
   // Of a token's pairs in a tile, a power of two.
   static constexpr int kWordPairs = int{std::bit_floor(32767u / (2 * 127 * most))};
+  static constexpr bool kWordHalves = 16 * 127 * most <= 32767;
 
   ST_INLINE static CodeSum<4, most> dot_block(VecI start, Bytes low, Bytes high, Bytes x_low,
                                               Bytes x_high) {
@@ -53,6 +63,18 @@ struct CodeDots : DotsByFour<dot4> {
   }
   ST_INLINE static CodeSum<2, most> dot_half(VecI start, Bytes w, Bytes x) {
     return {_mm256_maddubs_epi16(w, x), start};
+  }
+
+  template <typename W>
+  ST_INLINE static Bytes sum_halves(Bytes start, const W (&ws)[4], Bytes x_low, Bytes x_high) {
+    const auto halves_of = [&](const W& w) {
+      const __m256i low = _mm256_maddubs_epi16(w.low, x_low);
+      const __m256i high = _mm256_maddubs_epi16(w.high, x_high);
+      return _mm256_add_epi16(_mm256_unpacklo_epi16(low, high), _mm256_unpackhi_epi16(low, high));
+    };
+    const __m256i words = add_pairs_of_lanes(add_lanes(halves_of(ws[0]), halves_of(ws[1])),
+                                             add_lanes(halves_of(ws[2]), halves_of(ws[3])));
+    return _mm256_add_epi16(start, words);
   }
 
   template <int kBegin, int kEnd, int R, int V>
@@ -90,15 +112,10 @@ ST_INLINE VecI sum_quads(const CodeSum<products, most>& a, const CodeSum<product
                          const CodeSum<products, most>& c, const CodeSum<products, most>& d) {
   constexpr int kMost = 32767 / (127 * most);  // products that a word holds
   static_assert(2 * products <= kMost);
-  const auto add_halves = [](__m256i p, __m256i q) {
-    return _mm256_add_epi16(_mm256_unpacklo_epi32(p, q), _mm256_unpackhi_epi32(p, q));
-  };
-  const __m256i ab = add_halves(a.words, b.words), cd = add_halves(c.words, d.words);
+  const __m256i ab = add_lanes(a.words, b.words), cd = add_lanes(c.words, d.words);
   const __m256i ones = _mm256_set1_epi16(1);
   if constexpr (4 * products <= kMost) {
-    const __m256i words =
-        _mm256_add_epi16(_mm256_unpacklo_epi64(ab, cd), _mm256_unpackhi_epi64(ab, cd));
-    return dot2(a.start << 2, words, ones);
+    return dot2(a.start << 2, add_pairs_of_lanes(ab, cd), ones);
   }
   const __m256i wide_ab = _mm256_madd_epi16(ab, ones), wide_cd = _mm256_madd_epi16(cd, ones);
   return (a.start << 2) + (VecI)_mm256_unpacklo_epi64(wide_ab, wide_cd) +

@@ -20,6 +20,7 @@ constexpr Tuning kTune{.float_tile_rows = 4,
                        .hold_tiles = true,
                        .gemv_groups = 2,
                        .step_vecs = 1,
+                       .unroll_steps = false,
                        .row_pointers = false,
                        .fetch_evenly = false,
                        .fetch_bursts = false,
@@ -225,19 +226,25 @@ ST_INLINE void widen(Bytes16 v, VecI (&out)[1]) { out[0] = (VecI)_mm512_cvtepu8_
 ST_INLINE void widen_signed(Bytes16 v, VecI (&out)[1]) {
   out[0] = (VecI)_mm512_cvtepi8_epi32((__m128i)v);
 }
+ST_INLINE void widen_pairs(const Bytes16 (&two)[2], Bytes* out) {
+  *out = _mm512_cvtepi8_epi16(_mm256_set_m128i((__m128i)two[1], (__m128i)two[0]));
+}
 ST_INLINE VecF repeat_halves(Bytes16 v) {
   return _mm512_cvtph_ps(_mm256_broadcastq_epi64((__m128i)v));
 }
 
 // Parts are the blocks of a chunk, place is 0.
+template <int up = 0>
 ST_INLINE Bytes spread_pairs(const uint8_t* plane, int /*place*/) {
   const __m512i twice = _mm512_permutexvar_epi64(_mm512_set_epi64(3, 2, 3, 2, 1, 0, 1, 0),
                                                  _mm512_castsi256_si512(load32(plane)));
-  return _mm512_srlv_epi32(twice, _mm512_set_epi32(4, 4, 4, 4, 0, 0, 0, 0, 4, 4, 4, 4, 0, 0, 0, 0));
+  const __m512i right = _mm512_set_epi32(4, 4, 4, 4, 0, 0, 0, 0, 4, 4, 4, 4, 0, 0, 0, 0);
+  return _mm512_slli_epi16(_mm512_srlv_epi32(twice, right), up);
 }
+template <int up>
 ST_INLINE Bytes spread_singles(Bytes16 plane, int /*place*/) {
-  return _mm512_srlv_epi32(_mm512_broadcast_i32x4((__m128i)plane),
-                           _mm512_set_epi32(6, 6, 6, 6, 4, 4, 4, 4, 2, 2, 2, 2, 0, 0, 0, 0));
+  const __m512i right = _mm512_set_epi32(6, 6, 6, 6, 4, 4, 4, 4, 2, 2, 2, 2, 0, 0, 0, 0);
+  return _mm512_slli_epi16(_mm512_srlv_epi32(_mm512_broadcast_i32x4((__m128i)plane), right), up);
 }
 
 ST_INLINE Bytes low_nibbles(Bytes v) { return _mm512_and_si512(v, _mm512_set1_epi8(15)); }

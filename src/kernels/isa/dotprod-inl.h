@@ -10,6 +10,8 @@ namespace {
 ST_INLINE VecI dot4(VecI v, Bytes w, Bytes x) { return vdotq_s32(v, w, x); }
 
 struct SignedDots {
+  static constexpr bool kWordHalves = false;
+
   ST_INLINE static VecI dot(VecI v, Bytes w, Bytes x) { return dot4(v, w, x); }
   ST_INLINE static VecI dot_block(VecI v, Bytes low, Bytes high, Bytes x_low, Bytes x_high) {
     return dot4(dot4(v, low, x_low), high, x_high);

@@ -11,6 +11,8 @@ constexpr int kDotRows = 1;
 
 // The instruction takes the four weights from any lane of a register, so they need no broadcast.
 struct LaneDots : SignedDots {
+  using Dots = LaneDots;
+
   template <int kBegin, int kEnd, int V>
   ST_INLINE static void dot_tiles(const uint8_t* const (&u)[1], const TileBlock (&xs)[V],
                                   VecI (&dots)[1][V]) {

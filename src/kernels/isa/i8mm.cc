@@ -11,6 +11,8 @@ constexpr int kTileRun = 8;
 constexpr int kDotRows = 2;
 
 struct MatrixDots : SignedDots {
+  using Dots = MatrixDots;
+
   template <int kBegin, int kEnd, int V>
   ST_INLINE static void dot_tiles(const uint8_t* const (&u)[2], const TileBlock (&xs)[V],
                                   VecI (&dots)[2][V]) {

@@ -8,7 +8,6 @@
 #include "kernels/generic/vocabulary-inl.h"
 
 #define ST_INLINE __attribute__((always_inline)) inline
-#define ST_UNROLL
 
 namespace st {
 namespace {
@@ -25,6 +24,7 @@ constexpr Tuning kTune{.float_tile_rows = 4,
                        .hold_tiles = true,
                        .gemv_groups = 2,
                        .step_vecs = 4,
+                       .unroll_steps = false,
                        .row_pointers = true,
                        .fetch_evenly = false,
                        .fetch_bursts = true,
@@ -258,6 +258,12 @@ ST_INLINE void widen_signed(Bytes16 v, VecI (&out)[4]) {
   out[2] = vmovl_s16(vget_low_s16(high));
   out[3] = vmovl_high_s16(high);
 }
+ST_INLINE void widen_pairs(const Bytes16 (&two)[2], Bytes* out) {
+  for (int k = 0; k < 2; ++k) {
+    out[2 * k] = vreinterpretq_s8_s16(vmovl_s8(vget_low_s8((int8x16_t)two[k])));
+    out[2 * k + 1] = vreinterpretq_s8_s16(vmovl_high_s8((int8x16_t)two[k]));
+  }
+}
 ST_INLINE VecF repeat_halves(Bytes16 v) { return vcvt_f32_f16(vget_low_f16((float16x8_t)v)); }
 
 // The only part is block `place`.
@@ -265,24 +271,28 @@ ST_INLINE Bytes spread_pairs(const uint8_t* plane, int place) {
   const Bytes both = load16(plane + place / 2 * 16);
   return place % 2 == 0 ? both : vreinterpretq_s8_u8(vshrq_n_u8(vreinterpretq_u8_s8(both), 4));
 }
-ST_INLINE Bytes spread_singles(Bytes16 plane, int place) { return (Bytes)(plane >> (2 * place)); }
 
 // Inserting shifts keep what lies below or above.
-template <int kBelow, int kBits>
-ST_INLINE Bytes join_low(Bytes v, Bytes top) {
-  return vandq_s8(vsliq_n_s8(v, top, kBelow), vdupq_n_s8((1 << (kBelow + kBits)) - 1));
+template <int kBelow>
+ST_INLINE void join_pairs(Bytes v, const uint8_t* plane, int place, Bytes& low, Bytes& high) {
+  static_assert(kBelow == 4);
+  const Bytes spread = spread_pairs(plane, place);
+  const Bytes top = place % 2 == 0 ? vandq_s8(spread, vdupq_n_s8(15)) : spread;
+  high = vsriq_n_s8(vshlq_n_s8(top, 2), v, 4);
+  low = vandq_s8(vsliq_n_s8(v, top, 4), vdupq_n_s8(63));
 }
-template <int kBelow, int kBits>
-ST_INLINE Bytes join_high(Bytes v, Bytes top) {
-  const int8x16_t all = vdupq_n_s8((1 << (kBelow + kBits)) - 1);
+template <int kBelow>
+ST_INLINE void join_singles(Bytes v, Bytes16 plane, int place, Bytes& low, Bytes& high) {
+  const int8x16_t all = vdupq_n_s8((2 << kBelow) - 1);
+  const auto top = (Bytes)(plane >> (2 * place));
   if constexpr (kBelow == 4) {
-    const uint8x16_t up = vshlq_n_u8(vreinterpretq_u8_s8(top), kBelow - kBits);
-    return vandq_s8(vreinterpretq_s8_u8(vsriq_n_u8(up, vreinterpretq_u8_s8(v), 4)), all);
+    high = vandq_s8(vsriq_n_s8(vshlq_n_s8(top, 3), v, 4), all);
   } else {
     const uint8x16_t down = vshrq_n_u8(vreinterpretq_u8_s8(v), kBelow);
-    const uint8x16_t next = vshrq_n_u8(vreinterpretq_u8_s8(top), kBits);
-    return vandq_s8(vreinterpretq_s8_u8(vsliq_n_u8(down, next, kBelow)), all);
+    const uint8x16_t next = vshrq_n_u8(vreinterpretq_u8_s8(top), 1);
+    high = vandq_s8(vreinterpretq_s8_u8(vsliq_n_u8(down, next, kBelow)), all);
   }
+  low = vandq_s8(vsliq_n_s8(v, top, kBelow), all);
 }
 
 ST_INLINE Bytes low_nibbles(Bytes v) { return vandq_s8(v, vdupq_n_s8(15)); }
@@ -293,6 +303,9 @@ ST_INLINE Bytes high_nibbles(Bytes v) {
 // All products are of signed bytes: Q8_0 weights need no offset.
 constexpr int kQ8Offset = 0;
 ST_INLINE Bytes q8_weights(Bytes v) { return v; }
+
+// GCC schedules loads far ahead of their use, until registers run out.
+ST_INLINE void keep_order() { asm volatile("" ::: "memory"); }
 
 // Makes v opaque to the optimiser.
 template <typename V>

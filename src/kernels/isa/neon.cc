@@ -32,8 +32,10 @@ ST_INLINE int16x8_t add_low(int16x8_t v, Bytes w, Bytes x) {
 // whole block does, 16 * 15 * 127 = 30480.
 template <int most>
 struct CodeDots {
+  using Dots = CodeDots;
   // Vectors of a tile whose products are added as words, which are then added by pairs.
   static constexpr int kTogether = int{std::bit_floor(32767u / (2 * 127 * most))};
+  static constexpr bool kWordHalves = false;
 
   ST_INLINE static VecI dot(VecI v, Bytes w, Bytes x) { return dot4(v, w, x); }
   ST_INLINE static VecI dot_block(VecI v, Bytes low, Bytes high, Bytes x_low, Bytes x_high) {
@@ -65,6 +67,8 @@ struct CodeDots {
 
 // Weights of -128..127: two products fit into 16 bits.
 struct ByteDots {
+  using Dots = ByteDots;
+
   ST_INLINE static VecI dot(VecI v, Bytes w, Bytes x) { return dot4(v, w, x); }
   ST_INLINE static VecI dot_block(VecI v, Bytes low, Bytes high, Bytes x_low, Bytes x_high) {
     v = vpadalq_s16(v, vmlal_high_s8(multiply_low(low, x_low), low, x_low));

@@ -19,6 +19,7 @@ constexpr Tuning kTune{.float_tile_rows = 4,
                        .hold_tiles = false,
                        .gemv_groups = 1,
                        .step_vecs = 4,
+                       .unroll_steps = true,
                        .row_pointers = true,
                        .fetch_evenly = true,
                        .fetch_bursts = true,
@@ -254,20 +255,31 @@ ST_INLINE void widen_signed(Bytes16 v, VecI (&out)[2]) {
   out[0] = (VecI)_mm256_cvtepi8_epi32((__m128i)v);
   out[1] = (VecI)_mm256_cvtepi8_epi32(_mm_unpackhi_epi64((__m128i)v, (__m128i)v));
 }
+ST_INLINE void widen_pairs(const Bytes16 (&two)[2], Bytes* out) {
+  out[0] = _mm256_cvtepi8_epi16((__m128i)two[0]);
+  out[1] = _mm256_cvtepi8_epi16((__m128i)two[1]);
+}
 ST_INLINE VecF repeat_halves(Bytes16 v) {
   return _mm256_cvtph_ps(_mm_unpacklo_epi64((__m128i)v, (__m128i)v));
 }
 
-// Parts are blocks `place` and place + 1, place is even.
-ST_INLINE Bytes spread_pairs(const uint8_t* plane, int place) {
-  const __m256i both = _mm256_broadcastsi128_si256(load16(plane + place * 8));
-  return _mm256_srlv_epi32(both, _mm256_set_epi32(4, 4, 4, 4, 0, 0, 0, 0));
+// The first part shifted by `first` bits to the right, or to the left; the other one by `more` bits
+// more to the right.
+ST_INLINE Bytes shift_parts(Bytes v, int first, int more) {
+  const int last = first + more;
+  return first < 0 ? _mm256_sllv_epi32(v, _mm256_set_epi32(-last, -last, -last, -last, -first,
+                                                           -first, -first, -first))
+                   : _mm256_srlv_epi32(
+                         v, _mm256_set_epi32(last, last, last, last, first, first, first, first));
 }
+// Parts are blocks `place` and place + 1, place is even.
+template <int up = 0>
+ST_INLINE Bytes spread_pairs(const uint8_t* plane, int place) {
+  return shift_parts(_mm256_broadcastsi128_si256(load16(plane + place * 8)), -up, 4);
+}
+template <int up>
 ST_INLINE Bytes spread_singles(Bytes16 plane, int place) {
-  const int first = 2 * place, last = first + 2;
-  const __m256i both = _mm256_broadcastsi128_si256((__m128i)plane);
-  return _mm256_srlv_epi32(both,
-                           _mm256_set_epi32(last, last, last, last, first, first, first, first));
+  return shift_parts(_mm256_broadcastsi128_si256((__m128i)plane), 2 * place - up, 2);
 }
 
 ST_INLINE Bytes low_nibbles(Bytes v) { return _mm256_and_si256(v, _mm256_set1_epi8(15)); }

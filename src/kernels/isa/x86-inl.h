@@ -7,8 +7,6 @@
 #include "kernels/generic/vocabulary-inl.h"
 
 #define ST_INLINE __attribute__((always_inline)) inline
-// The loop over the vectors of a step: GCC leaves it rolled up here.
-#define ST_UNROLL _Pragma("GCC unroll 4")
 
 namespace st {
 namespace {
@@ -31,6 +29,9 @@ template <typename V>
 ST_INLINE void hide(V& v) {
   asm volatile("" : "+v"(v));
 }
+
+// Loads stay where they are used here.
+ST_INLINE void keep_order() {}
 
 // The sum of eight lanes, always in the same order.
 ST_INLINE float sum8(__m256 v) {
