@@ -197,9 +197,10 @@ struct BlockTile {
 
   // Blocks from b on, and activations from vector `vec` on.
   ST_INLINE void step(const Input<W>* in, int64_t vec, int64_t b, Fetch<GemvRows<W>>& fetch) {
-    // Of a vector, rounded up.
-    constexpr int kLines = (kRows * kChains * kBlock * W::kBits / 8 + 63) / 64;
-    if (!kTune.fetch_evenly) fetch.advance(kLines * kTune.step_vecs);
+    // Vectors for which memory is asked at a time, and lines of them, rounded up.
+    constexpr int kFetchVecs = kTune.fetch_evenly && W::kBits >= 4 ? 1 : kTune.step_vecs;
+    constexpr int kLines = (kFetchVecs * kRows * kChains * kBlock * W::kBits / 8 + 63) / 64;
+    if (kFetchVecs > 1) fetch.advance(kLines);
     StepScales<W> scale[G];
     if (kTune.step_vecs > 1) load_scales(b, 0, G, scale);
     constexpr bool kPlanes = W::kBits != 4 && W::kBits != 8;
@@ -207,7 +208,7 @@ struct BlockTile {
     for (int begin = 0; begin < kTune.step_vecs; begin += kTogether) {
 #pragma GCC unroll 4
       for (int s = begin; s < begin + kTogether; ++s) {
-        if (kTune.fetch_evenly) fetch.advance(kLines);
+        if (kFetchVecs == 1) fetch.advance(kLines);
         step_vector(in, b, s, vec + s, scale);
         if (kTogether > 1) keep_order();
       }
@@ -297,9 +298,12 @@ struct GemvPart {
   // Rows [begin, end) of the call. Returns what is still to be fetched.
   [[gnu::noinline]] Fetch<GemvRows<W>> run(int64_t begin, int64_t end, Fetch<GemvRows<W>> fetch) {
     constexpr int kTile = kTune.gemv_groups * kGroup;
+    constexpr bool kRest = kTile > kGroup && T == 1;  // is multiplied by itself
     int64_t i = begin;
-    for (; end - i > kTile - kGroup; i += kTile) tile<kTune.gemv_groups>(i, end, fetch);
-    if constexpr (kTile > kGroup) {
+    for (; end - i > (kRest ? kTile - kGroup : 0); i += kTile) {
+      tile<kTune.gemv_groups>(i, end, fetch);
+    }
+    if constexpr (kRest) {
       for (; i < end; i += kGroup) tile<1>(i, end, fetch);
     }
     return fetch;
