@@ -21,8 +21,8 @@ struct CodesOf {
   // Products with signed bytes, four to a lane, added to v.
   ST_INLINE static VecI dot(VecI v, Bytes codes, Bytes x) { return W::dot(v, codes, x); }
 
-  // Of n <= kChains blocks from block b on, of a row of `blocks`.
-  ST_INLINE static void load(const uint8_t* row, int64_t b, int /*n*/, int64_t blocks, Bytes& low,
+  // Of the blocks from block b on, of a row of `blocks`; zero beyond.
+  ST_INLINE static void load(const uint8_t* row, int64_t b, int64_t blocks, Bytes& low,
                              Bytes& high) {
     constexpr int64_t kChunkBytes = kChunkBlocks * kBlock * kBits / 8;
     const int64_t chunk = b / kChunkBlocks, left = blocks - chunk * kChunkBlocks;

@@ -5,6 +5,7 @@
 //   kOffset                              what is to be taken from each code
 //   offset(row, b, cols)                 where block b of a row's quants is, b a multiple of 4
 //   kBlockBytes                          how far it is to the next one
+//   kPacked                              whether add_four() depends on n
 //   add_four(rows, b, n, blocks, q, sums)   products of n <= kChains blocks from b on, of four rows
 //                                        of `blocks` with four activations each in q, in
 //                                        kColumnSlots vectors of outputs
@@ -26,6 +27,8 @@ constexpr int kColumnSlots = 8;  // vectors of sums in registers: a part of the 
 // Of Q4_0 and Q8_0: bytes of four rows are interleaved as they lie in memory.
 template <typename W>
 struct PackedNeurons : W {
+  static constexpr bool kPacked = true;
+
   ST_INLINE static void add_four(const uint8_t* const* rows, int64_t b, int n, int64_t /*blocks*/,
                                  Bytes q, VecI* sums) {
     for (int v = 0; v < W::kSumVecs; ++v) {
@@ -46,14 +49,15 @@ struct CodeNeurons {
   using Codes = CodesOf<W>;
   static constexpr int kOffset = Codes::kOffset;
   static constexpr int kBlockBytes = kBlock * Codes::kBits / 8;
+  static constexpr bool kPacked = false;
 
   static int64_t offset(int64_t row, int64_t b, int64_t cols) {
     return (row * (cols / kBlock) + b) * kBlockBytes;
   }
-  ST_INLINE static void add_four(const uint8_t* const* rows, int64_t b, int n, int64_t blocks,
+  ST_INLINE static void add_four(const uint8_t* const* rows, int64_t b, int /*n*/, int64_t blocks,
                                  Bytes q, VecI* sums) {
     Bytes low[4], high[4];
-    for (int k = 0; k < 4; ++k) Codes::load(rows[k], b, n, blocks, low[k], high[k]);
+    for (int k = 0; k < 4; ++k) Codes::load(rows[k], b, blocks, low[k], high[k]);
     interleave(low);
     interleave(high);
     for (int k = 0; k < 4; ++k) {

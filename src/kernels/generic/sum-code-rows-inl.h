@@ -126,15 +126,15 @@ struct CodeSums : RowSet<T> {
     }
   }
 
-  // Adds a group to the sums of n <= kChains blocks.
-  ST_INLINE void add_part(const uint8_t* const* rows, int part, int n, bool cached) {
+  // Adds a group to the sums of kChains blocks, or of the last ones.
+  ST_INLINE void add_part(const uint8_t* const* rows, int part, bool cached) {
     WordSum group[kSumSlots] = {};
     const int b = part * kChains, s = b / kLanes;
     for (int pair = 0; pair < kSumPairs; ++pair) {
       if (!cached) soon.advance(2 * kChains * T::kBlockBytes / 64 + 1);
       Bytes even[2], odd[2];
-      Codes::load(rows[2 * pair], b, n, blocks, even[0], even[1]);
-      Codes::load(rows[2 * pair + 1], b, n, blocks, odd[0], odd[1]);
+      Codes::load(rows[2 * pair], b, blocks, even[0], even[1]);
+      Codes::load(rows[2 * pair + 1], b, blocks, odd[0], odd[1]);
       for (int half = 0; half < 2; ++half) {
         const auto* p = reinterpret_cast<const int32_t*>(&words[half % kHalves][s][pair]);
         const auto two = (Bytes)spread(p + b % kLanes, kChains);
@@ -154,9 +154,7 @@ struct CodeSums : RowSet<T> {
       round_products(i);
       const uint8_t* rows[2 * kSumPairs];
       for (int k = 0; k < 2 * kSumPairs; ++k) rows[k] = quants(i + k);
-      int part = 0;
-      for (; (part + 1) * kChains <= blocks; ++part) add_part(rows, part, kChains, cached);
-      if (part < parts) add_part(rows, part, blocks - part * kChains, cached);
+      for (int part = 0; part < parts; ++part) add_part(rows, part, cached);
     }
   }
 

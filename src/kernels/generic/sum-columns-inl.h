@@ -99,10 +99,10 @@ void sum_columns_at(const NeuronSet<W>& set, const int8_t* q, const float* d, in
       if (!cached) soon.advance(lines);
       const int64_t c = set.begin + int64_t{part} * kPartColumns, b = int64_t{part} * kChains;
       VecI sums[kColumnSlots];
-      if (blocks - b >= kChains) {
+      if (W::kPacked && blocks - b >= kChains) {
         block.add(b, kChains, blocks, sums);
       } else {
-        block.add(b, static_cast<int>(blocks - b), blocks, sums);
+        block.add(b, static_cast<int>(blocks - b < kChains ? blocks - b : kChains), blocks, sums);
       }
       const typename W::Scales scales(set.w, neurons, padded, c / kColumnTile * kColumnTile);
       scale_sums<W>(sums, scales, static_cast<int>(c % kColumnTile / kPartColumns),
