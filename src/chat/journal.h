@@ -61,7 +61,6 @@ class Journal {
   void save(const ChatState& chat, SequenceId id, const AnswerTimings& timings);
 
  private:
-  void open(std::string_view template_source);
   void take(ReadJournal read);
   bool keeps(SequenceId id);
   void write(JournalWriter& writer, const JournalContents& at, const ChatState& chat, SequenceId id,
