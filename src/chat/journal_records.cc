@@ -1,5 +1,6 @@
 #include "chat/journal_records.h"
 
+#include <algorithm>
 #include <array>
 #include <bit>
 #include <cstring>
@@ -111,7 +112,8 @@ struct Record {
            payload.size(), at, sizeof(T));
     }
     std::vector<T> values((payload.size() - at) / sizeof(T));
-    std::memcpy(values.data(), payload.data() + at, payload.size() - at);
+    std::ranges::copy(std::span(payload).subspan(at),
+                      std::as_writable_bytes(std::span(values)).begin());
     return values;
   }
   std::string_view text() const {
