@@ -217,6 +217,7 @@ ChatTemplate::~ChatTemplate() = default;
 ChatTemplate::ChatTemplate(ChatTemplate&&) noexcept = default;
 ChatTemplate& ChatTemplate::operator=(ChatTemplate&&) noexcept = default;
 
+const std::string& ChatTemplate::source() const { return impl_->source; }
 const ChatAbilities& ChatTemplate::abilities() const { return impl_->abilities; }
 
 ChatPrompt ChatTemplate::render(const ChatRequest& request, const std::tm& now) const {

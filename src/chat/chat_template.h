@@ -30,6 +30,7 @@ class ChatTemplate {
   ChatTemplate(ChatTemplate&&) noexcept;
   ChatTemplate& operator=(ChatTemplate&&) noexcept;
 
+  const std::string& source() const;
   const ChatAbilities& abilities() const;
 
   // Messages in a form that the template does not take are brought into one that says the same: see

@@ -10,7 +10,10 @@
 #include <variant>
 #include <vector>
 
+#include "chat/journal.h"
 #include "cli/bench_table.h"
+#include "cli/chat/chat_settings.h"
+#include "cli/terminal/terminal.h"
 #include "convert/bundle_file.h"
 #include "convert/convert.h"
 #include "convert/quantize_file.h"
@@ -68,6 +71,21 @@ struct RunArgs {
   GenerateOptions generate;
   bool display_prompt = true;
   bool raw = false;  // control bytes also to a terminal
+  bool chat = true;  // at a terminal, without a prompt
+};
+
+struct ChatArgs {
+  ModelArgs model;
+  ChatSettings settings;
+  std::string system, system_file;    // message, or where it is; empty: none
+  std::vector<std::string> files;     // that go with the first message
+  std::optional<std::string> prompt;  // the one message
+  std::string chat_template;          // name or file; empty: the model's
+  std::string session;                // name or file; empty: the chat is not kept
+  JournalOptions kept;
+  bool turns = false;       // of standard input each line is a message,
+  bool null_turns = false;  // or what ends with NUL
+  ColorChoice color = ColorChoice::kAuto;
 };
 
 // Of a command that writes a model: what the library wants, and whether progress is shown.
@@ -228,13 +246,14 @@ struct PrintArgs {  // version, help, completion, man
 };
 
 using Command =
-    std::variant<RunArgs, ConvertArgs, QuantizeArgs, BundleArgs, StripArgs, SynthArgs, TokenizeArgs,
-                 DetokenizeArgs, TemplateArgs, PerplexityArgs, ImatrixArgs, InspectArgs, LogitsArgs,
-                 BenchArgs, VerifyArgs, CacheSimArgs, PullArgs, ListArgs, RemoveArgs, SessionArgs,
-                 StartArgs, PrintArgs>;
+    std::variant<RunArgs, ChatArgs, ConvertArgs, QuantizeArgs, BundleArgs, StripArgs, SynthArgs,
+                 TokenizeArgs, DetokenizeArgs, TemplateArgs, PerplexityArgs, ImatrixArgs,
+                 InspectArgs, LogitsArgs, BenchArgs, VerifyArgs, CacheSimArgs, PullArgs, ListArgs,
+                 RemoveArgs, SessionArgs, StartArgs, PrintArgs>;
 
 // Each acts and returns the exit code. They throw Error.
 int execute(const RunArgs& args);
+int execute(const ChatArgs& args);
 int execute(const ConvertArgs& args);
 int execute(const QuantizeArgs& args);
 int execute(const BundleArgs& args);

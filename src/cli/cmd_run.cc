@@ -1,3 +1,5 @@
+#include <unistd.h>
+
 #include <algorithm>
 #include <atomic>
 #include <optional>
@@ -68,7 +70,21 @@ void print_timings(const Engine& engine, const GenerateResult& result, double lo
 
 }  // namespace
 
+// Without a text, somebody at a terminal wants to talk.
+bool wants_chat(const RunArgs& args) {
+  return args.chat && !args.text.prompt && args.text.file.empty() && ::isatty(STDIN_FILENO) != 0 &&
+         ::isatty(STDOUT_FILENO) != 0;
+}
+
+ChatArgs as_chat(const RunArgs& args) {
+  ChatArgs chat;
+  chat.model = args.model;
+  chat.settings.answer = args.generate.session;
+  return chat;
+}
+
 int execute(const RunArgs& args) {
+  if (wants_chat(args)) return execute(as_chat(args));
   check_model_outputs(args.model, {text_file(args.text)});
   const auto start = Clock::now();
   ModelArgs model = args.model;

@@ -39,7 +39,7 @@ std::vector<Found> models_here() {
   return found;
 }
 
-constexpr std::string_view kCommand = "run";  // that takes one
+constexpr std::string_view kCommand = "chat";  // that takes one
 
 std::string describe(const std::vector<Found>& models) {
   if (models.empty()) {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <condition_variable>
+#include <deque>
 #include <functional>
 #include <mutex>
 #include <thread>
@@ -37,6 +38,44 @@ class GracefulStop {
   std::condition_variable changed_;
   bool over_ = false;
   std::thread thread_;
+};
+
+// For who goes on after Ctrl-C: while it lives that signal requests the stop of the work at hand.
+// Where there is none it waits to be taken; a second one ends the process at once if the work has
+// not ended within two seconds. The other signals request interrupt_stop() as well, or end the
+// process at once where no work is at hand. One at a time, and no GracefulStop beside it.
+class TakenInterrupts {
+ public:
+  TakenInterrupts();
+  ~TakenInterrupts();
+  TakenInterrupts(const TakenInterrupts&) = delete;
+  TakenInterrupts& operator=(const TakenInterrupts&) = delete;
+
+  // Readable while there is something to take.
+  int fd() const;
+  struct Taken {
+    bool interrupt = false;  // Ctrl-C
+    bool redraw = false;     // the window has another size, or the process was stopped for a while
+  };
+  Taken take();
+
+ private:
+  friend class StoppableWork;
+  std::deque<Stop> stops_;  // all of them, as a handler in another thread may still have one
+};
+
+// A piece of work that Ctrl-C stops.
+class StoppableWork {
+ public:
+  explicit StoppableWork(TakenInterrupts& interrupts);
+  ~StoppableWork();
+  StoppableWork(const StoppableWork&) = delete;
+  StoppableWork& operator=(const StoppableWork&) = delete;
+
+  const Stop& stop() const { return stop_; }
+
+ private:
+  Stop& stop_;
 };
 
 }  // namespace st

@@ -21,7 +21,7 @@ bool is_offline() {
 // Those that write a text: what a folder is converted to differs from it a little, which is for a
 // user who measures to know.
 template <typename Args>
-constexpr bool generates = std::is_same_v<Args, RunArgs>;
+constexpr bool generates = std::is_same_v<Args, RunArgs> || std::is_same_v<Args, ChatArgs>;
 
 // `model` as a path.
 void find_model(std::string& model, bool offline, bool progress) {

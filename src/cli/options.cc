@@ -71,9 +71,10 @@ struct Variable {
 const Variable kEnvironment[] = {
     {"SMALLTHINKER_MODEL",
      "--model",
-     {"run", "tokenize", "detokenize", "perplexity", "logits", "bench", "verify", "template"}},
-    {"SMALLTHINKER_THREADS", "--threads", {"run", "perplexity", "logits", "bench"}},
-    {"SMALLTHINKER_CPU", "--cpu", {"run", "perplexity", "logits", "bench", "verify"}},
+     {"chat", "run", "tokenize", "detokenize", "perplexity", "logits", "bench", "verify",
+      "template"}},
+    {"SMALLTHINKER_THREADS", "--threads", {"chat", "run", "perplexity", "logits", "bench"}},
+    {"SMALLTHINKER_CPU", "--cpu", {"chat", "run", "perplexity", "logits", "bench", "verify"}},
 };
 
 class Parser {
@@ -85,6 +86,7 @@ class Parser {
     // As in llama.cpp, where it is what scripts with defaults of their own rely on.
     app_.option_defaults()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
     app_.allow_extras();  // they are told better below
+    add(add_chat);
     add(add_run);
     add(add_convert);
     add(add_quantize);
@@ -276,8 +278,8 @@ class Parser {
   [[noreturn]] void fail_unknown(const std::string& command) const {
     const std::string meant = nearest(command, names_);
     std::string remark = meant.empty() ? "" : ", did you mean '" + meant + "'?";
-    if (command == "chat" || command == "serve" || command == "server") {
-      remark = ": there is no chat and no server yet, 'run' continues a text";
+    if (command == "serve" || command == "server") {
+      remark = ": there is no server yet, 'chat' talks at a terminal or through a pipe";
     }
     fail(ErrorCode::kInvalidUsage, "no command '{}'{}; {}", printable(command), remark,
          all_commands());

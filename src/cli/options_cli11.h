@@ -67,7 +67,14 @@ CommandDoc doc_of(const CLI::App& app);
 
 void add_offline(CLI::App& app, bool& offline);
 
+// What several commands have: -m and how to run it, how the head computes logits, how tokens are
+// chosen.
+void add_model(CLI::App& app, ModelArgs& args);
+void add_lm_head(CLI::App& app, ModelArgs& args);
+void add_sampling(CLI::App& app, SamplerOptions& sampler);
+
 // Each defines a command and its options, which fill `args`.
+CLI::App* add_chat(CLI::App& app, ChatArgs& args);
 CLI::App* add_run(CLI::App& app, RunArgs& args);
 CLI::App* add_tokenize(CLI::App& app, TokenizeArgs& args);
 CLI::App* add_detokenize(CLI::App& app, DetokenizeArgs& args);

@@ -5,6 +5,7 @@
 
 #include "cli/option_values.h"
 #include "cli/options_cli11.h"
+#include "cli/sampler_settings.h"
 #include "convert/quant_mix.h"
 #include "study/synth_archs.h"
 #include "tensor/quantize.h"
@@ -107,19 +108,6 @@ void add_model_settings(CLI::App& app, ModelArgs& args) {
   app.add_flag("!--no-progress", args.progress, "no progress bars");
 }
 
-// How logits are computed, for commands that only sample from them.
-void add_lm_head(CLI::App& app, ModelArgs& args) {
-  args.lm_head.reset();
-  add_checked(app, "--lm-head",
-              "auto: sparse if the model has a predictor of the rows that matter; sparse, dense; "
-              "check: dense, and tell how often sparse agrees",
-              [&args](const std::string& text) { return read_lm_head(text, args); });
-  add_decimal(app, "--lm-head-threshold", "sparse: compute rows that are predicted to score more",
-              -1e6, 1e6, args.lm_head_threshold);
-  add_whole(app, "--lm-head-floor", "sparse: compute at least so many rows", 1, 1 << 27,
-            args.lm_head_floor);
-}
-
 // For commands that run a model for long.
 void add_record_routing(CLI::App& app, ModelArgs& args) {
   app.add_option("--record-routing", args.record_routing,
@@ -127,47 +115,7 @@ void add_record_routing(CLI::App& app, ModelArgs& args) {
       ->type_name("FILE");
 }
 
-// The model settings with -t, -c, -b and -ub.
-void add_model(CLI::App& app, ModelArgs& args) {
-  add_model_settings(app, args);
-  add_threads(app, "-t,--threads", args.threads);
-  add_whole(app, "-c,--ctx-size", "context in tokens; 0: as many as the model was trained for", 0,
-            1 << 27, args.context);
-  add_whole(app, "-b,--batch-size", "prompt tokens per step, at most -ub at once", 1, 1 << 20,
-            args.batch);
-  add_whole(app, "--ubatch-size", "-ub: tokens per forward pass", 1, 1 << 20, args.micro_batch);
-}
-
 constexpr const char* kRawHelp = "print control bytes of the text to a terminal too";
-
-void add_sampling(CLI::App& app, SamplerOptions& s) {
-  add_whole(app, "-s,--seed", "seed of the sampler (default, or -1: random)", -1, UINT32_MAX,
-            [&s](int64_t seed) { s.seed = static_cast<uint32_t>(seed); });
-  add_decimal(app, "--temp,--temperature", "temperature; 0: always the likeliest token", -1e6, 1e6,
-              s.temperature);
-  add_whole(app, "--top-k", "keep the k likeliest tokens; 0: off", -1, 1 << 24, s.top_k);
-  add_decimal(app, "--top-p", "keep tokens up to this cumulative probability; 1: off", 0.0, 1.0,
-              s.top_p);
-  add_decimal(app, "--min-p", "drop tokens this much less likely than the best; 0: off", 0.0, 1.0,
-              s.min_p);
-  add_decimal(app, "--typical,--typical-p", "locally typical sampling; 1: off", 0.0, 1.0,
-              s.typical_p);
-  add_whole(app, "--repeat-last-n", "tokens the penalties look at; 0: off, -1: all", -1, 1 << 27,
-            s.repeat_last_n);
-  add_decimal(app, "--repeat-penalty", "divide logits of seen tokens; 1: off", 1e-3, 1e3,
-              s.repeat_penalty);
-  add_decimal(app, "--frequency-penalty", "subtract per occurrence; 0: off", -1e3, 1e3,
-              s.frequency_penalty);
-  add_decimal(app, "--presence-penalty", "subtract once if seen; 0: off", -1e3, 1e3,
-              s.presence_penalty);
-  app.add_option_function<std::string>(
-         "--samplers",
-         [&s](const std::string& text) {
-           s.chain = with_context("--samplers", [&] { return parse_samplers(text); });
-         },
-         "filters in order, e.g. \"temperature;top_k;top_p\"")
-      ->type_name("LIST");
-}
 
 void add_text(CLI::App& app, TextArgs& args) {
   auto* prompt = app.add_option_function<std::string>(
@@ -182,6 +130,51 @@ void add_text(CLI::App& app, TextArgs& args) {
 }
 
 }  // namespace
+
+// How logits are computed, for commands that only sample from them.
+void add_lm_head(CLI::App& app, ModelArgs& args) {
+  args.lm_head.reset();
+  add_checked(app, "--lm-head",
+              "auto: sparse if the model has a predictor of the rows that matter; sparse, dense; "
+              "check: dense, and tell how often sparse agrees",
+              [&args](const std::string& text) { return read_lm_head(text, args); });
+  add_decimal(app, "--lm-head-threshold", "sparse: compute rows that are predicted to score more",
+              -1e6, 1e6, args.lm_head_threshold);
+  add_whole(app, "--lm-head-floor", "sparse: compute at least so many rows", 1, 1 << 27,
+            args.lm_head_floor);
+}
+
+// The model settings with -t, -c, -b and -ub.
+void add_model(CLI::App& app, ModelArgs& args) {
+  add_model_settings(app, args);
+  add_threads(app, "-t,--threads", args.threads);
+  add_whole(app, "-c,--ctx-size", "context in tokens; 0: as many as the model was trained for", 0,
+            1 << 27, args.context);
+  add_whole(app, "-b,--batch-size", "prompt tokens per step, at most -ub at once", 1, 1 << 20,
+            args.batch);
+  add_whole(app, "--ubatch-size", "-ub: tokens per forward pass", 1, 1 << 20, args.micro_batch);
+}
+
+void add_sampling(CLI::App& app, SamplerOptions& s) {
+  add_whole(app, "-s,--seed", "seed of the sampler (default, or -1: random)", -1, UINT32_MAX,
+            [&s](int64_t seed) { s.seed = static_cast<uint32_t>(seed); });
+  for (const SamplerSetting& setting : sampler_settings()) {
+    if (const auto* member = std::get_if<float SamplerOptions::*>(&setting.value)) {
+      add_decimal(app, setting.options, setting.help, setting.min, setting.max, s.**member);
+    } else {
+      add_whole(app, setting.options, setting.help, static_cast<int64_t>(setting.min),
+                static_cast<int64_t>(setting.max),
+                s.*std::get<int32_t SamplerOptions::*>(setting.value));
+    }
+  }
+  app.add_option_function<std::string>(
+         "--samplers",
+         [&s](const std::string& text) {
+           s.chain = with_context("--samplers", [&] { return parse_samplers(text); });
+         },
+         "filters in order, e.g. \"temperature;top_k;top_p\"")
+      ->type_name("LIST");
+}
 
 CLI::App* add_run(CLI::App& app, RunArgs& args) {
   CLI::App* run = app.add_subcommand("run", "generate text from a prompt");
@@ -212,9 +205,8 @@ CLI::App* add_run(CLI::App& app, RunArgs& args) {
   run->add_flag("--raw", args.raw, kRawHelp);
   run->add_flag("--ignore-eos", args.generate.session.ignore_eos, "never end by itself");
   run->add_flag("!--no-display-prompt", args.display_prompt, "print only what is generated");
-  // Text completion is what `run` does; the flag is understood so that commands can be pasted.
-  const std::string plain = "-no-cnv: plain completion (always so)";
-  run->add_flag("--no-cnv,--no-conversation", plain);
+  run->add_flag("!--no-cnv,!--no-conversation", args.chat,
+                "-no-cnv: completion of a text, also at a terminal and without one");
   return run;
 }
 

@@ -26,7 +26,7 @@ struct Pasted {
 };
 
 constexpr std::string_view kNoGpu = "no GPU is used, everything runs on the CPU";
-constexpr std::string_view kNoChat = "there is no chat yet, the prompt is continued as it is";
+constexpr std::string_view kNoChat = "the prompt is continued as it is; 'smallthinker chat' talks";
 constexpr std::string_view kNoShift = "the context is not shifted, a text ends when it is full";
 constexpr std::string_view kByName = "models are downloaded by name: -m OWNER/REPO[:QUANT]";
 constexpr std::string_view kUnknownSampler = "there is no such sampler here";
@@ -82,7 +82,7 @@ constexpr Pasted kPasted[] = {
      "others could see it in the list of processes: set HF_TOKEN"},
     {"-mu,--model-url,-dr,--docker-repo", Takes::kValue, Answer::kRefusal, "", kByName},
     {"-sys,--system-prompt,-sysf,--system-prompt-file,-r,--reverse-prompt", Takes::kValue,
-     Answer::kRefusal, "", "there is no chat yet: write the turns into the prompt"},
+     Answer::kRefusal, "", "'smallthinker chat' has that"},
     {"--mirostat", Takes::kValue, Answer::kRefusal, "0", kUnknownSampler},
     {"--xtc-probability", Takes::kValue, Answer::kRefusal, "0,0.0", kUnknownSampler},
     {"--dry-multiplier", Takes::kValue, Answer::kRefusal, "0,0.0", kUnknownSampler},
@@ -96,7 +96,8 @@ constexpr Pasted kPasted[] = {
 constexpr std::pair<std::string_view, std::string_view> kSpellings[] = {
     {"-no-cnv", "--no-cnv"},    {"-ub", "--ubatch-size"},   {"-pg", "--pg"},
     {"-ctk", "--cache-type-k"}, {"-ctv", "--cache-type-v"}, {"-hf", "--model"},
-    {"-hfr", "--model"},        {"--hf-repo", "--model"},
+    {"-hfr", "--model"},        {"--hf-repo", "--model"},   {"-sys", "--system-prompt"},
+    {"-sysf", "--system-file"}, {"-cnv", "--cnv"},
 };
 
 // Whether `word` is one of a list separated by commas.
@@ -154,7 +155,7 @@ class Translation {
     const size_t equals = typed.starts_with("--") ? typed.find('=') : std::string::npos;
     std::string name = typed.substr(0, equals);
     for (const auto& [from, to] : kSpellings) {
-      if (name == from) name = to;
+      if (name == from && lookup_(std::string(to)) >= 0) name = to;
     }
     if (const int values = lookup_(name); values >= 0) {
       const bool glued = equals != std::string::npos;

@@ -17,8 +17,9 @@ bool reset_peak_memory();                  // counts it anew; false where the sy
 // "1.9 GiB of weights", and how much of them stays in the file.
 std::string describe_weights(const WeightStore& store);
 
-// What became of a memory budget, to standard error at the end of a run: for `tokens` tokens in
-// `seconds`.
+// What became of a memory budget, for `tokens` tokens in `seconds`; lines.
+std::string receipt(const MemoryReport& report, int64_t tokens, double seconds);
+// The same to standard error, at the end of a run.
 void print_receipt(const MemoryReport& report, int64_t tokens, double seconds);
 
 // The perplexity after each window, to standard error.

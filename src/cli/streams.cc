@@ -24,6 +24,15 @@ bool leaves_line_open(std::string_view text) {
   return !text.ends_with('\n') && !text.ends_with("\x1b[K");  // a line that was erased
 }
 
+void check_out(bool written) {
+  if (written) return;
+  const int error = errno;
+  interrupt_stop().check();
+  fail(ErrorCode::kIo, "cannot write to standard output: {}", std::strerror(error));
+}
+
+}  // namespace
+
 std::string for_terminal(std::string_view text) {
   std::string out;
   while (true) {
@@ -34,15 +43,6 @@ std::string for_terminal(std::string_view text) {
     text.remove_prefix(kept + 1);
   }
 }
-
-void check_out(bool written) {
-  if (written) return;
-  const int error = errno;
-  interrupt_stop().check();
-  fail(ErrorCode::kIo, "cannot write to standard output: {}", std::strerror(error));
-}
-
-}  // namespace
 
 void open_standard_streams() {
   for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {

@@ -6,6 +6,7 @@
 
 #include <fmt/core.h>
 
+#include <string>
 #include <string_view>
 #include <utility>
 
@@ -29,6 +30,8 @@ void print_err(fmt::format_string<Args...> format, Args&&... args) noexcept {
 void write_out(std::string_view text);
 void write_out_raw(std::string_view text);  // the bytes as they are, whoever gets them
 void flush_out();
+// What a terminal is shown of `text`.
+std::string for_terminal(std::string_view text);
 
 template <typename... Args>
 void print_out(fmt::format_string<Args...> format, Args&&... args) {

@@ -189,6 +189,10 @@ void Engine::restore(SequenceId id, int64_t positions, std::span<const int64_t> 
   cache.restore(id, positions, first, fill);
 }
 
+bool Engine::holds_expert(int64_t layer, int32_t expert) const {
+  return impl_->memory.experts().ready(layer, expert);
+}
+
 std::optional<MemoryReport> Engine::memory() const { return impl_->memory.report(); }
 const LmHeadAgreement& Engine::head_agreement() const { return impl_->memory.state().agreement; }
 const Stats& Engine::stats() const { return impl_->memory.state().stats; }

@@ -92,6 +92,9 @@ class Engine {
   void set_memory(uint64_t budget);
   void check_memory(uint64_t budget) const;  // the same error, and never a change
 
+  // Whether all of an expert's weights are in memory, between two calls of evaluate().
+  bool holds_expert(int64_t layer, int32_t expert) const;
+
   const LmHeadAgreement& head_agreement() const;  // what LmHead::kCheck has seen
 
   // What the passes touched so far, and a fresh start.

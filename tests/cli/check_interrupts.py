@@ -81,6 +81,7 @@ def commands(st, gguf, models, folder):
     for memory in [], budget:
         yield ["run", "-m", gguf, "-p", PROMPT, "--ignore-eos", "-n", 1900, "--record-routing", out, *memory], 0.8
         yield ["run", "-m", gguf, "-c", 2048, "-p", PROMPT * 400, *memory], 0.8
+        yield ["chat", "-m", gguf, "-p", PROMPT, "--ignore-eos", *memory], 0.8
         yield ["perplexity", "-m", gguf, "-f", models / "valid.txt", *memory], 0.8
         yield ["imatrix", "-m", gguf, "-f", models / "valid.txt", "-o", out, *memory], 0.8
         yield ["logits", "-m", gguf, "-c", 2048, "-p", PROMPT * 400, "--all", "-o", out, *memory], 0.8

@@ -7,8 +7,8 @@ import subprocess
 
 from harness import PROMPT, check, main
 
-COMMANDS = ("commands: run, convert, quantize, bundle, strip, synth, tokenize, detokenize, template, perplexity, imatrix, "
-            "inspect, logits, bench, verify, cache-sim, pull, ls, rm, completion, man, version, help\n")
+COMMANDS = ("commands: chat, run, convert, quantize, bundle, strip, synth, tokenize, detokenize, template, perplexity, "
+            "imatrix, inspect, logits, bench, verify, cache-sim, pull, ls, rm, session, completion, man, version, help\n")
 
 
 def notes(result):
@@ -25,7 +25,7 @@ def pasted(st, gguf):
     for options in silent:
         result = st(*ask, *options.split())
         check(result.returncode == 0 and result.stdout == want and not notes(result), f"{options}: {result}")
-    chat = "there is no chat yet, the prompt is continued as it is"
+    chat = "the prompt is continued as it is; 'smallthinker chat' talks"
     gpu = "no GPU is used, everything runs on the CPU"
     for options, note in (
             ("-ngl 99", f"-ngl 99: {gpu}"), ("--n-gpu-layers 99", f"--n-gpu-layers 99: {gpu}"),
@@ -54,7 +54,7 @@ def pasted(st, gguf):
             ("-mu https://x", f"-mu https://x: {download}"),
             ("-hff x.gguf", "-hff x.gguf: a file stands behind the name: -m OWNER/REPO:FILE; "),
             ("--mirostat 2", "--mirostat 2: there is no such sampler here; "),
-            ("-r User:", "-r User:: there is no chat yet: write the turns into the prompt; "),
+            ("-r User:", "-r User:: 'smallthinker chat' has that; "),
             ("--grammar x", "--grammar x: there are no grammars here; "),
             ("-ngl", "-ngl: the value is missing; "),
             ("-ngx 9", "no option '-ngx'; "), ("--tempp 1", "no option '--tempp', did you mean --temp?; "),
@@ -71,9 +71,9 @@ def commands(st, gguf, folder):
         st.refuses(typed, "help", typed, code=2,
                    contains=f"error: no command '{typed}', did you mean '{meant}'?; {COMMANDS}"[:-1])
     st.refuses("fly", "fly", code=2, contains=f"error: no command 'fly'; {COMMANDS}")
-    for typed in "chat", "serve", "server":
-        st.refuses(typed, typed, code=2, contains=f"error: no command '{typed}': there is no chat and no server yet, "
-                   f"'run' continues a text; {COMMANDS}")
+    for typed in "serve", "server":
+        st.refuses(typed, typed, code=2, contains=f"error: no command '{typed}': there is no server yet, 'chat' talks at a "
+                   f"terminal or through a pipe; {COMMANDS}")
     versions = {st(*arguments).stdout for arguments in (["version"], ["-v"], ["--version"])}
     check(len(versions) == 1 and re.fullmatch(r"smallthinker \S+\n", versions.pop()), "version, -v and --version")
     ask = ["-p", PROMPT, "-n", 4, "--temp", 0]

@@ -68,7 +68,7 @@ def texts_from_a_terminal(st, gguf):
     want = st("tokenize", "-m", gguf, "--ids", "-p", PROMPT).stdout
     code, got = on_terminal(st, "tokenize", "-m", gguf, "--ids", stdin="terminal", typed=PROMPT.encode() + b"\n\x04")
     check(code == 0 and note in got and got.endswith(want), f"tokenize: {got!r}")
-    code, got = on_terminal(st, "run", "-m", gguf, "-n", 2, "--temp", 0, stdin="terminal",
+    code, got = on_terminal(st, "run", "-m", gguf, "-no-cnv", "-n", 2, "--temp", 0, stdin="terminal",
                             typed=PROMPT.encode() + b"\n\x04")
     check(code == 0 and note in got and f"{PROMPT}," in got, f"run: {got!r}")
     code, got = on_terminal(st, "detokenize", "-m", gguf, stdin="terminal", typed=b"4078\n\x04")

@@ -1,0 +1,112 @@
+// A chat that is kept in a file, turn by turn.
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <iterator>
+
+#include "base/error.h"
+#include "chat/session_folder.h"
+#include "cli/chat/chat.h"
+#include "cli/report.h"
+#include "cli/streams.h"
+
+namespace st {
+namespace {
+
+constexpr uint64_t kSessionsAtMost = 8;  // of the size that one may have: what all may have
+
+}  // namespace
+
+void Chat::keep_in(const std::string& name_or_file) {
+  auto journal =
+      std::make_unique<Journal>(engine_, session_path(name_or_file), template_.source(), kept_);
+  if (!journal->chat().messages.empty()) {
+    conversation_.become(journal->chat(), [&](SequenceId id) { return journal->restore(id); });
+  }
+  journal_ = std::move(journal);
+  for (const std::string& notice : journal_->take_notices()) {
+    screen_.say(fmt::format("note: {}\n", notice));
+  }
+  for (const std::string& name : shrink_sessions(kSessionsAtMost * kept_.limit)) {
+    screen_.say(fmt::format("note: session {}: its text stays; keys and values made room\n", name));
+  }
+}
+
+void Chat::keep() {
+  if (!journal_ || conversation_.messages().empty()) return;
+  try {
+    journal_->save(conversation_.state(), conversation_.sequence(), conversation_.timings());
+    keep_failed_ = false;
+  } catch (const Error& e) {
+    if (!keep_failed_) {
+      screen_.say(fmt::format("note: {}; the chat goes on, and is saved when that is possible\n",
+                              e.what()));
+    }
+    keep_failed_ = true;
+  }
+  for (const std::string& notice : journal_->take_notices()) {
+    screen_.say(fmt::format("note: {}\n", notice));
+  }
+}
+
+void Chat::show_where_we_were() {
+  const std::vector<Message>& messages = conversation_.messages();
+  if (messages.empty()) return;
+  screen_.remark(fmt::format("{} messages so far; the last ones:\n\n", messages.size()));
+  const auto last = std::ranges::find(messages.rbegin(), messages.rend(), "user", &Message::role);
+  for (auto message = last == messages.rend() ? messages.begin() : std::prev(last.base());
+       message != messages.end(); ++message) {
+    const bool user = message->role == "user";
+    screen_.say(fmt::format("{}{}\n{}", user ? "> " : "", for_terminal(message->content),
+                            user ? "" : "\n"));
+  }
+}
+
+void Chat::save(const std::string& argument) {
+  if (argument.empty() && !journal_) {
+    fail(ErrorCode::kInvalidUsage, "under which name? /save NAME");
+  }
+  if (!argument.empty()) {
+    const std::string path = session_path(argument);
+    if (::access(path.c_str(), F_OK) == 0) {
+      fail(ErrorCode::kInvalidUsage, "{}: is there already; /load it, or take another name",
+           printable_path(argument));
+    }
+    keep_in(argument);
+  }
+  keep();
+  if (!keep_failed_) {
+    screen_.say(
+        fmt::format("kept in {}, and so is what follows\n", printable_path(journal_->path())));
+  }
+}
+
+void Chat::load(const std::string& argument) {
+  if (argument.empty())
+    fail(ErrorCode::kInvalidUsage, "which one? /load NAME; /sessions lists them");
+  const std::string path = session_path(argument);
+  if (journal_ && journal_->path() == path) {
+    fail(ErrorCode::kInvalidUsage, "{}: is this chat", printable_path(argument));
+  }
+  if (::access(path.c_str(), F_OK) != 0) {
+    fail(ErrorCode::kNotFound, "{}: there is no such session; /sessions lists them",
+         printable_path(argument));
+  }
+  keep_in(argument);
+  attached_.clear();
+  show_where_we_were();
+}
+
+void Chat::sessions(const std::string&) {
+  const std::vector<SessionInfo> all = list_sessions();
+  if (all.empty()) screen_.say("there are none; /save NAME keeps this chat\n");
+  for (const SessionInfo& session : all) {
+    screen_.say(fmt::format(
+        "{:<20} {:>9} {:>4} messages  {}\n", session.name, format_bytes(session.bytes),
+        session.chat.messages.size(),
+        printable(session.error.empty() ? session_title(session.chat) : session.error, 40)));
+  }
+}
+
+}  // namespace st

@@ -1,0 +1,409 @@
+#include "cli/terminal/edited_lines.h"
+
+#include <fmt/format.h>
+#include <histedit.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <clocale>
+#include <cstdio>
+
+#include "base/error.h"
+#include "cli/terminal/completion_list.h"
+#include "cli/terminal/key_input.h"
+#include "cli/terminal/line_history.h"
+#include "cli/terminal/pasted_texts.h"
+#include "cli/terminal/terminal.h"
+#include "cli/terminal/typed_message.h"
+#include "cli/terminal/wide_text.h"
+
+namespace st {
+namespace {
+
+// What our functions have libedit do as if it had been typed: no terminal sends these.
+constexpr const char* kAccept = "\x1b[=a";
+constexpr const char* kPrevious = "\x1b[=p";
+constexpr const char* kNext = "\x1b[=n";
+constexpr const char* kOffer = "\x1b[=o";
+
+constexpr std::wstring_view kPasteEnds = L"\x1b[201~";
+constexpr wchar_t kLiteral = 1;  // before and after sequences in a prompt
+constexpr std::string_view kPromptText = "> ";
+constexpr const wchar_t* kPrompt = L"> ";
+constexpr const wchar_t* kBoldPrompt = L"\1\x1b[1m\1> \1\x1b[0m\1";
+
+struct CloseFile {
+  void operator()(FILE* file) const { std::fclose(file); }
+};
+struct EndEditing {
+  void operator()(EditLine* el) const { ::el_end(el); }
+};
+struct EndHistory {
+  void operator()(HistoryW* history) const { ::history_wend(history); }
+};
+
+// libedit knows widths of characters by the locale, and what we show is UTF-8 in any.
+void use_utf8() {
+  if (!std::setlocale(LC_CTYPE, "C.UTF-8")) std::setlocale(LC_CTYPE, "");
+}
+
+class EditedLines final : public LineEditor {
+ public:
+  EditedLines(LineEditorOptions options, TakenInterrupts& interrupts)
+      : options_(std::move(options)), keys_(interrupts), past_(options_.history) {
+    use_utf8();
+    nowhere_.reset(std::fopen("/dev/null", "we"));
+    el_.reset(::el_init("smallthinker", stdin, screen(), nowhere_ ? nowhere_.get() : stderr));
+    history_.reset(::history_winit());
+    if (!el_ || !history_) fail(ErrorCode::kOutOfMemory, "no memory for editing lines");
+    configure();
+    bind_keys();
+    HistEventW event;
+    ::history_w(history_.get(), &event, H_SETSIZE, static_cast<int>(LineHistory::kMost));
+    for (const std::string& entry : past_.entries()) remember(entry);
+  }
+
+  Typed read(const std::string& offered) override {
+    modes_.take_back();
+    offered_ = offered;
+    end_ = Typed::End::kEnter;
+    if (!offered.empty()) push(kOffer);
+    int length = 0;
+    const wchar_t* line = ::el_wgets(el_.get(), &length);
+    if (!line && end_ == Typed::End::kEnter) end_ = Typed::End::kEndOfInput;  // it is gone
+    if (end_ == Typed::End::kEndOfInput) {
+      show_on(options_.screen, "\n");
+      return {end_, {}};
+    }
+    std::string text = narrow({line, static_cast<size_t>(length)});
+    text.pop_back();  // the line feed of Enter
+    if (end_ == Typed::End::kInterrupt) {
+      text.resize(text.size() - 2);  // ^C
+      return {end_, text};
+    }
+    const std::string whole = pasted_.expanded(text);
+    if (!whole.empty()) {
+      past_.add(whole);
+      remember(whole);
+    }
+    return {end_, typed_message(whole)};
+  }
+
+ private:
+  using Key = unsigned char (EditedLines::*)();
+
+  FILE* screen() const { return options_.screen == STDERR_FILENO ? stderr : stdout; }
+
+  static EditedLines& self(EditLine* el) {
+    void* data = nullptr;
+    ::el_get(el, EL_CLIENTDATA, &data);
+    return *static_cast<EditedLines*>(data);
+  }
+
+  void configure() {
+    EditLine* el = el_.get();
+    ::el_set(el, EL_CLIENTDATA, this);
+    ::el_set(el, EL_SIGNAL, 0);
+    ::el_set(el, EL_EDITOR, "emacs");
+    ::el_set(el, EL_SETTY, "-d", "-isig", nullptr);  // Ctrl-C and Ctrl-Z are keys
+    ::el_wset(el, EL_HIST, ::history_w, history_.get());
+    const el_rfunc_t key = [](EditLine* editor, wchar_t* c) { return self(editor).next(*c); };
+    ::el_wset(el, EL_GETCFN, key);
+    wchar_t* (*prompt)(EditLine*) = [](EditLine* editor) {
+      return const_cast<wchar_t*>(self(editor).options_.color ? kBoldPrompt : kPrompt);
+    };
+    ::el_wset(el, EL_PROMPT_ESC, prompt, kLiteral);
+  }
+
+  template <Key key>
+  void bind(const char* name, std::initializer_list<const char*> keys) {
+    unsigned char (*function)(EditLine*, int) = [](EditLine* el, int) { return (self(el).*key)(); };
+    ::el_set(el_.get(), EL_ADDFN, name, name, function);
+    for (const char* sequence : keys) bind(sequence, name);
+  }
+
+  void bind(const char* sequence, const char* name) {
+    ::el_set(el_.get(), EL_BIND, sequence, name, nullptr);
+  }
+
+  void bind_keys() {
+    bind<&EditedLines::enter>("st-enter", {"^M", "^J"});
+    bind<&EditedLines::line_feed>("st-line-feed", {"\\e^M", "\\e^J"});
+    bind<&EditedLines::interrupt>("st-interrupt", {"^C"});
+    bind<&EditedLines::erase_or_end>("st-erase-or-end", {"^D"});
+    bind<&EditedLines::suspend>("st-suspend", {"^Z"});
+    bind<&EditedLines::paste>("st-paste", {"\\e[200~"});
+    bind<&EditedLines::complete>("st-complete", {"^I"});
+    bind<&EditedLines::outside>("st-outside", {"^G"});
+    bind<&EditedLines::up>("st-up", {"\\e[A", "\\eOA"});
+    bind<&EditedLines::down>("st-down", {"\\e[B", "\\eOB"});
+    bind<&EditedLines::home>("st-home", {"^A", "\\e[H", "\\eOH", "\\e[1~"});
+    bind<&EditedLines::line_end>("st-end", {"^E", "\\e[F", "\\eOF", "\\e[4~"});
+    bind<&EditedLines::offer>("st-offer", {kOffer});
+    bind(kAccept, "ed-newline");
+    bind(kPrevious, "ed-prev-history");
+    bind(kNext, "ed-next-history");
+    bind("^R", "em-inc-search-prev");
+    bind("\\e[3~", "ed-delete-next-char");
+    bind("\\e[1;5C", "em-next-word");
+    bind("\\e[1;5D", "ed-prev-word");
+  }
+
+  // The next character for libedit.
+  int next(wchar_t& c) {
+    repaint_wide_text();
+    std::string bytes;
+    for (char byte = 0; true;) {
+      switch (keys_.next(byte)) {
+        case KeyInput::Event::kByte:
+          break;
+        case KeyInput::Event::kInterrupt:
+          c = 'C' & 0x1f;
+          return 1;
+        case KeyInput::Event::kRedraw:
+          redraw();
+          continue;
+        case KeyInput::Event::kEnd:
+          return 0;
+      }
+      bytes += byte;
+      const auto [character, used] = first_character(bytes);
+      const bool more = used < bytes.size() || (character == 0xFFFD && may_continue(bytes));
+      if (more) continue;
+      c = static_cast<wchar_t>(character);
+      return 1;
+    }
+  }
+
+  // Whether these bytes are the beginning of a longer character.
+  static bool may_continue(std::string_view bytes) {
+    const auto lead = static_cast<unsigned char>(bytes[0]);
+    const size_t whole = lead >= 0xF0 ? 4 : lead >= 0xE0 ? 3 : lead >= 0xC0 ? 2 : 1;
+    return bytes.size() < whole;
+  }
+
+  void redraw() {
+    raw(false);
+    raw(true);
+    move_to_beginning();
+    ::el_resize(el_.get());
+    ::el_set(el_.get(), EL_REFRESH);
+  }
+
+  // libedit loses the cursor where wide characters come before it in a line that changes.
+  void repaint_wide_text() {
+    const std::wstring_view now = line();
+    if (now == painted_ && cursor() == painted_cursor_) return;
+    painted_ = now;
+    painted_cursor_ = cursor();
+    const auto wide = [](wchar_t c) { return columns_of(static_cast<char32_t>(c)) > 1; };
+    if (std::ranges::none_of(now, wide)) return;
+    move_to_beginning();
+    ::el_set(el_.get(), EL_REFRESH);
+  }
+
+  // To where the prompt begins, by what stands before the cursor, and nothing below it: what is
+  // refreshed then is drawn anew. Holds also where the terminal has broken lines for a new width.
+  void move_to_beginning() {
+    const int columns = terminal_size(options_.screen).columns;
+    int rows = 0, column = static_cast<int>(kPromptText.size());
+    for (const wchar_t c : line().substr(0, cursor())) {
+      const int wide = c == L'\n' ? 0 : columns_of(static_cast<char32_t>(c));
+      const bool next_row = c == L'\n' || column + wide > columns;
+      column = (next_row ? 0 : column) + wide;
+      rows += next_row ? 1 : 0;
+      if (column < columns) continue;
+      ++rows;
+      column = 0;
+    }
+    if (rows > 0) show_on(options_.screen, fmt::format("\x1b[{}A", rows));
+    show_on(options_.screen, "\r\x1b[J");
+  }
+
+  void raw(bool on) { ::el_set(el_.get(), EL_PREP_TERM, on ? 1 : 0); }
+
+  // As if it had been typed.
+  void push(const char* sequence) { ::el_push(el_.get(), sequence); }
+
+  std::wstring_view line() const {
+    const LineInfoW* info = ::el_wline(el_.get());
+    return {info->buffer, static_cast<size_t>(info->lastchar - info->buffer)};
+  }
+  size_t cursor() const {
+    const LineInfoW* info = ::el_wline(el_.get());
+    return static_cast<size_t>(info->cursor - info->buffer);
+  }
+  void move_to(size_t at) {
+    ::el_cursor(el_.get(), static_cast<int>(at) - static_cast<int>(cursor()));
+  }
+  void erase_before(size_t characters) {
+    if (characters > 0) ::el_deletestr(el_.get(), static_cast<int>(characters));
+  }
+  void insert(std::wstring_view text) {
+    if (!text.empty()) ::el_winsertstr(el_.get(), std::wstring(text).c_str());
+  }
+  void replace(std::string_view text) {
+    move_to(line().size());
+    erase_before(line().size());
+    insert(widen(text));
+  }
+
+  void remember(const std::string& entry) {
+    HistEventW event;
+    ::history_w(history_.get(), &event, H_ENTER, widen(pasted_.shown(entry)).c_str());
+  }
+
+  unsigned char enter() {
+    switch (continues(narrow(line()))) {
+      case Continues::kNo:
+        push(kAccept);
+        return CC_NORM;
+      case Continues::kAfterBackslash:
+        move_to(line().size());
+        erase_before(1);
+        break;
+      case Continues::kInBlock:
+        break;
+    }
+    return line_feed();
+  }
+
+  unsigned char line_feed() {
+    insert(L"\n");
+    return CC_REFRESH;
+  }
+
+  unsigned char interrupt() {
+    end_ = Typed::End::kInterrupt;
+    move_to(line().size());
+    insert(L"^C");
+    push(kAccept);
+    return CC_REFRESH;
+  }
+
+  unsigned char erase_or_end() {
+    if (line().empty()) {
+      end_ = Typed::End::kEndOfInput;
+      return CC_EOF;
+    }
+    if (cursor() == line().size()) return CC_ERROR;
+    move_to(cursor() + 1);
+    erase_before(1);
+    return CC_REFRESH;
+  }
+
+  unsigned char suspend() {
+    raw(false);
+    suspend_process();
+    raw(true);
+    return CC_REDISPLAY;
+  }
+
+  unsigned char paste() {
+    std::wstring text;
+    for (wchar_t c = 0; !text.ends_with(kPasteEnds);) {
+      if (::el_wgetc(el_.get(), &c) != 1) return CC_EOF;
+      // Terminals send line feeds as Enter does.
+      text += c == '\r' ? L'\n' : c;
+    }
+    text.resize(text.size() - kPasteEnds.size());
+    insert(widen(pasted_.shown(narrow(text))));
+    return CC_REFRESH;
+  }
+
+  unsigned char complete() {
+    const std::string before = narrow(line().substr(0, cursor()));
+    const Completion found = options_.complete ? options_.complete(before) : Completion();
+    if (found.words.empty()) return CC_ERROR;
+    const std::string word = before.substr(found.begin), common = common_beginning(found.words);
+    if (found.words.size() > 1 && common.size() <= word.size()) {
+      const int columns = terminal_size(options_.screen).columns;
+      show_on(options_.screen, "\n" + in_columns(found.words, columns));
+      return CC_REDISPLAY;
+    }
+    erase_before(widen(word).size());
+    const bool done = found.words.size() == 1 && !common.ends_with('/');
+    insert(widen(done ? common + " " : common));
+    return CC_REFRESH;
+  }
+
+  unsigned char outside() {
+    std::string text = pasted_.expanded(narrow(line()));
+    raw(false);
+    modes_.lend();
+    const bool edited = edit_outside(text);
+    modes_.take_back();
+    raw(true);
+    if (edited) replace(pasted_.shown(text));
+    return CC_REDISPLAY;
+  }
+
+  unsigned char offer() {
+    replace(pasted_.shown(offered_));
+    return CC_REFRESH;
+  }
+
+  size_t line_begin() const {
+    const size_t here = cursor();
+    return here == 0 ? 0 : line().rfind(L'\n', here - 1) + 1;
+  }
+
+  unsigned char home() {
+    move_to(line_begin());
+    return CC_CURSOR;
+  }
+
+  unsigned char line_end() {
+    move_to(std::min(line().find(L'\n', cursor()), line().size()));
+    return CC_CURSOR;
+  }
+
+  // Within a message of several lines first, then to other messages.
+  unsigned char up() {
+    const std::wstring_view before = line().substr(0, cursor());
+    const size_t end = before.rfind(L'\n');
+    if (end == before.npos) {
+      push(kPrevious);
+      return CC_NORM;
+    }
+    const size_t begin = end == 0 ? 0 : before.rfind(L'\n', end - 1) + 1;
+    move_to(std::min(begin + (before.size() - end - 1), end));
+    return CC_CURSOR;
+  }
+
+  unsigned char down() {
+    const size_t here = cursor();
+    const std::wstring_view all = line();
+    const size_t end = all.find(L'\n', here);
+    if (end == all.npos) {
+      push(kNext);
+      return CC_NORM;
+    }
+    const size_t begin = line_begin();
+    const size_t last = std::min(all.find(L'\n', end + 1), all.size());
+    move_to(std::min(end + 1 + (here - begin), last));
+    return CC_CURSOR;
+  }
+
+  const LineEditorOptions options_;
+  TerminalModes modes_{options_.screen};
+  KeyInput keys_;
+  LineHistory past_;
+  PastedTexts pasted_;
+  std::unique_ptr<FILE, CloseFile> nowhere_;
+  std::unique_ptr<HistoryW, EndHistory> history_;
+  std::unique_ptr<EditLine, EndEditing> el_;
+  std::string offered_;
+  std::wstring painted_;  // the line as it was shown last
+  size_t painted_cursor_ = 0;
+  Typed::End end_ = Typed::End::kEnter;
+};
+
+}  // namespace
+
+std::unique_ptr<LineEditor> make_edited_lines(LineEditorOptions options,
+                                              TakenInterrupts& interrupts) {
+  return std::make_unique<EditedLines>(std::move(options), interrupts);
+}
+
+}  // namespace st
