@@ -1,4 +1,6 @@
-// What `smallthinker` alone says: which models are here, and what can be done with them.
+// What `smallthinker` alone says.
+#include "cli/cmd_start.h"
+
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -67,8 +69,12 @@ std::string describe(const std::vector<Found>& models) {
 
 }  // namespace
 
+std::string describe_models() {
+  return describe(models_here()) + "All commands:\n  smallthinker help";
+}
+
 int execute(const StartArgs&) {
-  write_out(describe(models_here()) + "All commands:\n  smallthinker help\n");
+  print_out("{}\n", describe_models());
   return kExitOk;
 }
 

@@ -8,6 +8,7 @@
 #include <memory>
 
 #include "base/error.h"
+#include "cli/cmd_start.h"
 #include "cli/completion.h"
 #include "cli/man_page.h"
 #include "cli/option_values.h"
@@ -154,6 +155,9 @@ class Parser {
       if (!entry || e.code() != ErrorCode::kInvalidUsage) throw;
       fail(ErrorCode::kInvalidUsage, "{}; {}", e.what(), see_help(entry));
     }
+    if (lacks_model(*entry->app)) {
+      fail(ErrorCode::kInvalidUsage, "chat needs a model: -m MODEL\n{}", describe_models());
+    }
     return line;
   }
 
@@ -242,7 +246,8 @@ class Parser {
            app.get_option_no_throw("--prompt") ? ": quote a text, -p \"Once upon a time\"" : "");
     }
     for (const Variable& variable : kEnvironment) read_variable(variable, app);
-    if (model && model->count() == 0 && !runs_without_model(app)) {
+    const bool lacks = model && model->count() == 0 && !runs_without_model(app);
+    if (lacks && app.get_name() != "chat") {
       fail(ErrorCode::kInvalidUsage, "--model is required: -m FILE");
     }
   }
@@ -253,6 +258,11 @@ class Parser {
       if (option && option->count() > 0) return true;
     }
     return false;
+  }
+
+  // Of who wants to chat, which is answered with all the models there are.
+  static bool lacks_model(const CLI::App& app) {
+    return app.get_name() == "chat" && app.get_option("--model")->count() == 0;
   }
 
   static void read_variable(const Variable& variable, CLI::App& app) {

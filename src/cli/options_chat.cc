@@ -84,8 +84,9 @@ CLI::App* add_chat(CLI::App& app, ChatArgs& args) {
   add_model(*chat, args.model);
   add_lm_head(*chat, args.model);
   chat->add_option_function<std::vector<std::string>>(
-          "words", [](const std::vector<std::string>&) {}, "GGUF file, instead of -m")
-      ->type_name("FILE");
+          "words", [](const std::vector<std::string>&) {},
+          "model and message, instead of -m and -p")
+      ->type_name("MODEL");
   add_messages(*chat, args);
   add_kept(*chat, args);
   add_checked(*chat, "--think", "on, off or auto: whether the model thinks before it answers",

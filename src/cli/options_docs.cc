@@ -23,7 +23,8 @@ OptionDoc doc_of(const CLI::Option& option) {
 CommandDoc doc_of(const CLI::App& app) {
   CommandDoc command{.name = app.get_name(), .help = app.get_description(), .options = {}};
   for (const CLI::Option* option : app.get_options()) {
-    if (option != app.get_help_ptr()) command.options.push_back(doc_of(*option));
+    const bool shown = option != app.get_help_ptr() && !option->get_group().empty();
+    if (shown) command.options.push_back(doc_of(*option));
   }
   return command;
 }

@@ -31,16 +31,19 @@ def start(st, gguf, folder):
     new = Newcomer(st, folder)
     result = new()
     check(result.returncode == 0 and result.stderr == "", f"no arguments: {result}")
-    check(f"smallthinker run -m {EXAMPLE}\n" in result.stdout and "No model is here yet." in result.stdout and
+    check(f"smallthinker chat -m {EXAMPLE}\n" in result.stdout and "No model is here yet." in result.stdout and
           "smallthinker help\n" in result.stdout, f"no arguments: {result.stdout}")
     check(os.listdir(new.home) == ["here"], f"no arguments: makes {os.listdir(new.home)}")
+    result = new("chat")
+    check(result.returncode == 2 and result.stdout == "" and f"smallthinker chat -m {EXAMPLE}\n" in result.stderr and
+          result.stderr.startswith("error: chat needs a model: -m MODEL\n"), f"chat without a model: {result}")
     stored = new.home / ".local/share/smallthinker/models/ann/tiny"
     stored.mkdir(parents=True)
     (stored / "tiny-Q8_0.gguf").write_bytes(b"x" * 2048)
     (new.here / "mine.gguf").symlink_to(gguf)
-    text = new().stdout
-    check("Models that are here:\n  mine.gguf       " in text and "\n  ann/tiny:Q8_0    2.0 KiB\n" in text and
-          "smallthinker run -m mine.gguf\n" in text and "smallthinker pull OWNER/REPO\n" in text, f"models: {text}")
+    for text in new().stdout, new("chat").stderr:
+        check("Models that are here:\n  mine.gguf       " in text and "\n  ann/tiny:Q8_0    2.0 KiB\n" in text and
+              "smallthinker chat -m mine.gguf\n" in text and "smallthinker pull OWNER/REPO\n" in text, f"models: {text}")
     for i in range(30):
         (new.here / f"{i}.gguf").write_bytes(b"")
     check("  and more: smallthinker ls\n" in new().stdout and new().stdout.count(".gguf") <= 22, "many models")
