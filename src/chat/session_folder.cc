@@ -161,6 +161,7 @@ void write_session(const std::string& path, std::vector<Message> messages) {
 }
 
 std::vector<std::string> shrink_sessions(uint64_t most) {
+  if (user_folder(UserFolder::kState).empty()) return {};  // sessions are files elsewhere
   std::vector<SessionInfo> sessions = list_sessions();
   uint64_t bytes = 0;
   for (const SessionInfo& session : sessions) bytes += session.bytes;
