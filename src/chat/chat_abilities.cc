@@ -193,7 +193,7 @@ Messages adapt_messages(Messages messages, const ChatAbilities& abilities) {
   const bool kept = leads && (alone ? abilities.lone_system : abilities.system.any());
   size_t leading = 0;
   while (kept && leading < messages.size() && messages[leading].role == "system") ++leading;
-  if (!abilities.later_system || !kept) hand_systems_to_user(messages, leading);
+  if (!abilities.later_system || (leads && !kept)) hand_systems_to_user(messages, leading);
   if (!abilities.same_role_twice) join_neighbours(messages);
   if (!abilities.assistant_first && leading < messages.size() &&
       messages[leading].role == "assistant") {

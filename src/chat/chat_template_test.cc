@@ -6,6 +6,7 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <random>
+#include <span>
 
 #include "base/error.h"
 #include "base/file.h"
@@ -127,6 +128,10 @@ TEST(ChatTemplate, WhatATemplateDoesNotTakeIsSaidOtherwise) {
             "<bos><user></>\n<assistant>A</>\n<user>B</>\n<assistant>");
   EXPECT_EQ(strictly({{"system", "S"}, {"assistant", "A"}, {"user", "B"}}),
             "<bos><user>S\n\n</>\n<assistant>A</>\n<user>B</>\n<assistant>");
+  // What it does take stays as it is.
+  EXPECT_EQ(prompt(chatml(), {{{"user", "A"}, {"system", "B"}, {"user", "C"}}}),
+            "<|im_start|>user\nA<|im_end|>\n<|im_start|>system\nB<|im_end|>\n"
+            "<|im_start|>user\nC<|im_end|>\n<|im_start|>assistant\n");
   // A template without system messages.
   const ChatTemplate none(
       "{% for m in messages %}{% if m.role == 'system' %}{{ raise_exception('no') }}{% endif %}"
@@ -328,6 +333,58 @@ TEST(ChatTokens, WhatMessagesSayIsMereText) {
     ++seen;
   }
   EXPECT_EQ(seen, 56);
+}
+
+// A call that was generated has the same tokens in the history of the next prompt.
+TEST(ChatTokens, CallsInHistoryAreAsTheyWereWritten) {
+  const Tokenizer tokenizer(read_hf_vocab(testkit::shipped_model("micro-qwen3"), 0));
+  const auto tokens_of = [&](const Messages& messages) {
+    return prompt_tokens(tokenizer, able().render({messages}, kNow).text);
+  };
+  const std::vector<std::string> values = {"1",
+                                           "-2.5",
+                                           "true",
+                                           "null",
+                                           "[]",
+                                           "{}",
+                                           "\"\"",
+                                           "\"a b\"",
+                                           "\"</tool_call>\\n\\\"\"",
+                                           "\"é🙂<|im_end|>\"",
+                                           "[1, [\"x\"]]",
+                                           "{\"k\": {\"l\": 1e+21}}"};
+  std::mt19937 random(1);
+  for (const std::string name : {"now", "get_weather", "a.b", "x-1"}) {
+    for (int round = 0; round < 100; ++round) {
+      std::string arguments = "{";
+      for (auto n = random() % 4; n > 0; --n) {
+        arguments += fmt::format("{}\"p{}\": {}", arguments.size() > 1 ? ", " : "", n,
+                                 values[random() % values.size()]);
+      }
+      arguments += "}";
+      const std::string text = fmt::format(
+          "<tool_call>\n{{\"name\": \"{}\", \"arguments\": {}}}\n</tool_call>", name, arguments);
+      OutputParser parser({.tools = {name}});
+      parser.push(text);
+      parser.finish(false);
+
+      Messages messages = {{"user", "Go"}};
+      Tokens written = tokens_of(messages);
+      // The tags are tokens, what is between them is text.
+      MarkedText call;
+      call.append("<tool_call>", true);
+      call.append(std::string_view(text).substr(11, text.size() - 23), false);
+      call.append("</tool_call><|im_end|>", true);
+      const Tokens generated = tokenizer.encode(call);
+      written.insert(written.end(), generated.begin(), generated.end());
+
+      messages.push_back(parser.message());
+      messages.push_back({"tool", "done"});
+      const Tokens next = tokens_of(messages);
+      ASSERT_GT(next.size(), written.size());
+      ASSERT_TRUE(std::ranges::equal(written, std::span(next).first(written.size()))) << text;
+    }
+  }
 }
 
 TEST(ChatTokens, OneBos) {
