@@ -156,10 +156,13 @@ def runs(st, gguf, models, folder):
         hub.seen.clear()
         check(place("run", "-m", "ann/hf", *ask).stdout == result.stdout and not hub.seen, "a checkpoint again")
         # A path that exists wins; in a folder that does, a file of it was meant.
-        place.refuses("a file that is missing in a folder", "run", "-m", f"{models.parent.name}/none", *ask,
-                      contains="no such file" if pathlib.Path(models.parent.name).exists() else "does not exist")
         local = place.home / "ann"
         local.mkdir()
+        missing = subprocess.run([st.binary, "run", "-m", "ann/none", *map(str, ask)], cwd=place.home, text=True,
+                                 env={**os.environ, **place.env}, capture_output=True)
+        check(missing.returncode == 1 and missing.stdout == "" and
+              missing.stderr == "error: ann/none: no such file, and no model of this name is here; get it with "
+              "'smallthinker pull ann/none'\n", f"a file that is missing in a folder: {missing}")
         (local / "tiny").write_bytes(b"no model")
         found = subprocess.run([st.binary, "run", "-m", "ann/tiny", *map(str, ask)], cwd=place.home, text=True,
                                env={**os.environ, **place.env}, capture_output=True)
