@@ -19,7 +19,7 @@ from harness import PROMPT, check, main
 
 
 def usage(st):
-    st.refuses("unknown command", "fly", code=2, contains="error: no command 'fly'; commands: run, convert, ")
+    st.refuses("unknown command", "fly", code=2, contains="error: no command 'fly'; commands: chat, run, convert, ")
     st.refuses("missing model", "run", code=2, contains="error: --model is required: -m FILE; see ")
     st.refuses("bad number", "run", "-m", "x", "-n", "many", code=2,
                contains="error: --predict: 'many': want a whole number in -2..134217728; see ")
