@@ -67,7 +67,7 @@ void MemoryPlan::check() const {
 }
 
 void MemoryPlan::check_for_any_run() const {
-  const uint64_t in_any_run = least() + kMeasured;
+  const uint64_t in_any_run = least() + kALittleMore;
   if (in_any_run > budget || in_any_run - program > group_limit) refuse(kMeasured);
 }
 

@@ -35,9 +35,11 @@ struct MemoryPlan {
 
   // What the allocator keeps for later, pages that are only partly used.
   static constexpr uint64_t kSpare = uint64_t{8} << 20;
-  // What stays is measured by each run anew, which differs by pages of the program. The smallest
-  // budget that is told works in any run.
-  static constexpr uint64_t kMeasured = uint64_t{2} << 20;
+  // What stays is measured by each run anew, which differs by pages of the program and of the
+  // libraries that it has touched. The smallest budget that is told works in any run; what is
+  // refused for any run would fail in one that measures a little more than this one.
+  static constexpr uint64_t kMeasured = uint64_t{3} << 20;
+  static constexpr uint64_t kALittleMore = uint64_t{1} << 20;
 
   uint64_t fixed(int64_t batch) const {
     return resident + threads + logits + static_cast<uint64_t>(batch) * per_token + kSpare;

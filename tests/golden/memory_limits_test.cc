@@ -70,7 +70,7 @@ TEST(MemoryLimits, ABudgetIsRefusedBeforeAnythingIsRead) {
   const std::string error = refusal(unread(kMiB));
   EXPECT_TRUE(error.starts_with("a memory budget of 1 MiB is too small: ")) << error;
   const uint64_t smallest = number_after(error, "is too small: ");
-  EXPECT_EQ(refusal(unread((smallest - 3) * kMiB)).substr(0, 18), "a memory budget of");
+  EXPECT_EQ(refusal(unread((smallest - 4) * kMiB)).substr(0, 18), "a memory budget of");
   EngineOptions options = unread(smallest * kMiB);
   options.progress = {};
   EXPECT_EQ(refusal(options), "no error");
