@@ -240,7 +240,7 @@ def smallest_memory(st, *arguments):
     check(match, f"a budget that is too small: {refusal}")
     if match:
         smallest, here, *parts = map(int, match.groups())
-        check(smallest == here + 2 and sum(parts) == here, f"numbers that agree: {refusal}")
+        check(smallest == here + 3 and sum(parts) == here, f"numbers that agree: {refusal}")
     return f"{int(match[1]) + st.slack}MiB" if match else "1GiB"
 
 
@@ -256,7 +256,7 @@ def smallest_budgets_work(st, gguf):
             plan = st("inspect", "--plan", gguf, "--memory", "1GiB").stdout
             match = re.search(r"The smallest budget that works is (\d+) MiB \((\d+) in this run\), more than (\d+) MiB is "
                               r"of no use\.", plan)
-            check(match and int(match[2]) + 2 == int(match[1]) <= int(match[3]), f"inspect --plan: {plan}")
+            check(match and int(match[2]) + 3 == int(match[1]) <= int(match[3]), f"inspect --plan: {plan}")
             told.append(f"{int(match[1]) + st.slack}MiB")
         least = int(min(told, key=lambda size: int(size[:-3]))[:-3])
         for more in [0] * 12 + [1, 2, 3, 5, 8]:  # more memory must not be refused either
