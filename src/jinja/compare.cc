@@ -101,6 +101,8 @@ bool contains(const Value& container, const Value& element, Budget& budget) {
   refuse("nothing is 'in' a value of type '{}'", container.type_name());
 }
 
+void check_key(const Value& key) { rank_of_key(key); }
+
 std::strong_ordering order_of_keys(const Value& a, const Value& b) {
   const int rank = rank_of_key(a);
   if (const auto ranks = rank <=> rank_of_key(b); ranks != 0) return ranks;

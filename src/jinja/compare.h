@@ -19,6 +19,9 @@ std::partial_ordering order(const Value& a, const Value& b, Budget& budget);
 // can be in it.
 bool contains(const Value& container, const Value& element, Budget& budget);
 
+// Throws Error(kInvalidData) if a value cannot be the key of a dict.
+void check_key(const Value& key);
+
 // The order in which a Dict keeps its keys: total, and alike for keys that are equal. Throws
 // Error(kInvalidData) for a list or dict.
 std::strong_ordering order_of_keys(const Value& a, const Value& b);

@@ -121,14 +121,8 @@ class PercentFormat {
     }
     const bool whole = std::string_view("diu").find(layout.type) != std::string_view::npos;
     if (whole) layout.type = 'd';
-    append(out_, laid_out_number(whole ? truncated(value) : value, layout, budget_));
-  }
-
-  static Value truncated(const Value& value) {
-    if (!value.is_float()) return value;
-    const double number = value.as_float();
-    if (!(number > -9.2e18 && number < 9.2e18)) refuse("an integer has more than 64 bits");
-    return static_cast<int64_t>(number);
+    append(out_, laid_out_number(whole && value.is_float() ? truncated(value.as_float()) : value,
+                                 layout, budget_));
   }
 
   const String& format_;

@@ -1,6 +1,7 @@
 // Filters of lists: their order, their parts, what comes of all elements.
 #include <algorithm>
 #include <array>
+#include <set>
 
 #include "jinja/access.h"
 #include "jinja/attribute_path.h"
@@ -14,11 +15,6 @@
 
 namespace st::jinja {
 namespace {
-
-Value iterator(std::vector<Value> items) {
-  return Sequence{
-      .type = Sequence::Type::kIterator, .items = std::move(items), .shown = "<iterator>"};
-}
 
 std::vector<Value> list_of(Render& render, const Value& value) {
   const Elements elements(value, render.budget());
@@ -63,7 +59,7 @@ Value reverse(Render& render, const Value& input, const Arguments& arguments) {
   std::vector<Value> items = list_of(render, input);
   std::ranges::reverse(items);
   const bool once = input.is_sequence() && input.as_sequence().is_iterator();
-  return once ? Value::list(std::move(items)) : iterator(std::move(items));
+  return once ? Value::list(std::move(items)) : Value::iterator(std::move(items));
 }
 
 Value join(Render& render, const Value& input, const Arguments& arguments) {
@@ -170,26 +166,23 @@ Value sum(Render& render, const Value& input, const Arguments& arguments) {
   return total;
 }
 
+struct KeyLess {
+  bool operator()(const Value& a, const Value& b) const { return order_of_keys(a, b) < 0; }
+};
+
 Value unique(Render& render, const Value& input, const Arguments& arguments) {
   const Parameters parameters("unique", arguments, {"case_sensitive", "attribute"});
   const AttributePath path(render, parameters.value(1, None{}));
-  std::vector<Value::Member> members;
+  std::set<Value, KeyLess> seen;
+  std::vector<Value> kept;
   for (const Value& element : Elements(input, render.budget())) {
+    render.budget().steps(1);
     Value key = path.of(element);
     if (!parameters.truth(0, false)) key = without_case(render, key);
-    members.emplace_back(std::move(key), element);
+    check_key(key);
+    if (seen.insert(std::move(key)).second) kept.push_back(element);
   }
-  render.budget().items(4 * members.size());
-  // A dict keeps the first of equal keys in its place, but the last value.
-  std::ranges::reverse(members);
-  std::vector<Value::Member> last_first;
-  const Dict by_key(members);
-  std::vector<Value> kept;
-  std::ranges::reverse(members);
-  for (const auto& [key, element] : members) {
-    if (by_key.find(key)->same_as(element)) kept.push_back(element);
-  }
-  return iterator(std::move(kept));
+  return Value::iterator(std::move(kept));
 }
 
 Value batch(Render& render, const Value& input, const Arguments& arguments) {
@@ -212,7 +205,7 @@ Value batch(Render& render, const Value& input, const Arguments& arguments) {
     line.resize(static_cast<size_t>(size), fill);
   }
   if (!line.empty()) lines.push_back(Value::list(std::move(line)));
-  return iterator(std::move(lines));
+  return Value::iterator(std::move(lines));
 }
 
 Value slice(Render& render, const Value& input, const Arguments& arguments) {
@@ -235,7 +228,7 @@ Value slice(Render& render, const Value& input, const Arguments& arguments) {
     parts.push_back(Value::list(std::move(part)));
     at = end;
   }
-  return iterator(std::move(parts));
+  return Value::iterator(std::move(parts));
 }
 
 Value groupby(Render& render, const Value& input, const Arguments& arguments) {
@@ -263,14 +256,14 @@ Value groupby(Render& render, const Value& input, const Arguments& arguments) {
 
 Value items(Render& render, const Value& input, const Arguments& arguments) {
   const Parameters none("items", arguments, {});
-  if (input.is_undefined()) return iterator({});
+  if (input.is_undefined()) return Value::iterator({});
   if (!input.is_dict()) refuse("items: wants a dict, not '{}'", input.type_name());
   render.budget().new_list(2 * input.as_dict().size());
   std::vector<Value> pairs;
   for (const auto& [key, value] : input.as_dict().members()) {
     pairs.push_back(Value::tuple({key, value}));
   }
-  return iterator(std::move(pairs));
+  return Value::iterator(std::move(pairs));
 }
 
 constexpr auto kFilters = std::to_array<NamedFilter>({

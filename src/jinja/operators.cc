@@ -219,6 +219,12 @@ Value positive(const Value& value) {
   return whole(value);
 }
 
+Value truncated(double number) {
+  constexpr double kBeyond = 9223372036854775808.0;  // 2^63
+  if (!(number >= -kBeyond && number < kBeyond)) refuse("an integer has more than 64 bits");
+  return static_cast<int64_t>(number);
+}
+
 MarkedText escaped_for_html(const MarkedText& text, Budget& budget) {
   budget.text(text);
   MarkedText out;

@@ -23,6 +23,8 @@ Value apply(BinaryOperator op, const Value& left, const Value& right, Budget& bu
 bool apply(ComparisonOperator op, const Value& left, const Value& right, Budget& budget);
 Value negative(const Value& value);
 Value positive(const Value& value);
+// The integer towards zero.
+Value truncated(double number);
 
 // `text` for HTML: & < > " ' as entities.
 MarkedText escaped_for_html(const MarkedText& text, Budget& budget);

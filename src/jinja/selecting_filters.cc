@@ -11,11 +11,6 @@
 namespace st::jinja {
 namespace {
 
-Value iterator(std::vector<Value> items) {
-  return Sequence{
-      .type = Sequence::Type::kIterator, .items = std::move(items), .shown = "<iterator>"};
-}
-
 // The arguments behind the first `count`.
 Arguments behind(const Arguments& arguments, size_t count) {
   Arguments rest = arguments;
@@ -44,23 +39,23 @@ Value choose(Render& render, const Value& input, const Arguments& arguments) {
   }
   const Arguments rest = behind(arguments, used);
   std::vector<Value> chosen;
-  if (!input.truth()) return iterator(std::move(chosen));
+  if (!input.truth()) return Value::iterator(std::move(chosen));
   for (const Value& element : Elements(input, render.budget())) {
     render.budget().steps(1);
     const Value value = path.of(element);
     const bool passes = test == nullptr ? value.truth() : test(render, value, rest);
     if (passes == wanted) chosen.push_back(element);
   }
-  return iterator(std::move(chosen));
+  return Value::iterator(std::move(chosen));
 }
 
 Value map_attribute(Render& render, const Value& input, const Arguments& arguments) {
   const Parameters parameters("map", arguments, {"attribute", "default"});
   const AttributePath path(render, parameters.required(0), parameters.value(1, None{}));
   std::vector<Value> values;
-  if (!input.truth()) return iterator(std::move(values));
+  if (!input.truth()) return Value::iterator(std::move(values));
   for (const Value& element : Elements(input, render.budget())) values.push_back(path.of(element));
-  return iterator(std::move(values));
+  return Value::iterator(std::move(values));
 }
 
 Value map(Render& render, const Value& input, const Arguments& arguments) {
@@ -70,12 +65,12 @@ Value map(Render& render, const Value& input, const Arguments& arguments) {
   if (filter == nullptr) refuse("no filter '{}'", printable(name, 60));
   const Arguments rest = behind(arguments, 1);
   std::vector<Value> values;
-  if (!input.truth()) return iterator(std::move(values));
+  if (!input.truth()) return Value::iterator(std::move(values));
   for (const Value& element : Elements(input, render.budget())) {
     render.budget().steps(1);
     values.push_back(filter(render, element, rest));
   }
-  return iterator(std::move(values));
+  return Value::iterator(std::move(values));
 }
 
 constexpr auto kFilters = std::to_array<NamedFilter>({

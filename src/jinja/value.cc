@@ -44,6 +44,11 @@ Value Value::tuple(std::vector<Value> items) {
   return Sequence{.type = Sequence::Type::kTuple, .items = std::move(items)};
 }
 
+Value Value::iterator(std::vector<Value> items) {
+  return Sequence{
+      .type = Sequence::Type::kIterator, .items = std::move(items), .shown = "<iterator>"};
+}
+
 Value Value::dict(std::vector<Member> members) { return Dict(std::move(members)); }
 
 bool Value::truth() const {
@@ -97,7 +102,7 @@ Dict::Dict(std::vector<Value::Member> members) : members_(std::move(members)) {
   std::ranges::stable_sort(sorted_, [&](uint32_t a, uint32_t b) {
     return order_of_keys(members_[a].first, members_[b].first) < 0;
   });
-  if (members_.size() == 1) order_of_keys(members_[0].first, members_[0].first);  // may it be one?
+  if (members_.size() == 1) check_key(members_[0].first);
 
   // Of a run of equal keys the first stays, with the last one's value.
   std::vector<bool> repeated(members_.size());
@@ -119,7 +124,7 @@ Dict::Dict(std::vector<Value::Member> members) : members_(std::move(members)) {
 }
 
 const Value* Dict::find(const Value& key) const {
-  order_of_keys(key, key);  // may it be one?
+  check_key(key);
   const auto at = std::ranges::lower_bound(
       sorted_, key, [](const Value& a, const Value& b) { return order_of_keys(a, b) < 0; },
       [&](uint32_t i) -> const Value& { return members_[i].first; });

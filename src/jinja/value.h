@@ -74,6 +74,7 @@ class Value {
   static Value text(std::string_view bytes, bool trusted);
   static Value list(std::vector<Value> items);
   static Value tuple(std::vector<Value> items);
+  static Value iterator(std::vector<Value> items);
   // Of equal keys the last value counts, at the place of the first. Throws Error(kInvalidData) if a
   // key is a list or a dict.
   static Value dict(std::vector<Member> members);

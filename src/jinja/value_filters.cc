@@ -39,11 +39,6 @@ Value abs(Render&, const Value& input, const Arguments& arguments) {
   return below_zero ? negative(input) : positive(input);
 }
 
-Value truncated(double number) {
-  if (!(number > -9.2e18 && number < 9.2e18)) refuse("an integer has more than 64 bits");
-  return static_cast<int64_t>(number);
-}
-
 std::string_view without_spaces(std::string_view text) {
   text.remove_prefix(spaces_on_left(text));
   text.remove_suffix(spaces_on_right(text));
