@@ -7,13 +7,21 @@
 
 namespace st {
 
-std::string show_json(const nlohmann::json& value) {
+namespace {
+
+template <typename Json>
+std::string show(const Json& value) {
   constexpr size_t kShown = 40;
-  if (value.is_string() && value.get_ref<const std::string&>().size() > kShown) {
-    return show_json(value.get_ref<const std::string&>().substr(0, kShown));
+  if (value.is_string() && value.template get_ref<const std::string&>().size() > kShown) {
+    return show(Json(value.template get_ref<const std::string&>().substr(0, kShown)));
   }
-  return printable(value.dump(-1, ' ', true, nlohmann::json::error_handler_t::replace), kShown);
+  return printable(value.dump(-1, ' ', true, Json::error_handler_t::replace), kShown);
 }
+
+}  // namespace
+
+std::string show_json(const nlohmann::json& value) { return show(value); }
+std::string show_json(const nlohmann::ordered_json& value) { return show(value); }
 
 const nlohmann::json* find(const nlohmann::json& object, std::string_view key) {
   if (!object.is_object()) fail(ErrorCode::kInvalidData, "want a JSON object");

@@ -45,5 +45,6 @@ std::vector<int64_t> int_array(const nlohmann::json& array, std::string_view nam
 
 // `value` as JSON, printable and cut to 40 bytes, for messages.
 std::string show_json(const nlohmann::json& value);
+std::string show_json(const nlohmann::ordered_json& value);
 
 }  // namespace st

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "chat/chat_template.h"
 
 namespace st {
 namespace {
@@ -74,15 +75,6 @@ void Conversation::clear() {
 
 // ---- An answer ----
 
-// With BOS in front if the vocabulary asks for it, unless the template brings its own.
-std::vector<Token> Conversation::encode(const MarkedText& text) const {
-  const Vocab& vocab = engine_.tokenizer().vocab();
-  std::vector<Token> tokens = engine_.tokenizer().encode(text);
-  const bool has_bos = !tokens.empty() && tokens.front() == vocab.bos;
-  if (vocab.add_bos && vocab.bos >= 0 && !has_bos) tokens.insert(tokens.begin(), vocab.bos);
-  return tokens;
-}
-
 // To where the sequence holds nothing but the beginning of `tokens`, the last of which is always
 // evaluated. Where the tiles of a window are gone that is the very beginning.
 void Conversation::go_back(std::span<const Token> tokens) {
@@ -96,7 +88,7 @@ void Conversation::go_back(std::span<const Token> tokens) {
 
 void Conversation::begin_answer(const SessionOptions& options) {
   ChatPrompt prompt = make_prompt_(state_.messages);
-  const std::vector<Token> tokens = encode(prompt.text);
+  const std::vector<Token> tokens = prompt_tokens(engine_.tokenizer(), prompt.text);
   if (tokens.empty()) fail(ErrorCode::kInvalidData, "the chat is an empty text");
   if (std::ssize(tokens) > engine_.context()) {
     fail(ErrorCode::kInvalidData, "the chat has {} tokens, the context {}; -c allows more",

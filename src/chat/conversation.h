@@ -107,7 +107,6 @@ class Conversation {
   void become(ChatState state, const std::function<bool(SequenceId)>& restore);
 
  private:
-  std::vector<Token> encode(const MarkedText& text) const;
   void go_back(std::span<const Token> tokens);
   void add_events(std::vector<OutputEvent> events);
   void finish(FinishReason reason);

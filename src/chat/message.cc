@@ -18,14 +18,10 @@ constexpr size_t kMaxToolBytes = size_t{512} << 10;
 constexpr size_t kMaxNameBytes = 64;
 constexpr size_t kMaxVariableBytes = 256;
 
-std::string show(const Json& value) {
-  return printable(value.dump(-1, ' ', true, Json::error_handler_t::replace), 40);
-}
-
 // A member that is there and not null.
 const Json* member(const Json& object, std::string_view key) {
   if (!object.is_object()) {
-    fail(ErrorCode::kInvalidData, "want an object, got {}", show(object));
+    fail(ErrorCode::kInvalidData, "want an object, got {}", show_json(object));
   }
   const auto it = object.find(std::string(key));
   return it == object.end() || it->is_null() ? nullptr : &*it;
@@ -33,7 +29,7 @@ const Json* member(const Json& object, std::string_view key) {
 
 std::string text_of(const Json& value, std::string_view key) {
   if (!value.is_string()) {
-    fail(ErrorCode::kInvalidData, "{}: want a string, got {}", key, show(value));
+    fail(ErrorCode::kInvalidData, "{}: want a string, got {}", key, show_json(value));
   }
   return value.get<std::string>();
 }
@@ -50,7 +46,7 @@ std::string text_member(const Json& object, std::initializer_list<std::string_vi
 template <typename Take>
 void for_each(const Json& list, std::string_view name, const Take& take) {
   if (!list.is_array()) {
-    fail(ErrorCode::kInvalidData, "{}: want a list, got {}", name, show(list));
+    fail(ErrorCode::kInvalidData, "{}: want a list, got {}", name, show_json(list));
   }
   for (size_t i = 0; i < list.size(); ++i) {
     with_context(fmt::format("{}[{}]", name, i), [&] { take(list[i]); });
@@ -176,7 +172,7 @@ std::optional<bool> read_bool(const Json& object, std::string_view key) {
   const Json* value = member(object, key);
   if (value == nullptr) return std::nullopt;
   if (!value->is_boolean()) {
-    fail(ErrorCode::kInvalidData, "{}: want true or false, got {}", key, show(*value));
+    fail(ErrorCode::kInvalidData, "{}: want true or false, got {}", key, show_json(*value));
   }
   return value->get<bool>();
 }
@@ -197,7 +193,8 @@ std::map<std::string, std::string> read_variables(const Json& object) {
   constexpr std::array<std::string_view, 7> kTaken = {
       "messages",      "tools",   "bos_token", "eos_token", "add_generation_prompt",
       "chat_template", "tokenize"};
-  if (!object.is_object()) fail(ErrorCode::kInvalidData, "want an object, got {}", show(object));
+  if (!object.is_object())
+    fail(ErrorCode::kInvalidData, "want an object, got {}", show_json(object));
   std::map<std::string, std::string> variables;
   for (const auto& [name, value] : object.items()) {
     if (std::ranges::count(kTaken, name) > 0) {
@@ -206,7 +203,7 @@ std::map<std::string, std::string> read_variables(const Json& object) {
     const bool is_text = value.is_string();
     if (!is_text && !value.is_boolean() && !value.is_number()) {
       fail(ErrorCode::kInvalidData, "{}: want true, false, a number or a text, got {}",
-           printable(name), show(value));
+           printable(name), show_json(value));
     }
     if (is_text && value.get_ref<const std::string&>().size() > kMaxVariableBytes) {
       fail(ErrorCode::kInvalidData, "{}: text of more than {} bytes", printable(name),

@@ -6,19 +6,12 @@
 #include "base/error.h"
 #include "hub/http.h"
 #include "hub/hub.h"
+#include "support/bytes.h"
 
 namespace st {
 namespace {
 
-template <typename Body>
-std::string message_of(Body body) {
-  try {
-    body();
-  } catch (const Error& e) {
-    return e.what();
-  }
-  return "no error";
-}
+using testkit::error_of;
 
 const std::string kSha1(40, 'a');
 const std::string kSha256(64, 'b');
@@ -39,9 +32,9 @@ TEST(ParseRefs, RefusesWhatIsNoAnswer) {
         {R"({"branches": [{"name": "main", "targetCommit": "../../x"}]})",
          "targetCommit: '../../x': want 40 hexadecimal digits"},
         {R"({"branches": [{"name": "main"}]})", "targetCommit: '': want 40 hexadecimal digits"}}) {
-    EXPECT_EQ(message_of([&] { parse_refs(text); }), message);
+    EXPECT_EQ(error_of([&] { parse_refs(text); }), message);
   }
-  EXPECT_EQ(message_of([] { parse_refs("<!DOCTYPE html><html>"); }),
+  EXPECT_EQ(error_of([] { parse_refs("<!DOCTYPE html><html>"); }),
             "not a JSON object: it is an HTML page: the download failed, or needs you to log in");
 }
 
@@ -71,7 +64,7 @@ TEST(ParseTree, LeavesOutWhatMayNotBeWritten) {
 
 TEST(ParseTree, RefusesFilesWithoutSizeOrDigest) {
   const auto answer = [](const std::string& members) {
-    return message_of(
+    return error_of(
         [&] { parse_tree(R"([{"type": "file", "path": "m.gguf", )" + members + "}]"); });
   };
   EXPECT_EQ(answer(R"("size": 7)"), "m.gguf: oid: '': want 40 hexadecimal digits");
@@ -79,7 +72,7 @@ TEST(ParseTree, RefusesFilesWithoutSizeOrDigest) {
             "m.gguf: oid: '" + kSha1 + "': want 64 hexadecimal digits");
   EXPECT_EQ(answer(R"("size": -1, "oid": ")" + kSha1 + "\""),
             "m.gguf: size: want an integer in 0..1125899906842624, got -1");
-  EXPECT_EQ(message_of([] { parse_tree("{}"); }), "not a JSON list: it is a JSON text");
+  EXPECT_EQ(error_of([] { parse_tree("{}"); }), "not a JSON list: it is a JSON text");
 }
 
 TEST(ReadHeader, KnowsWhatMatters) {
@@ -123,8 +116,7 @@ TEST(OriginOf, RefusesWhatCouldBeReadInTwoWays) {
   for (const char* url :
        {"", "https", "https://", "ftp://a/", "file:///etc", "//a/b", "a/b", "https://u:p@a/",
         "https://a@b/", "https://a%2fb/", "https://a b/", "https:/a/b", "https://a\\@b/"}) {
-    EXPECT_NE(message_of([&] { origin_of(url); }).find("want http:// or https://"),
-              std::string::npos)
+    EXPECT_NE(error_of([&] { origin_of(url); }).find("want http:// or https://"), std::string::npos)
         << url;
   }
 }

@@ -36,7 +36,7 @@ struct BlockIQ4_NL {  // value j = d * kIQ4Values[low nibble j], value j + 16 by
   uint16_t d;
   uint8_t qs[16];
 };
-struct BlockMXFP4 {  // the same with 2^(e - 128) * kE2M1Values[nibble]; e = 255 is no number
+struct BlockMXFP4 {  // the same with 2^(e - 128) * kE2M1Values[nibble]; e = 255 is refused
   uint8_t e;
   uint8_t qs[16];
 };

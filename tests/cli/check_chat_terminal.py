@@ -292,7 +292,7 @@ def sessions(st, gguf, folder):
         chat.wait("^there are none; ")
         chat.ask(said[0])
         chat.enter("/save tea")
-        chat.wait("^kept in .*/sessions/tea.stsession,", everything=True)
+        chat.wait(r"^kept in .*/sessions/tea.stsession,\s+and so is what follows$", everything=True)
         chat.ask(said[1])
         chat.enter("/save tea")
         chat.wait("^error: tea: is there already")

@@ -13,8 +13,8 @@
 
 namespace st::testkit {
 
-// Where a block has its scale and minimum in half precision.
-inline std::vector<size_t> half_places(DType type) {
+// Where a block of a file has its half-precision numbers; of MXFP4 the exponent.
+inline std::vector<size_t> scale_places(DType type) {
   switch (type) {
     case DType::kQ4_1:
     case DType::kQ5_1:
@@ -27,8 +27,6 @@ inline std::vector<size_t> half_places(DType type) {
       return {offsetof(BlockQ3_K, d)};
     case DType::kQ6_K:
       return {offsetof(BlockQ6_K, d)};
-    case DType::kMXFP4:
-      return {};
     default:
       return {0};
   }
@@ -40,13 +38,16 @@ inline std::vector<std::byte> random_blocks(DType type, int64_t values, std::mt1
   std::vector<std::byte> blocks(row_bytes(info, static_cast<uint64_t>(values)));
   for (std::byte& b : blocks) b = static_cast<std::byte>(random());
   for (size_t block = 0; block < blocks.size(); block += info.block_bytes) {
-    for (const size_t at : half_places(type)) {
+    if (type == DType::kMXFP4) {
+      blocks[block] = static_cast<std::byte>(116 + random() % 8);
+      continue;
+    }
+    for (const size_t at : scale_places(type)) {
       constexpr uint16_t kOdd[] = {0x0000, 0x8000, 0x0001, 0x83FF};
       auto half = static_cast<uint16_t>((random() & 0x83FF) | (4 + random() % 7) << 10);
       if (random() % 8 == 0) half = kOdd[random() % 4];
       std::memcpy(&blocks[block + at], &half, sizeof half);
     }
-    if (type == DType::kMXFP4) blocks[block] = static_cast<std::byte>(116 + random() % 8);
   }
   return blocks;
 }
@@ -55,7 +56,7 @@ inline std::vector<std::byte> random_blocks(DType type, int64_t values, std::mt1
 inline std::vector<std::pair<size_t, std::vector<std::byte>>> no_numbers(DType type) {
   if (type == DType::kMXFP4) return {{0, {std::byte{255}}}};
   std::vector<std::pair<size_t, std::vector<std::byte>>> found;
-  for (const size_t at : half_places(type)) {
+  for (const size_t at : scale_places(type)) {
     for (const int top : {0x7C, 0xFC, 0x7E}) {
       found.push_back({at, {std::byte{0}, static_cast<std::byte>(top)}});
     }

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "kernels/kernels.h"
+#include "support/random_blocks.h"
 #include "tensor/blocks.h"
 #include "tensor/dtype.h"
 #include "tensor/layout.h"
@@ -35,25 +36,6 @@ const T* as(const std::byte* p) {
 // The half-precision scales of a matrix that has no others, to be changed.
 inline uint16_t* scales_of(const Matrix& w) {
   return const_cast<uint16_t*>(reinterpret_cast<const uint16_t*>(w.quant_rows().scales));
-}
-
-// Where a block of a file has its half-precision numbers; of MXFP4 the exponent.
-inline std::vector<size_t> scale_places(DType type) {
-  switch (type) {
-    case DType::kQ4_1:
-    case DType::kQ5_1:
-    case DType::kQ4_K:
-    case DType::kQ5_K:
-      return {0, 2};
-    case DType::kQ2_K:
-      return {80, 82};
-    case DType::kQ3_K:
-      return {108};
-    case DType::kQ6_K:
-      return {208};
-    default:
-      return {0};
-  }
 }
 
 // Random bits with sane exponents; block scales are often zero, subnormal, negative or the largest.

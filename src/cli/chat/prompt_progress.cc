@@ -16,8 +16,9 @@ constexpr int64_t kFew = 32;  // tokens that are over before anybody could read 
 }  // namespace
 
 PromptProgress::PromptProgress(const Engine& engine, ChatScreen& screen, int64_t tokens)
-    : engine_(engine), screen_(screen), tokens_(tokens), before_(engine.snapshot().stats.tokens) {
+    : engine_(engine), screen_(screen), tokens_(tokens) {
   if (!screen.has_sequences() || tokens < kFew) return;
+  before_ = engine.snapshot().stats.tokens;
   try {
     thread_ = start_any_thread([this] { watch(); });
   } catch (const std::system_error&) {  // no thread to be had: it is not shown

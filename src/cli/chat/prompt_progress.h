@@ -26,7 +26,7 @@ class PromptProgress {
   const Engine& engine_;
   ChatScreen& screen_;
   const int64_t tokens_;
-  const uint64_t before_;  // tokens evaluated before
+  uint64_t before_ = 0;  // tokens evaluated before
   std::mutex mutex_;
   std::condition_variable changed_;
   bool over_ = false;

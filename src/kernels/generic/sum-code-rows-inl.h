@@ -44,6 +44,7 @@ struct CodeSums : RowSet<T> {
   using Rows::w;
   using Codes = typename T::Codes;
   using Scales = typename T::Scales;
+  static constexpr int64_t kRows = kCodeRows, kColumns = kCodeColumns;
   static constexpr int kHalves = Scales::kHalves;
   static constexpr int kSpans = kCodeBlocks / kLanes;
 
@@ -65,8 +66,8 @@ struct CodeSums : RowSet<T> {
     return w.scales + index[i] * Scales::bytes(cols / kBlock);
   }
 
-  // Products of h with scales and minimums, and the largest of the former.
-  void find_products(bool cached) {
+  // Products of h with scales and minimums, and of the largest of the former the value of 1.
+  void find_units(bool cached) {
     if (!cached) fetch_scales();
     VecI peak[kHalves][kSpans];
     for_all([&](int half, int s) { peak[half][s] = VecI{}; });
@@ -183,36 +184,16 @@ struct CodeSums : RowSet<T> {
 
   // Four lanes are four neighbouring columns.
   ST_INLINE void store_slot(int part, int slot, int upper, VecF v, float* y) const {
-    using Quad = float __attribute__((vector_size(16)));
     Quad values[kChains];
     __builtin_memcpy(values, &v, sizeof v);
     for (int quad = 0; quad < kChains; ++quad) {
       const int block = part * kChains + quad;
       if (block >= blocks) continue;
       float* to = y + block * kBlock + slot / 4 * 16 + slot / 2 % 2 * 8 + 4 * upper;
-      Quad sum;
-      __builtin_memcpy(&sum, to, sizeof sum);
-      sum += values[quad];
-      __builtin_memcpy(to, &sum, sizeof sum);
+      add_quad(values[quad], to);
     }
   }
 };
-
-template <typename T>
-void sum_code_rows(const QuantRows& w, const int32_t* index, const float* h, int64_t count,
-                   int64_t cols, int64_t begin, int64_t end, bool cached, float* y) {
-  for (int64_t c = begin; c < end; ++c) y[c] = 0;
-  for (int64_t i = 0; i < count; i += kCodeRows) {
-    const int64_t rows = count - i < kCodeRows ? count - i : kCodeRows;
-    for (int64_t c = begin; c < end; c += kCodeColumns) {
-      const int64_t n = end - c < kCodeColumns ? end - c : kCodeColumns;
-      CodeSums<T> part({w, index + i, h + i, rows, cols, c, static_cast<int>(n / kBlock)});
-      part.find_products(cached);
-      part.add_groups(cached);
-      part.store_sums(y + c);
-    }
-  }
-}
 
 }  // namespace
 }  // namespace st

@@ -32,6 +32,15 @@ constexpr float kSumRange = 16383;
 static_assert(2 * kSumPairs * (15 << 8) * int64_t{16383} <= INT32_MAX);
 static_assert(kSumRows * 128 * int64_t{16383} <= INT32_MAX);
 
+using Quad = float __attribute__((vector_size(16)));  // four neighbouring columns
+
+ST_INLINE void add_quad(const Quad& values, float* y) {
+  Quad sum;
+  __builtin_memcpy(&sum, y, sizeof sum);
+  sum += values;
+  __builtin_memcpy(y, &sum, sizeof sum);
+}
+
 // The rows and columns of one call.
 template <typename W>
 struct RowSet {
@@ -55,6 +64,7 @@ struct RowSums : RowSet<W> {
   using Rows = RowSet<W>;
   using Rows::blocks, Rows::cols, Rows::count, Rows::first, Rows::h, Rows::index, Rows::quants;
   using Rows::w;
+  static constexpr int64_t kRows = kSumRows, kColumns = kSumColumns;
 
   VecI peak[kSumSpans];                      // per block: of all rows, as bits
   VecF unit[kSumSpans], inverse[kSumSpans];  // per block: the value of 1
@@ -221,29 +231,26 @@ struct RowSums : RowSet<W> {
 
   // Four lanes are four neighbouring columns.
   ST_INLINE void store_slot(int part, int slot, int half, VecF v, float* y) const {
-    using Quad = float __attribute__((vector_size(16)));
     Quad values[kChains];
     __builtin_memcpy(values, &v, sizeof v);
     for (int quad = 0; quad < kChains; ++quad) {
       const int column = part * kChains * kBlock + W::word_column(slot, quad) + 4 * half;
       if (column >= blocks * kBlock) continue;
-      Quad sum;
-      __builtin_memcpy(&sum, y + column, sizeof sum);
-      sum += values[quad];
-      __builtin_memcpy(y + column, &sum, sizeof sum);
+      add_quad(values[quad], y + column);
     }
   }
 };
 
-template <typename W>
-void sum_rows_block(const QuantRows& w, const int32_t* index, const float* h, int64_t count,
-                    int64_t cols, int64_t begin, int64_t end, bool cached, float* y) {
+// y (columns begin..end): the sums of all rows, as many rows and columns at a time as Part takes.
+template <typename Part>
+void sum_parts(const QuantRows& w, const int32_t* index, const float* h, int64_t count,
+               int64_t cols, int64_t begin, int64_t end, bool cached, float* y) {
   for (int64_t c = begin; c < end; ++c) y[c] = 0;
-  for (int64_t i = 0; i < count; i += kSumRows) {
-    const int64_t rows = count - i < kSumRows ? count - i : kSumRows;
-    for (int64_t c = begin; c < end; c += kSumColumns) {
-      const int64_t n = end - c < kSumColumns ? end - c : kSumColumns;
-      RowSums<W> part({w, index + i, h + i, rows, cols, c, static_cast<int>(n / kBlock)});
+  for (int64_t i = 0; i < count; i += Part::kRows) {
+    const int64_t rows = count - i < Part::kRows ? count - i : Part::kRows;
+    for (int64_t c = begin; c < end; c += Part::kColumns) {
+      const int64_t n = end - c < Part::kColumns ? end - c : Part::kColumns;
+      Part part({w, index + i, h + i, rows, cols, c, static_cast<int>(n / kBlock)});
       part.find_units(cached);
       part.add_groups(cached);
       part.store_sums(y + c);

@@ -39,7 +39,7 @@ constexpr WeightFormat block_format(DType type) {
 template <typename W>
 constexpr WeightFormat packed_format(DType type) {
   WeightFormat format = block_format<W>(type);
-  format.sum_rows = sum_rows_block<W>;
+  format.sum_rows = sum_parts<RowSums<W>>;
   format.sum_columns = sum_columns_block<Neurons<PackedNeurons<W>, NeuronD>>;
   return format;
 }
@@ -48,7 +48,7 @@ constexpr WeightFormat packed_format(DType type) {
 template <typename W, typename RowScales, typename NeuronScales>
 constexpr WeightFormat code_format(DType type) {
   WeightFormat format = block_format<W>(type);
-  format.sum_rows = sum_code_rows<CodeRows<W, RowScales>>;
+  format.sum_rows = sum_parts<CodeSums<CodeRows<W, RowScales>>>;
   format.sum_columns = sum_columns_block<Neurons<CodeNeurons<W>, NeuronScales>>;
   return format;
 }

@@ -445,13 +445,19 @@ class Comparison:
             self.guarded(f"{name} {title}", check)
 
 
-def main():
-    """Command line; see the top of the file."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def arguments_of(description):
+    """A parser of what every comparison is told."""
+    parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--binary", required=True, type=pathlib.Path, help="our smallthinker")
     parser.add_argument("--library", dest="llama", required=True, help="folder with libllama.*so")
     parser.add_argument("--models", required=True, type=pathlib.Path, help="tiny-smallthinker")
     parser.add_argument("--work", required=True, type=pathlib.Path, help="folder for GGUF files")
+    return parser
+
+
+def main():
+    """Command line; see the top of the file."""
+    parser = arguments_of(__doc__.splitlines()[0])
     parser.add_argument("--threads", type=int, default=1, help="for either engine")
     args = parser.parse_args()
     args.work.mkdir(parents=True, exist_ok=True)

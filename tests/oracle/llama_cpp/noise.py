@@ -9,7 +9,6 @@ from there on: what is left between those logits and an engine's is the engine's
 activations most of all. README.md has the rules.
 """
 
-import argparse
 import pathlib
 import sys
 
@@ -116,11 +115,7 @@ def errors(logits, exact):
 
 def main():
     """Command line; see the top of the file."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--binary", required=True, type=pathlib.Path, help="our smallthinker")
-    parser.add_argument("--library", dest="llama", required=True, help="folder with libllama.*so")
-    parser.add_argument("--models", required=True, type=pathlib.Path, help="tiny-smallthinker")
-    parser.add_argument("--work", required=True, type=pathlib.Path, help="folder for GGUF files")
+    parser = compare.arguments_of(__doc__.splitlines()[0])
     parser.add_argument("--prompts", type=int, default=16, help="of each model")
     args = parser.parse_args()
     args.work.mkdir(parents=True, exist_ok=True)
