@@ -21,10 +21,10 @@ namespace st {
 namespace {
 
 // What our functions have libedit do as if it had been typed: no terminal sends these.
-constexpr const char* kAccept = "\x1b[=a";
-constexpr const char* kPrevious = "\x1b[=p";
-constexpr const char* kNext = "\x1b[=n";
-constexpr const char* kOffer = "\x1b[=o";
+constexpr const wchar_t* kAccept = L"\x1b[=a";
+constexpr const wchar_t* kPrevious = L"\x1b[=p";
+constexpr const wchar_t* kNext = L"\x1b[=n";
+constexpr const wchar_t* kOffer = L"\x1b[=o";
 
 constexpr std::wstring_view kPasteEnds = L"\x1b[201~";
 constexpr wchar_t kLiteral = 1;  // before and after sequences in a prompt
@@ -115,38 +115,39 @@ class EditedLines final : public LineEditor {
     ::el_wset(el, EL_PROMPT_ESC, prompt, kLiteral);
   }
 
+  // Wide names: libedit keeps them as they are, where it copies others and never frees the copies.
   template <Key key>
-  void bind(const char* name, std::initializer_list<const char*> keys) {
+  void bind(const wchar_t* name, std::initializer_list<const wchar_t*> keys) {
     unsigned char (*function)(EditLine*, int) = [](EditLine* el, int) { return (self(el).*key)(); };
-    ::el_set(el_.get(), EL_ADDFN, name, name, function);
-    for (const char* sequence : keys) bind(sequence, name);
+    ::el_wset(el_.get(), EL_ADDFN, name, name, function);
+    for (const wchar_t* sequence : keys) bind(sequence, name);
   }
 
-  void bind(const char* sequence, const char* name) {
-    ::el_set(el_.get(), EL_BIND, sequence, name, nullptr);
+  void bind(const wchar_t* sequence, const wchar_t* name) {
+    ::el_wset(el_.get(), EL_BIND, sequence, name, nullptr);
   }
 
   void bind_keys() {
-    bind<&EditedLines::enter>("st-enter", {"^M", "^J"});
-    bind<&EditedLines::line_feed>("st-line-feed", {"\\e^M", "\\e^J"});
-    bind<&EditedLines::interrupt>("st-interrupt", {"^C"});
-    bind<&EditedLines::erase_or_end>("st-erase-or-end", {"^D"});
-    bind<&EditedLines::suspend>("st-suspend", {"^Z"});
-    bind<&EditedLines::paste>("st-paste", {"\\e[200~"});
-    bind<&EditedLines::complete>("st-complete", {"^I"});
-    bind<&EditedLines::outside>("st-outside", {"^G"});
-    bind<&EditedLines::up>("st-up", {"\\e[A", "\\eOA"});
-    bind<&EditedLines::down>("st-down", {"\\e[B", "\\eOB"});
-    bind<&EditedLines::home>("st-home", {"^A", "\\e[H", "\\eOH", "\\e[1~"});
-    bind<&EditedLines::line_end>("st-end", {"^E", "\\e[F", "\\eOF", "\\e[4~"});
-    bind<&EditedLines::offer>("st-offer", {kOffer});
-    bind(kAccept, "ed-newline");
-    bind(kPrevious, "ed-prev-history");
-    bind(kNext, "ed-next-history");
-    bind("^R", "em-inc-search-prev");
-    bind("\\e[3~", "ed-delete-next-char");
-    bind("\\e[1;5C", "em-next-word");
-    bind("\\e[1;5D", "ed-prev-word");
+    bind<&EditedLines::enter>(L"st-enter", {L"^M", L"^J"});
+    bind<&EditedLines::line_feed>(L"st-line-feed", {L"\\e^M", L"\\e^J"});
+    bind<&EditedLines::interrupt>(L"st-interrupt", {L"^C"});
+    bind<&EditedLines::erase_or_end>(L"st-erase-or-end", {L"^D"});
+    bind<&EditedLines::suspend>(L"st-suspend", {L"^Z"});
+    bind<&EditedLines::paste>(L"st-paste", {L"\\e[200~"});
+    bind<&EditedLines::complete>(L"st-complete", {L"^I"});
+    bind<&EditedLines::outside>(L"st-outside", {L"^G"});
+    bind<&EditedLines::up>(L"st-up", {L"\\e[A", L"\\eOA"});
+    bind<&EditedLines::down>(L"st-down", {L"\\e[B", L"\\eOB"});
+    bind<&EditedLines::home>(L"st-home", {L"^A", L"\\e[H", L"\\eOH", L"\\e[1~"});
+    bind<&EditedLines::line_end>(L"st-end", {L"^E", L"\\e[F", L"\\eOF", L"\\e[4~"});
+    bind<&EditedLines::offer>(L"st-offer", {kOffer});
+    bind(kAccept, L"ed-newline");
+    bind(kPrevious, L"ed-prev-history");
+    bind(kNext, L"ed-next-history");
+    bind(L"^R", L"em-inc-search-prev");
+    bind(L"\\e[3~", L"ed-delete-next-char");
+    bind(L"\\e[1;5C", L"em-next-word");
+    bind(L"\\e[1;5D", L"ed-prev-word");
   }
 
   // The next character for libedit.
@@ -223,7 +224,7 @@ class EditedLines final : public LineEditor {
   void raw(bool on) { ::el_set(el_.get(), EL_PREP_TERM, on ? 1 : 0); }
 
   // As if it had been typed.
-  void push(const char* sequence) { ::el_push(el_.get(), sequence); }
+  void push(const wchar_t* sequence) { ::el_wpush(el_.get(), sequence); }
 
   std::wstring_view line() const {
     const LineInfoW* info = ::el_wline(el_.get());
