@@ -50,6 +50,33 @@ ST_INLINE BytePairs load_pairs(const FourScales& rows, int64_t at) {
            (Bytes16)__builtin_shufflevector(ab, cd, 2, 6, 3, 7)}};
 }
 
+// The same of all blocks of a step.
+struct StepPairs {
+  BytePairs of[kStepQuads];
+};
+ST_INLINE StepPairs load_step_pairs(const FourScales& rows, int64_t at) {
+  if constexpr (kStepQuads == 1) return {{load_pairs(rows, at)}};
+  using Dwords = uint32_t __attribute__((vector_size(16)));
+  const auto a = (Words16)load_bytes16(rows.row[0] + at),
+             b = (Words16)load_bytes16(rows.row[1] + at);
+  const auto c = (Words16)load_bytes16(rows.row[2] + at),
+             d = (Words16)load_bytes16(rows.row[3] + at);
+  const auto first = [](Words16 x, Words16 y) {
+    return (Dwords)__builtin_shufflevector(x, y, 0, 8, 1, 9, 2, 10, 3, 11);
+  };
+  const auto last = [](Words16 x, Words16 y) {
+    return (Dwords)__builtin_shufflevector(x, y, 4, 12, 5, 13, 6, 14, 7, 15);
+  };
+  const auto both = [](Dwords x, Dwords y) -> BytePairs {
+    return {{(Bytes16)__builtin_shufflevector(x, y, 0, 4, 1, 5),
+             (Bytes16)__builtin_shufflevector(x, y, 2, 6, 3, 7)}};
+  };
+  StepPairs pairs;
+  pairs.of[0] = both(first(a, b), first(c, d));
+  pairs.of[kStepQuads - 1] = both(last(a, b), last(c, d));
+  return pairs;
+}
+
 // Bytes shifted left; what enters them from beside is to be masked out, as there are no shifts of
 // bytes. And right, those of each block by a number of its own.
 ST_INLINE Bytes16 shift_left(Bytes16 v, int n) { return (Bytes16)((Words16)v << n); }

@@ -66,8 +66,9 @@ struct Q6_K : CodeDots<63>, TwoScales {
   ST_INLINE static void scales(const FourScales& rows, int64_t b, int /*n*/,
                                StepScales<Q6_K>& out) {
     out.d = load_ds(rows, rows.blocks * 2 + super_block(b) * 2);
+    const StepPairs pairs = load_step_pairs(rows, b * 2);
     for (int k = 0; k < kStepQuads; ++k) {
-      widen_pairs(load_pairs(rows, (b + 4 * k) * 2).of, out.scale + k * kQuadVecs);
+      widen_pairs(pairs.of[k].of, out.scale + k * kQuadVecs);
     }
   }
 };
@@ -89,10 +90,14 @@ struct Q2_K : CodeDots<3>, TwoScales {
     const Ds ds = split_ds(four_dwords(rows, at_d));
     out.d = ds.d;
     out.base_d = -ds.dmin;
+    const StepPairs both = load_step_pairs(rows, b * 2);
     for (int k = 0; k < kStepQuads; ++k) {
-      const BytePairs both = load_pairs(rows, (b + 4 * k) * 2);
-      widen_pairs({both.of[0] & 15, both.of[1] & 15}, out.scale + k * kQuadVecs);
-      widen_pairs({both.of[0] >> 4, both.of[1] >> 4}, out.base + k * kQuadVecs);
+      Bytes words[kQuadVecs];
+      widen_pairs(both.of[k].of, words);
+      for (int v = 0; v < kQuadVecs; ++v) {
+        out.scale[k * kQuadVecs + v] = mask_words(words[v], 15);
+        out.base[k * kQuadVecs + v] = mask_words(shift_words<4>(words[v]), 15);
+      }
     }
   }
 };
