@@ -24,7 +24,7 @@ void call(const st::KernelTable& k, std::string_view kernel, std::string_view ty
   const std::vector<uint16_t> scales(static_cast<size_t>(rows * padded), 0x2C00);
   std::vector<int8_t> q(static_cast<size_t>(lanes), 3);
   std::vector<float> d(static_cast<size_t>(lanes), 0.5f),
-      y(static_cast<size_t>(rows * tokens + cols));
+      y(static_cast<size_t>((rows + cols) * tokens));
   std::vector<int32_t> sum(static_cast<size_t>(lanes), 96), index(static_cast<size_t>(rows));
   std::iota(index.begin(), index.end(), 0);
   const st::QuantRows w = {quants.data(), reinterpret_cast<const uint8_t*>(scales.data())};
@@ -53,8 +53,7 @@ void call(const st::KernelTable& k, std::string_view kernel, std::string_view ty
     } else if (kernel == "sum_rows") {
       format.sum_rows(w, index.data(), h.data(), rows, cols, 0, cols, false, y.data());
     } else if (kernel == "sum_columns") {
-      format.sum_columns(neurons, index.data(), rows, q.data(), d.data(), cols, 0, cols, false,
-                         y.data());
+      format.sum_columns(neurons, rows, x, tokens, cols, 0, cols, y.data(), cols);
     } else {
       st::fail(st::ErrorCode::kInvalidUsage, "no kernel called {}", kernel);
     }

@@ -179,29 +179,29 @@ TEST_P(AgainstScalar, SumsOfColumns) {
       std::vector<std::byte> regrouped(neuron_rows_bytes(type, cols, neurons));
       regroup_by_neuron(type, blocks.data(), cols, neurons, regrouped.data());
       const Matrix down = {type, neurons, cols, regrouped.data()};
-      Activations h(1, neurons, seed());
+      const int64_t tokens = up_to(6);
+      Activations h(tokens, neurons, seed());
       if (integers) std::ranges::fill(h.d, 1.0f);
-      std::vector<int32_t> index;
-      for (int32_t j = 0; j < neurons; ++j) {
-        int8_t& q = h.q[static_cast<size_t>(j)];
+      for (int8_t& q : h.q) {
         if (random() % 3 != 0) q = 0;
-        if (q != 0) index.push_back(j);
       }
-      std::vector<float> want(static_cast<size_t>(cols)), got = want;
+      h.add_up();
+      std::vector<float> want(static_cast<size_t>(tokens * cols)), got = want;
       const auto sum = [&](const KernelTable& t, std::vector<float>& y) {
-        t.format(type).sum_columns(neuron_rows(down), index.data(),
-                                   static_cast<int64_t>(index.size()), h.q.data(), h.d.data(), cols,
-                                   0, cols, round % 4 < 2, y.data());
+        t.format(type).sum_columns(neuron_rows(down), neurons, h.rows(), tokens, cols, 0, cols,
+                                   y.data(), cols);
       };
       sum(scalar, want);
       sum(k, got);
       double size = 0;  // of the terms of any column, from above
-      for (int64_t j = 0; j < neurons; ++j) {
-        size += std::fabs(h.value(type, 0, j)) * (type == DType::kQ8_0 ? 128 : 8) / 8;
+      for (int64_t j = 0; j < tokens * neurons; ++j) {
+        size += std::fabs(h.value(type, j / neurons, j % neurons)) *
+                (type == DType::kQ8_0 ? 128 : 8) / 8;
       }
-      for (size_t c = 0; c < got.size(); ++c) {
-        ASSERT_NEAR(got[c], want[c], integers ? 0 : size * 1e-5)
-            << k.name << ' ' << dtype_name(type) << ' ' << neurons << 'x' << cols << ' ' << c;
+      for (size_t i = 0; i < got.size(); ++i) {
+        ASSERT_NEAR(got[i], want[i], integers ? 0 : size * 1e-5)
+            << k.name << ' ' << dtype_name(type) << ' ' << neurons << 'x' << cols << ' ' << tokens
+            << ' ' << i;
       }
     }
   }

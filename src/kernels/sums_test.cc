@@ -121,72 +121,132 @@ TEST_P(Sums, OfRows) {
   }
 }
 
-// A down matrix (D, F), regrouped, and neurons of which some are off.
+// A down matrix (D, F), regrouped, and the neurons of some tokens.
 struct Columns {
   DType type;
-  int64_t D, F;
+  int64_t D, F, tokens;
   std::vector<std::byte> file, regrouped;
-  std::vector<int8_t> q;
-  std::vector<float> d;
-  std::vector<int32_t> index;
+  std::vector<int8_t> q;                 // (tokens, F)
+  std::vector<float> d;                  // (tokens, F / 32)
+  std::vector<int32_t> sums, half_sums;  // (tokens, F / 32)
 
-  Columns(DType of, int64_t outputs, int64_t neurons, std::mt19937& random)
+  Columns(DType of, int64_t outputs, int64_t neurons, int64_t token_count, std::mt19937& random)
       : type(of),
         D(outputs),
         F(neurons),
+        tokens(token_count),
         file(random_blocks(of, D * F, random)),
-        regrouped(neuron_rows_bytes(of, D, F)) {
+        regrouped(neuron_rows_bytes(of, D, F)),
+        q(static_cast<size_t>(tokens * F)) {
     arrange();
     std::normal_distribution<float> normal;
-    for (int64_t i = 0; i < F / kBlock; ++i) d.push_back(std::fabs(normal(random)) / 127);
-    for (int32_t j = 0; j < F; ++j) {
-      q.push_back(random() % 4 == 0 ? static_cast<int8_t>(random() % 255 - 127) : int8_t{0});
-      if (q.back() != 0) index.push_back(j);
+    for (int64_t i = 0; i < tokens * F / kBlock; ++i) {
+      d.push_back(std::fabs(normal(random)) / 127);
     }
+    for (int64_t t = 0; t < tokens; ++t) switch_on(t, random);
+    add_up();
   }
   void arrange() { regroup_by_neuron(type, file.data(), D, F, regrouped.data()); }
 
-  void sum(const KernelTable& k, int64_t begin, int64_t end, bool cached,
+  // By turns: a quarter; one; all, as far from 0 as can be; those of every third half of a block;
+  // none.
+  void switch_on(int64_t token, std::mt19937& random) {
+    const auto one = static_cast<int64_t>(random()) % F;
+    for (int64_t j = 0; j < F; ++j) {
+      const auto any = static_cast<int8_t>(random() % 255 - 127);
+      const auto far = static_cast<int8_t>(token % 2 == 0 ? 127 : -127);
+      const int8_t values[] = {random() % 4 == 0 ? any : int8_t{0}, j == one ? any : int8_t{0}, far,
+                               j / 16 % 3 == 0 ? any : int8_t{0}, 0};
+      q[static_cast<size_t>(token * F + j)] = values[token % 5];
+    }
+  }
+  void add_up() {
+    sums.assign(d.size(), 0);
+    half_sums = sums;
+    for (size_t i = 0; i < q.size(); ++i) {
+      sums[i / kBlock] += q[i];
+      if (i % kBlock < kBlock / 2) half_sums[i / kBlock] += q[i];
+    }
+  }
+
+  // Of `some` tokens from `first` on.
+  void sum(const KernelTable& k, int64_t first, int64_t some, int64_t begin, int64_t end,
            std::vector<float>& y) const {
-    k.format(type).sum_columns(neuron_rows({type, F, D, regrouped.data()}), index.data(),
-                               static_cast<int64_t>(index.size()), q.data(), d.data(), D, begin,
-                               end, cached, y.data());
+    const Q8Rows h = {q.data(), d.data(), sums.data(), half_sums.data()};
+    k.format(type).sum_columns(neuron_rows({type, F, D, regrouped.data()}), F,
+                               h.rows_from(first, F), some, D, begin, end, y.data() + first * D, D);
   }
   std::vector<float> sum(const KernelTable& k) const {
-    std::vector<float> y(static_cast<size_t>(D), 99.0f);
-    sum(k, 0, D, false, y);
+    std::vector<float> y(static_cast<size_t>(tokens * D), 99.0f);
+    sum(k, 0, tokens, 0, D, y);
     return y;
   }
+  double value(int64_t token, size_t neuron) const {
+    const size_t i = static_cast<size_t>(token * F) + neuron;
+    return double{d[i / kBlock]} * q[i];
+  }
+};
+
+struct ColumnsShape {
+  int64_t D, tokens;
 };
 
 TEST_P(Sums, OfColumns) {
   for (const DType type : types()) {
-    for (const int64_t D : {32, 96, 160, 128, 384, 2560}) {
+    for (const auto& [D, tokens] :
+         {ColumnsShape{32, 2}, {96, 9}, {160, 70}, {128, 1}, {384, 5}, {2560, 1}}) {
       const int64_t F = columns(type, 3);
       if (!can_regroup(type, D, F)) continue;
-      const Columns w(type, D, F, random);
+      const Columns w(type, D, F, tokens, random);
       const std::vector<float> got = w.sum(k);
       const auto row = row_bytes(type, static_cast<uint64_t>(F));
       std::vector<float> values(static_cast<size_t>(F));
       for (int64_t c = 0; c < D; ++c) {
         dequantize_row(type, w.file.data() + static_cast<uint64_t>(c) * row, F, values.data());
-        double want = 0, size = 0;
-        for (const int32_t j : w.index) {
-          const auto i = static_cast<size_t>(j);
-          const double h = double{w.d[i / kBlock]} * w.q[i];
-          want += h * values[i];
-          size += std::fabs(h) * (std::fabs(values[i]) + 1);
+        for (int64_t t = 0; t < tokens; ++t) {
+          double want = 0, size = 0;
+          for (size_t j = 0; j < values.size(); ++j) {
+            const double h = w.value(t, j);
+            want += h * values[j];
+            size += std::fabs(h) * (std::fabs(values[j]) + 1);
+          }
+          ASSERT_NEAR(got[static_cast<size_t>(t * D + c)], want, size * 2e-5)
+              << k.name << ' ' << dtype_name(type) << ' ' << D << 'x' << F << ' ' << t << ' ' << c;
         }
-        ASSERT_NEAR(got[static_cast<size_t>(c)], want, size * 2e-5)
-            << k.name << ' ' << dtype_name(type) << ' ' << D << 'x' << F << ' ' << c;
       }
+      // Pieces of the columns, and tokens in other company.
       std::vector<float> pieces(got.size(), 99.0f);
-      for (int64_t c = 0; c < D;) {
-        const int64_t end = std::min(D, c + 128 * up_to(3));
-        w.sum(k, c, end, c % 256 == 0, pieces);
-        c = end;
+      for (int64_t t = 0; t < tokens;) {
+        const int64_t some = std::min(tokens - t, up_to(7));
+        for (int64_t c = 0; c < D;) {
+          const int64_t end = std::min(D, c + 128 * up_to(3));
+          w.sum(k, t, some, c, end, pieces);
+          c = end;
+        }
+        t += some;
       }
       ASSERT_TRUE(same_bits(pieces, got)) << k.name << ' ' << dtype_name(type) << ' ' << D;
+    }
+  }
+}
+
+// Blocks of neurons are skipped that add nothing, not those whose values are no numbers.
+TEST_P(Sums, NeuronsThatAreNoNumbersShow) {
+  for (const DType type : types()) {
+    Columns w(type, 128, columns(type, 2), 8, random);
+    for (const int64_t t : {4, 7}) {  // with neurons and without
+      const auto block = static_cast<size_t>((t + 1) * w.F / kBlock) - 1;
+      w.d[block] = std::nanf("");
+      std::fill_n(&w.q[block * kBlock], kBlock, int8_t{0});
+    }
+    w.add_up();
+    const std::vector<float> together = w.sum(k);
+    std::vector<float> alone(together.size(), 99.0f);
+    for (int64_t t = 0; t < w.tokens; ++t) w.sum(k, t, 1, 0, w.D, alone);
+    for (size_t i = 0; i < together.size(); ++i) {
+      const size_t token = i / 128;
+      ASSERT_EQ(std::isfinite(together[i]), token != 4 && token != 7) << dtype_name(type) << i;
+      ASSERT_EQ(std::isfinite(alone[i]), token != 4 && token != 7) << dtype_name(type) << i;
     }
   }
 }
@@ -208,7 +268,7 @@ TEST_P(Sums, ScalesThatAreNoNumbersShow) {
         ASSERT_EQ(std::isfinite(y[static_cast<size_t>(c)]), c >= values)
             << k.name << ' ' << dtype_name(type) << ' ' << at << ' ' << c;
       }
-      Columns down(type, 128, columns(type, 2), random);
+      Columns down(type, 128, columns(type, 2), 1, random);
       spoil(down.file);
       down.arrange();
       const std::vector<float> z = down.sum(k);
@@ -223,7 +283,7 @@ TEST_P(Sums, ScalesThatAreNoNumbersShow) {
 // Output c has exponent c, the least and the one that is NaN elsewhere too, and a weight of 1.
 TEST_P(Sums, EveryExponentOfMXFP4) {
   constexpr int64_t kD = 256;
-  Columns w(DType::kMXFP4, kD, kBlock, random);
+  Columns w(DType::kMXFP4, kD, kBlock, 1, random);
   for (size_t c = 0; c < kD; ++c) {
     BlockMXFP4 block = {.e = static_cast<uint8_t>(c), .qs = {}};
     std::ranges::fill(block.qs, 0x11);
@@ -232,8 +292,8 @@ TEST_P(Sums, EveryExponentOfMXFP4) {
   w.arrange();
   w.q.assign(kBlock, 0);
   w.q[5] = 1;
-  w.index = {5};
   w.d = {1};
+  w.add_up();
   const std::vector<float> got = w.sum(k);
   for (int c = 0; c < kD; ++c) {
     ASSERT_EQ(got[static_cast<size_t>(c)], std::ldexp(1.0f, c - 128)) << c;

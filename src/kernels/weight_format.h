@@ -79,11 +79,13 @@ struct WeightFormat {
                    int64_t cols, int64_t begin, int64_t end, bool cached, float* y) = nullptr;
 
   // The same for a down matrix regrouped by neuron, and h quantised: what the full matrix product
-  // gives, with blocks of 32 neurons added in order. index: the neurons whose q is not 0,
-  // ascending; q: (F), d: (F / 32). Not null for a type that can be regrouped.
-  void (*sum_columns)(const NeuronRows& w, const int32_t* index, int64_t count, const int8_t* q,
-                      const float* d, int64_t cols, int64_t begin, int64_t end, bool cached,
-                      float* y) = nullptr;
+  // gives, with blocks of 32 neurons added in order. y[t * y_stride + c] for begin <= c < end and
+  // t < tokens. h: (tokens, neurons); a neuron whose q is 0 adds nothing, and what only such ones
+  // need may stay unread. Not null for a type that can be regrouped.
+  // REQUIRES: begin is a multiple of 128, end too or it is cols.
+  void (*sum_columns)(const NeuronRows& w, int64_t neurons, const Q8Rows& h, int64_t tokens,
+                      int64_t cols, int64_t begin, int64_t end, float* y,
+                      int64_t y_stride) = nullptr;
 
   bool wants_q8() const { return gemv != nullptr; }
 };

@@ -235,7 +235,7 @@ void gate_up(Call& c, const Piece& piece, NeuronScratch& scratch) {
   up(c, piece, scratch);
 }
 
-// The neurons as inputs of down matrices whose rows are outputs.
+// The neurons as inputs of down matrices, but of rows that are neurons.
 void gather_neurons(Call& c) {
   const bool q8 = c.s.kernels.format(c.experts.down.prototype.type).wants_q8();
   Q8Buffer& buffer = c.s.state.pair_q8;
@@ -245,11 +245,15 @@ void gather_neurons(Call& c) {
     for (; i < end; ++i) {
       Group& g = c.groups[static_cast<size_t>(i)];
       g.in = {.tokens = g.pairs(), .cols = c.F};
+      if (!c.rows_are_outputs()) {
+        g.in.rows = rows.rows_from(g.begin, c.F);
+        continue;
+      }
       if (q8) g.in = buffer.pack(c.s.kernels, rows, nullptr, g.begin, g.number, g.pairs(), c.F);
       g.in.x = c.neurons(g.begin);
     }
   };
-  if (q8 && !c.ffn.routed) {
+  if (q8 && c.rows_are_outputs() && !c.ffn.routed) {
     c.groups.front().in = buffer.pack(c.s.kernels, c.s.pool, rows, c.pairs, c.F);
     c.groups.front().in.x = c.neurons(0);
     return;
@@ -265,19 +269,15 @@ void down(Call& c, const Piece& piece, NeuronScratch& scratch) {
   if (c.rows_are_outputs()) {
     return linear_rows(kernels, w, begin, end, g.in, c.down(g.begin) + begin, c.D);
   }
-  const int32_t* index = scratch.index.data();
+  if (c.experts.layout != DownLayout::kNeurons) {
+    return kernels.format(w.type).sum_columns(neuron_rows(w), c.F, g.in.rows, g.pairs(), c.D, begin,
+                                              end, c.down(g.begin), c.D);
+  }
   for (int64_t p = g.begin; p < g.end; ++p) {
-    const float* h = c.neurons(p);
-    const bool cached = p > g.begin;
-    const int64_t n = kernels.find_nonzero(h, c.F, 0, scratch.index.data(), scratch.values.data());
-    if (c.experts.layout == DownLayout::kNeurons) {
-      linear_sum_rows(kernels, w, index, scratch.values.data(), n, begin, end, cached, c.down(p));
-      continue;
-    }
-    kernels.quantize_q8(h, c.F, scratch.q.data(), scratch.d.data(), scratch.sum.data(),
-                        scratch.half_sum.data());
-    kernels.format(w.type).sum_columns(neuron_rows(w), index, n, scratch.q.data(), scratch.d.data(),
-                                       c.D, begin, end, cached, c.down(p));
+    const int64_t n =
+        kernels.find_nonzero(c.neurons(p), c.F, 0, scratch.index.data(), scratch.values.data());
+    linear_sum_rows(kernels, w, scratch.index.data(), scratch.values.data(), n, begin, end,
+                    p > g.begin, c.down(p));
   }
 }
 
@@ -342,7 +342,7 @@ void expert_ffn(Step& s, int64_t l, const float* in, float* out) {
     for_each(c, neurons, gate_up);
   }
   if (s.input_observer != nullptr) show_inputs(c);
-  if (c.rows_are_outputs()) gather_neurons(c);
+  if (c.experts.layout != DownLayout::kNeurons) gather_neurons(c);
   for_each(c, Pieces(c, c.D, kColumns, kPieces / 2), down);
   s.pool.parallel_for(
       c.D, kColumns, [&](int64_t begin, int64_t end) { combine(c, begin, end); }, c.pairs * c.D);

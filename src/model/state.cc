@@ -64,15 +64,10 @@ NeuronScratch::NeuronScratch(int64_t F)
     : index(static_cast<size_t>(F) + kPastNeurons),
       values(index.size()),
       up(static_cast<size_t>(F)),
-      needed(up.size()),
-      q(up.size()),
-      d(up.size() / kBlock),
-      sum(d.size()),
-      half_sum(d.size()) {}
+      needed(up.size()) {}
 
 uint64_t NeuronScratch::bytes() const {
-  return 4 * (index.size() + values.size() + up.size() + d.size() + 2 * sum.size()) +
-         needed.size() + q.size();
+  return 4 * (index.size() + values.size() + up.size()) + needed.size();
 }
 
 State::State(const ModelConfig& c, int64_t T, int threads)

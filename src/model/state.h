@@ -48,11 +48,8 @@ struct NeuronScratch {
   // Neurons that are not 0, and their values; kernels write up to a vector beyond.  (F + 16)
   AlignedBuffer<int32_t> index;
   AlignedBuffer<float> values;
-  AlignedBuffer<float> up;               // (F) of those
-  AlignedBuffer<uint8_t> needed;         // (F) neurons that some token needs
-  AlignedBuffer<int8_t> q;               // (F) neurons in 8 bits ...
-  AlignedBuffer<float> d;                // (F / 32)
-  AlignedBuffer<int32_t> sum, half_sum;  // (F / 32)
+  AlignedBuffer<float> up;        // (F) of those
+  AlignedBuffer<uint8_t> needed;  // (F) neurons that some token needs
 };
 
 // T: largest batch. Dimensions as in ModelConfig; E, k and F are the largest of any layer.

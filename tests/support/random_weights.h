@@ -125,11 +125,17 @@ struct Activations {
     for (int64_t b = 0; b < tokens * cols / kBlock; ++b) {
       d.push_back(b % 11 == 0 ? 0.0f : std::fabs(normal(random)) / 127);
       if (b % 5 == 0) std::fill_n(&q[static_cast<size_t>(b * kBlock)], kBlock, int8_t{127});
-      int32_t total = 0;
-      for (int64_t i = 0; i < kBlock; ++i) total += q[static_cast<size_t>(b * kBlock + i)];
-      sum.push_back(total);
-      for (int64_t i = kBlock / 2; i < kBlock; ++i) total -= q[static_cast<size_t>(b * kBlock + i)];
-      half_sum.push_back(total);
+    }
+    add_up();
+  }
+
+  // The sums of q, to be called after a change.
+  void add_up() {
+    sum.assign(d.size(), 0);
+    half_sum = sum;
+    for (size_t i = 0; i < d.size() * kBlock; ++i) {
+      sum[i / kBlock] += q[i];
+      if (i % kBlock < kBlock / 2) half_sum[i / kBlock] += q[i];
     }
   }
 

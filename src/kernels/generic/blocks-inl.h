@@ -143,10 +143,6 @@ struct Q4_0 : CodeDots<15>, WithD {
     return quad * 32 + slot / 4 * 8 + slot / 2 % 2 * 16;
   }
 
-  ST_INLINE static void add_product(Bytes pairs, Bytes h, VecI* sums) {
-    sums[0] = dot(sums[0], low_nibbles(pairs), h);
-    sums[4] = dot(sums[4], high_nibbles(pairs), h);
-  }
   // Column of the first of four lanes; where a regrouped matrix has the slot's scales.
   static int slot_column(int slot, int quad) { return quad * 32 + slot / 4 * 16 + slot % 4 * 4; }
   static int scale_place(int part, int slot) { return slot * 16 + part * kLanes; }
@@ -185,9 +181,6 @@ struct Q8_0 : ByteDots, WithD {
     return slot / 4 * kBytes + quad * 16 + slot / 2 % 2 * 8;
   }
 
-  ST_INLINE static void add_product(Bytes q, Bytes h, VecI* sums) {
-    sums[0] = dot(sums[0], q8_weights(q), h);
-  }
   static int slot_column(int slot, int quad) {
     return slot / 4 * kBytes + quad * 16 + slot % 4 * 4;
   }

@@ -1,14 +1,13 @@
-// How a matrix that is regrouped by neuron is read, one struct for each type: four neurons'
-// products with activations, and the scales of the outputs.
+// How a matrix that is regrouped by neuron is read, one struct for each type: the codes of four
+// neurons, and the scales of the outputs.
 //
 //   kNeurons                             that share the scales of an output
 //   kOffset                              what is to be taken from each code
-//   offset(row, b, cols)                 where block b of a row's quants is, b a multiple of 4
-//   kBlockBytes                          how far it is to the next one
-//   kPacked                              whether add_four() depends on n
-//   add_four(rows, b, n, blocks, q, sums)   products of n <= kChains blocks from b on, of four rows
-//                                        of `blocks` with four activations each in q, in
-//                                        kColumnSlots vectors of outputs
+//   kBlockBytes                          of the quants of a block of a row
+//   kWantsN                              whether load_four() depends on n
+//   load_four(rows, b, n, blocks, out)   codes of n <= kChains blocks from b on, of four rows of
+//                                        `blocks`, in kColumnSlots vectors: a lane is an output,
+//                                        its bytes are the rows
 //   slot_column(slot, quad)              output of the first of four lanes
 //   scale_place(part, slot)              where the slot's scales are in a tile
 //   Scales                               those of a tile and of some neurons: scale(place), and
@@ -22,51 +21,67 @@ namespace {
 
 constexpr int kColumnSlots = 8;  // vectors of sums in registers: a part of the columns
 
-// ---- Products ----
+// ---- Codes ----
 
-// Of Q4_0 and Q8_0: bytes of four rows are interleaved as they lie in memory.
 template <typename W>
-struct PackedNeurons : W {
-  static constexpr bool kPacked = true;
-
-  ST_INLINE static void add_four(const uint8_t* const* rows, int64_t b, int n, int64_t /*blocks*/,
-                                 Bytes q, VecI* sums) {
-    for (int v = 0; v < W::kSumVecs; ++v) {
-      Bytes quants[4];
-      for (int k = 0; k < 4; ++k) {
-        quants[k] =
-            load_bytes(rows[k] + b * W::kBlockBytes + v * kBytes, n * W::kBlockBytes - v * kBytes);
-      }
-      interleave(quants);
-      for (int k = 0; k < 4; ++k) W::add_product(quants[k], q, sums + 4 * v + k);
-    }
-  }
+struct NeuronsOf : W {
+  static constexpr int kBlockBytes = kBlock * W::kBits / 8;
 };
 
-// Of the others. Sums are in the order of Q4_0's.
+// Codes that are the nibbles of a block: bytes of four rows are interleaved as they lie in memory.
 template <typename W>
-struct CodeNeurons {
-  using Codes = CodesOf<W>;
-  static constexpr int kOffset = Codes::kOffset;
-  static constexpr int kBlockBytes = kBlock * Codes::kBits / 8;
-  static constexpr bool kPacked = false;
+struct NibbleNeurons : NeuronsOf<W> {
+  static constexpr bool kWantsN = true;
 
-  static int64_t offset(int64_t row, int64_t b, int64_t cols) {
-    return (row * (cols / kBlock) + b) * kBlockBytes;
-  }
-  ST_INLINE static void add_four(const uint8_t* const* rows, int64_t b, int /*n*/, int64_t blocks,
-                                 Bytes q, VecI* sums) {
-    Bytes low[4], high[4];
-    for (int k = 0; k < 4; ++k) Codes::load(rows[k], b, blocks, low[k], high[k]);
-    interleave(low);
-    interleave(high);
+  ST_INLINE static void load_four(const uint8_t* const* rows, int64_t b, int n, int64_t /*blocks*/,
+                                  Bytes (&out)[kColumnSlots]) {
+    constexpr int kBlockBytes = NeuronsOf<W>::kBlockBytes;
+    Bytes pairs[4];
+    for (int k = 0; k < 4; ++k) pairs[k] = load_bytes(rows[k] + b * kBlockBytes, n * kBlockBytes);
+    interleave(pairs);
     for (int k = 0; k < 4; ++k) {
-      sums[k] = Codes::dot(sums[k], low[k], q);
-      sums[k + 4] = Codes::dot(sums[k + 4], high[k], q);
+      out[k] = low_nibbles(pairs[k]);
+      out[k + 4] = high_nibbles(pairs[k]);
     }
   }
   static int slot_column(int slot, int quad) { return Q4_0::slot_column(slot, quad); }
   static int scale_place(int part, int slot) { return Q4_0::scale_place(part, slot); }
+};
+
+// Of Q8_0.
+template <typename W>
+struct ByteNeurons : NeuronsOf<W> {
+  static constexpr bool kWantsN = true;
+
+  ST_INLINE static void load_four(const uint8_t* const* rows, int64_t b, int n, int64_t /*blocks*/,
+                                  Bytes (&out)[kColumnSlots]) {
+    for (int v = 0; v < 2; ++v) {
+      Bytes quants[4];
+      for (int k = 0; k < 4; ++k) {
+        quants[k] = load_bytes(rows[k] + b * kBlock + v * kBytes, n * kBlock - v * kBytes);
+      }
+      interleave(quants);
+      for (int k = 0; k < 4; ++k) out[4 * v + k] = q8_weights(quants[k]);
+    }
+  }
+};
+
+// Of the others. Sums are in the order of nibbles'.
+template <typename W>
+struct CodeNeurons : NibbleNeurons<W> {
+  static constexpr bool kWantsN = false;
+
+  ST_INLINE static void load_four(const uint8_t* const* rows, int64_t b, int /*n*/, int64_t blocks,
+                                  Bytes (&out)[kColumnSlots]) {
+    Bytes low[4], high[4];
+    for (int k = 0; k < 4; ++k) CodesOf<W>::load(rows[k], b, blocks, low[k], high[k]);
+    interleave(low);
+    interleave(high);
+    for (int k = 0; k < 4; ++k) {
+      out[k] = low[k];
+      out[k + 4] = high[k];
+    }
+  }
 };
 
 // ---- Scales ----
@@ -164,8 +179,8 @@ struct NeuronPacked {
 
 // ---- Types ----
 
-template <typename Products, typename ScalesOfType>
-struct Neurons : Products {
+template <typename Codes, typename ScalesOfType>
+struct Neurons : Codes {
   using Scales = ScalesOfType;
   static constexpr int kNeurons = Scales::kNeurons;
 };

@@ -1,132 +1,320 @@
-// y = W h for a down matrix regrouped by neuron, reading active neurons only: what a sparse expert
+// Y = W H for a down matrix regrouped by neuron, reading active neurons only: what a sparse expert
 // does with files whose down matrices are not transposed.
 //
-// h is quantised in blocks of 32 neurons. Within one, or half of one, all neurons share the scale
+// H is quantised in blocks of 32 neurons. Within one, or half of one, all neurons share the scale
 // of an output, so integer products are added four neurons at a time, the bytes of their rows
 // interleaved; then come one conversion and one multiply-add per output, and another where there
-// are minimums, blocks in ascending order.
+// are minimums, groups of neurons in ascending order. Integers add up to the same in any order, so
+// bits do not depend on the way that is taken:
 //
-// Rows are taken whole, a block of neurons at a time, while the next block's are on their way into
-// the second-level cache; the outputs wait in memory that stays in the first.
+// A token alone takes rows whole, a group of neurons at a time, and interleaves those of its active
+// ones, while the next group's are on their way into the second-level cache; the outputs wait in
+// memory that stays in the first. Many tokens of which none is very sparse share that work: a
+// group's codes and scales of a tile of outputs are unpacked once, and a token multiplies all.
+
+#include <cfloat>
 
 #include "kernels/generic/fetch-inl.h"
 #include "kernels/generic/neurons-inl.h"
+#include "kernels/generic/quad-sum-inl.h"
 
 namespace st {
 namespace {
 
 constexpr int kPartColumns = kLanes * kColumnSlots;
+constexpr int kTileParts = kColumnTile / kPartColumns;
+constexpr int64_t kTokensAtOnce = 64;  // share what is unpacked; their outputs take 32 KiB
+constexpr int64_t kFewTokens = 15;     // do not
+constexpr float kSparseShare = 0.25f;  // of active neurons: fewer are faster one by one
 
-// The neurons and columns of one call. W: see neurons-inl.h.
+// What one call multiplies, and its columns. W: see neurons-inl.h.
 template <typename W>
-struct NeuronSet {
+struct DownColumns {
   const NeuronRows& w;
-  const int32_t* index;  // (count), ascending
-  int64_t count;
-  int64_t cols;
-  int64_t begin;  // column
+  int64_t neurons, cols;
+  int64_t begin, columns;
 
-  ST_INLINE const uint8_t* quants(int64_t i) const {
-    return w.q + W::offset(index[i], begin / kBlock, cols);
+  int64_t groups() const { return neurons / W::kNeurons; }
+  int64_t blocks() const { return columns / kBlock; }
+  int parts() const { return static_cast<int>((columns + kPartColumns - 1) / kPartColumns); }
+  int64_t stride() const { return cols / kBlock * W::kBlockBytes; }  // between neurons
+  const uint8_t* quants(int64_t group) const {
+    return w.q + group * W::kNeurons * stride() + begin / kBlock * W::kBlockBytes;
   }
-  ST_INLINE const uint8_t* start_fetching(int64_t i) const { return quants(i); }
-  // The first neuron from i on that does not share its scales.
-  ST_INLINE int64_t block_end(int64_t i) const {
-    int64_t end = i + 1;
-    while (end < count && index[end] / W::kNeurons == index[i] / W::kNeurons) ++end;
-    return end;
+  // Of the tile that begins c columns on.
+  typename W::Scales scales(int64_t group, int64_t c) const {
+    return {w, group, padded_columns(cols), begin + c};
+  }
+  ST_INLINE void load_four(const uint8_t* const* rows, int part,
+                           Bytes (&codes)[kColumnSlots]) const {
+    const int64_t b = int64_t{part} * kChains, left = blocks() - b;
+    if (W::kWantsN && left >= kChains) {
+      W::load_four(rows, b, kChains, blocks(), codes);
+    } else {
+      W::load_four(rows, b, static_cast<int>(left < kChains ? left : kChains), blocks(), codes);
+    }
   }
 };
 
-// The active ones among neurons that share their scales.
+// What a token has for a group of neurons.
 template <typename W>
-struct NeuronBlock {
-  const uint8_t* rows[W::kNeurons];  // a multiple of four, whose q is 0 from count on
-  alignas(4) int8_t q[W::kNeurons];
-  int count = 0;
-  int total = 0;  // of q
+struct GroupValues {
+  const int8_t* q;
+  float d;
+  int total;  // of q
 
-  ST_INLINE NeuronBlock(const NeuronSet<W>& set, int64_t i, int64_t end, const int8_t* values) {
-    for (; i < end; ++i, ++count) {
-      rows[count] = set.quants(i);
-      q[count] = values[set.index[i]];
-      total += q[count];
-    }
-    for (int k = count; k % 4 != 0; ++k) {
-      rows[k] = rows[0];
-      q[k] = 0;
-    }
+  ST_INLINE GroupValues(const Q8Rows& x, int64_t group) : q(x.q + group * W::kNeurons) {
+    const int64_t first = group * W::kNeurons, block = first / kBlock;
+    d = x.d[block];
+    total = first % kBlock != 0             ? x.sum[block] - x.half_sum[block]
+            : W::kNeurons < int64_t{kBlock} ? x.half_sum[block]
+                                            : x.sum[block];
   }
-
-  // Sums of kPartColumns columns: n <= kChains blocks from block b on, of rows of `blocks`.
-  ST_INLINE void add(int64_t b, int n, int64_t blocks, VecI (&sums)[kColumnSlots]) const {
-    for (VecI& v : sums) v = splat(-W::kOffset * total);
-    for (int i = 0; i < count; i += 4) W::add_four(rows + i, b, n, blocks, splat_quad(q + i), sums);
+  // Whether they add anything; what is no number shows.
+  ST_INLINE bool any() const {
+    uint64_t eight[W::kNeurons / 8], bits = 0;
+    __builtin_memcpy(eight, q, W::kNeurons);
+    for (const uint64_t v : eight) bits |= v;
+    return bits != 0 || !(d <= FLT_MAX);
   }
 };
 
-// out[slot] += what the sums of a part are worth. total: of the activations.
+// The scales of a part of a tile.
 template <typename W>
-ST_INLINE void scale_sums(const VecI (&sums)[kColumnSlots], const typename W::Scales& scales,
-                          int part, float d, int total, VecF* out) {
+struct PartScales {
+  const typename W::Scales& scales;
+  int part;
+
+  ST_INLINE VecF scale(int slot) const { return scales.scale(W::scale_place(part, slot)); }
+  ST_INLINE VecF min(int slot) const { return scales.min(W::scale_place(part, slot)); }
+};
+
+// out[slot] += what the sums of a part are worth.
+template <typename W, typename Scales>
+ST_INLINE void add_part(const typename QuadSum<W>::Lanes (&sums)[kColumnSlots],
+                        const Scales& scales, float d, int total, VecF* out) {
   for (int slot = 0; slot < kColumnSlots; ++slot) {
-    const int place = W::scale_place(part, slot);
-    out[slot] = fma(to_float(sums[slot]), scales.scale(place) * splat(d), out[slot]);
+    const VecF sum = to_float(QuadSum<W>::finish(sums[slot], total));
+    out[slot] = fma(sum, scales.scale(slot) * splat(d), out[slot]);
     if constexpr (W::Scales::kHasMins) {
-      out[slot] = fma(scales.min(place), splat(d * static_cast<float>(total)), out[slot]);
+      out[slot] = fma(scales.min(slot), splat(d * static_cast<float>(total)), out[slot]);
     }
   }
 }
 
-// Columns [begin, end), at most kSumColumns.
+// The outputs of a part, `left` of them, in their order.
 template <typename W>
-void sum_columns_at(const NeuronSet<W>& set, const int8_t* q, const float* d, int64_t end,
-                    bool cached, float* y) {
-  const int64_t padded = padded_columns(set.cols), columns = end - set.begin;
-  const int64_t blocks = columns / kBlock;
-  const int parts = static_cast<int>((columns + kPartColumns - 1) / kPartColumns);
-  VecF out[kSumColumns / kLanes];
-  for (int i = 0; i < parts * kColumnSlots; ++i) out[i] = VecF{};
-  const int64_t bytes = blocks * W::kBlockBytes;
-  for (int64_t i = 0, next = 0; i < set.count; i = next) {
-    next = set.block_end(i);
-    const NeuronBlock<W> block(set, i, next, q);
-    const int64_t ahead = next < set.count ? set.block_end(next) : next;
-    Fetch<NeuronSet<W>> soon = {&set, next, ahead, bytes};
-    const int lines = static_cast<int>((ahead - next) * bytes / 64) / parts + 1;
-    const int64_t neurons = set.index[i] / W::kNeurons;
-    for (int part = 0; part < parts; ++part) {
-      if (!cached) soon.advance(lines);
-      const int64_t c = set.begin + int64_t{part} * kPartColumns, b = int64_t{part} * kChains;
-      VecI sums[kColumnSlots];
-      if (W::kPacked && blocks - b >= kChains) {
-        block.add(b, kChains, blocks, sums);
-      } else {
-        block.add(b, static_cast<int>(blocks - b < kChains ? blocks - b : kChains), blocks, sums);
-      }
-      const typename W::Scales scales(set.w, neurons, padded, c / kColumnTile * kColumnTile);
-      scale_sums<W>(sums, scales, static_cast<int>(c % kColumnTile / kPartColumns),
-                    d[set.index[i] / kBlock], block.total, out + part * kColumnSlots);
-    }
-  }
-  for (int slot = 0; slot < parts * kColumnSlots; ++slot) {
+ST_INLINE void store_part(const VecF* out, int64_t left, float* y) {
+  for (int slot = 0; slot < kColumnSlots; ++slot) {
     alignas(64) float lanes[kLanes];
     store(lanes, out[slot]);
     for (int quad = 0; quad < kChains; ++quad) {
-      const int64_t column =
-          slot / kColumnSlots * kPartColumns + W::slot_column(slot % kColumnSlots, quad);
-      if (column < columns) __builtin_memcpy(y + column, lanes + quad * 4, 16);
+      const int64_t column = W::slot_column(slot, quad);
+      if (column < left) __builtin_memcpy(y + column, lanes + quad * 4, 16);
     }
   }
 }
 
+// ---- A token alone ----
+
+// The active neurons of a group.
 template <typename W>
-void sum_columns_block(const NeuronRows& w, const int32_t* index, int64_t count, const int8_t* q,
-                       const float* d, int64_t cols, int64_t begin, int64_t end, bool cached,
-                       float* y) {
-  for (int64_t c = begin; c < end; c += kSumColumns) {
-    const int64_t stop = end - c < kSumColumns ? end : c + kSumColumns;
-    sum_columns_at<W>({w, index, count, cols, c}, q, d, stop, cached, y + c);
+struct ActiveNeurons {
+  int64_t group;
+  const uint8_t* rows[W::kNeurons];  // a multiple of four, whose q is 0 from count on
+  alignas(4) int8_t q[W::kNeurons];
+  int64_t count = 0;
+  int total = 0;
+  float d;
+  typename QuadSum<W>::Lanes start;
+
+  // Of the first group from `from` on that has any; none if there is no such group.
+  ST_INLINE ActiveNeurons(const DownColumns<W>& down, const Q8Rows& x, int64_t from) : group(from) {
+    for (; group < down.groups(); ++group) {
+      const GroupValues<W> values(x, group);
+      if (!values.any()) continue;
+      take(values, down.quants(group), down.stride());
+      break;
+    }
+  }
+  ST_INLINE const uint8_t* start_fetching(int64_t i) const { return rows[i]; }
+
+  // Sums of a part.
+  ST_INLINE void add(const DownColumns<W>& down, int part,
+                     typename QuadSum<W>::Lanes (&sums)[kColumnSlots]) const {
+    for (auto& v : sums) v = start;
+    for (int64_t i = 0; i < count; i += 4) {
+      Bytes codes[kColumnSlots];
+      down.load_four(rows + i, part, codes);
+      const Bytes quad = splat_quad(q + i);
+      for (int slot = 0; slot < kColumnSlots; ++slot) {
+        sums[slot] = QuadSum<W>::add(sums[slot], codes[slot], quad);
+      }
+    }
+  }
+
+ private:
+  // Without branches: which are active is hard to predict.
+  ST_INLINE void take(const GroupValues<W>& values, const uint8_t* row, int64_t stride) {
+    for (int k = 0; k < W::kNeurons; ++k, row += stride) {
+      rows[count] = row;
+      q[count] = values.q[k];
+      count += values.q[k] != 0;
+    }
+    for (int64_t k = count; k < W::kNeurons; ++k) q[k] = 0;
+    for (int64_t k = count; k % 4 != 0; ++k) rows[k] = rows[0];
+    total = values.total;
+    d = values.d;
+    start = QuadSum<W>::start(values.q, total);
+  }
+};
+
+// At most kSumColumns columns. cached: the rows have just been used.
+template <typename W>
+void sum_columns_of_one(const DownColumns<W>& down, const Q8Rows& x, bool cached, float* y) {
+  const int parts = down.parts();
+  VecF out[kSumColumns / kLanes];
+  for (int i = 0; i < parts * kColumnSlots; ++i) out[i] = VecF{};
+  const int64_t bytes = down.blocks() * W::kBlockBytes;
+  for (ActiveNeurons<W> now(down, x, 0); now.group < down.groups();) {
+    const ActiveNeurons<W> next(down, x, now.group + 1);
+    Fetch<ActiveNeurons<W>> soon = {&next, 0, next.count, bytes};
+    const int lines = static_cast<int>(next.count * bytes / 64) / parts + 1;
+    for (int part = 0; part < parts; ++part) {
+      if (!cached) soon.advance(lines);
+      typename QuadSum<W>::Lanes sums[kColumnSlots];
+      now.add(down, part, sums);
+      const auto scales = down.scales(now.group, part / kTileParts * kColumnTile);
+      add_part<W>(sums, PartScales<W>{scales, part % kTileParts}, now.d, now.total,
+                  out + part * kColumnSlots);
+    }
+    now = next;
+  }
+  for (int part = 0; part < parts; ++part) {
+    const int64_t c = int64_t{part} * kPartColumns;
+    store_part<W>(out + part * kColumnSlots, down.columns - c, y + c);
+  }
+}
+
+// ---- Many tokens ----
+
+// All rows of a group.
+template <typename W>
+struct GroupRows {
+  const uint8_t* first;
+  int64_t stride;
+
+  GroupRows(const DownColumns<W>& down, int64_t group)
+      : first(down.quants(group)), stride(down.stride()) {}
+  ST_INLINE const uint8_t* start_fetching(int64_t i) const { return first + i * stride; }
+};
+
+// A group's codes and scales of a tile.
+template <typename W>
+struct UnpackedGroup {
+  static constexpr int kQuads = W::kNeurons / 4;
+  Bytes codes[kTileParts][kQuads][kColumnSlots];
+  VecF scales[kTileParts][kColumnSlots], mins[kTileParts][kColumnSlots];
+
+  UnpackedGroup(const DownColumns<W>& down, int64_t group) {
+    const GroupRows<W> from(down, group);
+    const auto of_tile = down.scales(group, 0);
+    for (int part = 0; part < down.parts(); ++part) {
+      for (int i = 0; i < kQuads; ++i) {
+        const uint8_t* rows[4];
+        for (int k = 0; k < 4; ++k) rows[k] = from.first + (4 * i + k) * from.stride;
+        down.load_four(rows, part, codes[part][i]);
+      }
+      const PartScales<W> of_part = {of_tile, part};
+      for (int slot = 0; slot < kColumnSlots; ++slot) {
+        scales[part][slot] = of_part.scale(slot);
+        if constexpr (W::Scales::kHasMins) mins[part][slot] = of_part.min(slot);
+      }
+    }
+  }
+
+  // Those of a part.
+  struct Scales {
+    const UnpackedGroup& group;
+    int part;
+    ST_INLINE VecF scale(int slot) const { return group.scales[part][slot]; }
+    ST_INLINE VecF min(int slot) const { return group.mins[part][slot]; }
+  };
+
+  // out += what the group adds to a token.
+  ST_INLINE void add(const GroupValues<W>& values, int parts, VecF* out) const {
+    const auto start = QuadSum<W>::start(values.q, values.total);
+    for (int part = 0; part < parts; ++part) {
+      typename QuadSum<W>::Lanes sums[kColumnSlots];
+      for (auto& v : sums) v = start;
+#pragma GCC unroll 8
+      for (int i = 0; i < kQuads; ++i) {
+        const Bytes quad = splat_quad(values.q + 4 * i);
+        for (int slot = 0; slot < kColumnSlots; ++slot) {
+          sums[slot] = QuadSum<W>::add(sums[slot], codes[part][i][slot], quad);
+        }
+      }
+      add_part<W>(sums, Scales{*this, part}, values.d, values.total, out + part * kColumnSlots);
+    }
+  }
+};
+
+// At most a tile of columns and kTokensAtOnce tokens.
+template <typename W>
+void sum_tile(const DownColumns<W>& down, const Q8Rows& x, int64_t tokens, float* y,
+              int64_t y_stride) {
+  const int parts = down.parts();
+  VecF out[kTokensAtOnce][kTileParts * kColumnSlots];
+  for (int64_t t = 0; t < tokens; ++t) {
+    for (VecF& v : out[t]) v = VecF{};
+  }
+  const int64_t bytes = down.blocks() * W::kBlockBytes;
+  const int lines = static_cast<int>(W::kNeurons * bytes / 64 / tokens) + 1;
+  for (int64_t group = 0; group < down.groups(); ++group) {
+    const UnpackedGroup<W> unpacked(down, group);
+    const GroupRows<W> next(down, group + 1);
+    Fetch<GroupRows<W>> soon = {&next, 0, group + 1 < down.groups() ? W::kNeurons : 0, bytes};
+    for (int64_t t = 0; t < tokens; ++t) {
+      soon.advance(lines);
+      const GroupValues<W> values(x.rows_from(t, down.neurons), group);
+      if (values.any()) unpacked.add(values, parts, out[t]);
+    }
+  }
+  for (int64_t t = 0; t < tokens; ++t) {
+    for (int part = 0; part < parts; ++part) {
+      const int64_t c = int64_t{part} * kPartColumns;
+      store_part<W>(out[t] + part * kColumnSlots, down.columns - c, y + t * y_stride + c);
+    }
+  }
+}
+
+// ---- All ----
+
+ST_INLINE bool are_sparse(const int8_t* q, int64_t n) {
+  int64_t active = 0;
+  for (int64_t i = 0; i < n; ++i) active += q[i] != 0;
+  return static_cast<float>(active) < kSparseShare * static_cast<float>(n);
+}
+
+template <typename W>
+void sum_columns(const NeuronRows& w, int64_t neurons, const Q8Rows& x, int64_t tokens,
+                 int64_t cols, int64_t begin, int64_t end, float* y, int64_t y_stride) {
+  for (int64_t t = 0; t < tokens; t += kTokensAtOnce) {
+    const int64_t some = tokens - t < kTokensAtOnce ? tokens - t : kTokensAtOnce;
+    const Q8Rows of_some = x.rows_from(t, neurons);
+    const bool alone = some <= kFewTokens || are_sparse(of_some.q, some * neurons);
+    const int64_t step = alone ? kSumColumns : kColumnTile;
+    for (int64_t c = begin; c < end; c += step) {
+      const DownColumns<W> down = {w, neurons, cols, c, end - c < step ? end - c : step};
+      float* to = y + t * y_stride + c;
+      if (!alone) {
+        sum_tile(down, of_some, some, to, y_stride);
+        continue;
+      }
+      for (int64_t i = 0; i < some; ++i) {
+        sum_columns_of_one(down, of_some.rows_from(i, neurons), t + i > 0, to + i * y_stride);
+      }
+    }
   }
 }
 

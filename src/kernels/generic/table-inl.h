@@ -36,34 +36,35 @@ constexpr WeightFormat block_format(DType type) {
 }
 
 // Q4_0 and Q8_0, whose quants are multiplied as they lie.
-template <typename W>
+template <typename W, template <typename> typename Codes>
 constexpr WeightFormat packed_format(DType type) {
   WeightFormat format = block_format<W>(type);
   format.sum_rows = sum_parts<RowSums<W>>;
-  format.sum_columns = sum_columns_block<Neurons<PackedNeurons<W>, NeuronD>>;
+  format.sum_columns = sum_columns<Neurons<Codes<W>, NeuronD>>;
   return format;
 }
 
 // The others, with the scales of a row and those of regrouped neurons.
-template <typename W, typename RowScales, typename NeuronScales>
+template <typename W, typename RowScales, typename NeuronScales,
+          template <typename> typename Codes = CodeNeurons>
 constexpr WeightFormat code_format(DType type) {
   WeightFormat format = block_format<W>(type);
   format.sum_rows = sum_parts<CodeSums<CodeRows<W, RowScales>>>;
-  format.sum_columns = sum_columns_block<Neurons<CodeNeurons<W>, NeuronScales>>;
+  format.sum_columns = sum_columns<Neurons<Codes<W>, NeuronScales>>;
   return format;
 }
 
 constexpr WeightFormat kFormats[] = {
-    packed_format<Q4_0>(DType::kQ4_0),
-    packed_format<Q8_0>(DType::kQ8_0),
-    code_format<Q4_1, RowOfDAndM, NeuronDAndM>(DType::kQ4_1),
+    packed_format<Q4_0, NibbleNeurons>(DType::kQ4_0),
+    packed_format<Q8_0, ByteNeurons>(DType::kQ8_0),
+    code_format<Q4_1, RowOfDAndM, NeuronDAndM, NibbleNeurons>(DType::kQ4_1),
     code_format<Q5_0, RowOfD, NeuronD>(DType::kQ5_0),
     code_format<Q5_1, RowOfDAndM, NeuronDAndM>(DType::kQ5_1),
     code_format<IQ4_NL, RowOfD, NeuronD>(DType::kIQ4_NL),
     code_format<MXFP4, RowOfExponents, NeuronExponents>(DType::kMXFP4),
     code_format<Q2_K, RowOfSuperBlocks<Q2_KRow>, NeuronPacked>(DType::kQ2_K),
     code_format<Q3_K, RowOfSuperBlocks<Q3_KRow>, NeuronSigned<16>>(DType::kQ3_K),
-    code_format<Q4_K, RowOfSuperBlocks<SixBitRow>, NeuronSixBits>(DType::kQ4_K),
+    code_format<Q4_K, RowOfSuperBlocks<SixBitRow>, NeuronSixBits, NibbleNeurons>(DType::kQ4_K),
     code_format<Q5_K, RowOfSuperBlocks<SixBitRow>, NeuronSixBits>(DType::kQ5_K),
     code_format<Q6_K, RowOfSuperBlocks<Q6_KRow>, NeuronSigned<16>>(DType::kQ6_K),
     code_format<IQ4_XS, RowOfSuperBlocks<IQ4_XSRow>, NeuronSigned<kBlock>>(DType::kIQ4_XS),

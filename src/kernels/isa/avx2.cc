@@ -28,6 +28,7 @@ ST_INLINE VecI dot_q8(VecI v, Bytes w, Bytes x) {
 }  // namespace st
 
 #include "kernels/generic/dots-by-four-inl.h"
+#include "kernels/generic/quad-sum-inl.h"
 
 namespace st {
 namespace {
@@ -105,6 +106,37 @@ struct CodeDots : DotsByFour<dot4> {
   }
 };
 using ByteDots = DotsByFour<dot_q8>;
+
+// Sums of columns stay words: of each quad of neurons, two products in either word of a lane. Codes
+// that would not fit lose the middle of their range: what overflows on the way comes back.
+template <typename W, int most>
+struct QuadSum<W, CodeDots<most>> {
+  using Lanes = __m256i;
+  static constexpr int kProducts = W::kNeurons / 2;
+  static constexpr bool kFits = W::kOffset == 0 && kProducts * most * 127 <= 32767;
+  static constexpr int kTaken = W::kOffset != 0 || kFits ? W::kOffset : (most + 1) / 2;
+  static_assert(kFits || kProducts * kTaken * 127 <= 32767);
+  static_assert(kFits || most - kTaken <= kTaken);
+
+  ST_INLINE static Lanes start(const int8_t* q, int /*total*/) {
+    __m256i words = _mm256_setzero_si256();
+    if (kTaken == 0) return words;
+    for (int i = 0; i < W::kNeurons; i += 4) {
+      words = _mm256_sub_epi16(words,
+                               _mm256_maddubs_epi16(_mm256_set1_epi8(kTaken), splat_quad(q + i)));
+    }
+    return words;
+  }
+  ST_INLINE static Lanes add(Lanes sums, Bytes codes, Bytes quad) {
+    sums = _mm256_add_epi16(sums, _mm256_maddubs_epi16(codes, quad));
+    hide(sums);  // else GCC adds in another order and runs out of registers
+    return sums;
+  }
+  ST_INLINE static VecI finish(Lanes sums, int total) {
+    const VecI start = kTaken == W::kOffset ? VecI{} : splat((kTaken - W::kOffset) * total);
+    return dot2(start, sums, _mm256_set1_epi16(1));
+  }
+};
 
 // The same as for lanes of 32 bits, which `start` is meant for: a quarter of it in each.
 template <int products, int most>

@@ -88,19 +88,27 @@ void sum_rows_block(const QuantRows& w, const int32_t* index, const float* h, in
   }
 }
 
+// Whether neuron j adds anything; what is no number shows.
+bool is_active(const Q8Rows& h, int64_t j) {
+  return h.q[j] != 0 || !std::isfinite(h.d[j / kBlock]);
+}
+
 template <DType type, auto quant>
-void sum_columns_block(const NeuronRows& w, const int32_t* index, int64_t count, const int8_t* q,
-                       const float* d, int64_t cols, int64_t begin, int64_t end, bool /*cached*/,
-                       float* y) {
-  for (int64_t c = begin; c < end; ++c) {
-    const uint16_t* scales = w.d + column_place(type, c);
-    double sum = 0;
-    for (int64_t i = 0; i < count; ++i) {
-      const int64_t j = index[i], b = j / kBlock;
-      const float scale = f16_to_f32(scales[b * padded_columns(cols)]);
-      sum += double{scale} * d[b] * q[j] * quant({w.q, nullptr}, j, c, cols);
+void sum_columns_block(const NeuronRows& w, int64_t neurons, const Q8Rows& h, int64_t tokens,
+                       int64_t cols, int64_t begin, int64_t end, float* y, int64_t y_stride) {
+  for (int64_t t = 0; t < tokens; ++t, y += y_stride) {
+    const Q8Rows x = h.rows_from(t, neurons);
+    for (int64_t c = begin; c < end; ++c) {
+      const uint16_t* scales = w.d + column_place(type, c);
+      double sum = 0;
+      for (int64_t j = 0; j < neurons; ++j) {
+        if (!is_active(x, j)) continue;
+        const int64_t b = j / kBlock;
+        const float scale = f16_to_f32(scales[b * padded_columns(cols)]);
+        sum += double{scale} * x.d[b] * x.q[j] * quant({w.q, nullptr}, j, c, cols);
+      }
+      y[c] = static_cast<float>(sum);
     }
-    y[c] = static_cast<float>(sum);
   }
 }
 
@@ -126,22 +134,24 @@ void sum_rows_split(const QuantRows& w, const int32_t* index, const float* h, in
 }
 
 template <DType type>
-void sum_columns_split(const NeuronRows& w, const int32_t* index, int64_t count, const int8_t* q,
-                       const float* d, int64_t cols, int64_t begin, int64_t end, bool /*cached*/,
-                       float* y) {
+void sum_columns_split(const NeuronRows& w, int64_t neurons, const Q8Rows& h, int64_t tokens,
+                       int64_t cols, int64_t begin, int64_t end, float* y, int64_t y_stride) {
   const SplitLayout& split = *dtype_info(type).split;
-  for (int64_t b = begin / kBlock; b < end / kBlock; ++b) {
-    double sums[kBlock] = {};
-    for (int64_t i = 0; i < count; ++i) {
-      const int64_t j = index[i];
-      DecodedBlock block;
-      split.read_codes({w.q + j * split.quant_bytes(cols), nullptr, b, cols / kBlock}, block);
-      for (int64_t k = 0; k < kBlock; ++k) {
-        const auto [scale, min] = neuron_scale(type, w, j, b * kBlock + k, cols);
-        sums[k] += double{d[j / kBlock]} * q[j] * (double{scale} * block.code[k] - min);
+  for (int64_t t = 0; t < tokens; ++t, y += y_stride) {
+    const Q8Rows x = h.rows_from(t, neurons);
+    for (int64_t b = begin / kBlock; b < end / kBlock; ++b) {
+      double sums[kBlock] = {};
+      for (int64_t j = 0; j < neurons; ++j) {
+        if (!is_active(x, j)) continue;
+        DecodedBlock block;
+        split.read_codes({w.q + j * split.quant_bytes(cols), nullptr, b, cols / kBlock}, block);
+        for (int64_t k = 0; k < kBlock; ++k) {
+          const auto [scale, min] = neuron_scale(type, w, j, b * kBlock + k, cols);
+          sums[k] += double{x.d[j / kBlock]} * x.q[j] * (double{scale} * block.code[k] - min);
+        }
       }
+      for (int64_t k = 0; k < kBlock; ++k) y[b * kBlock + k] = static_cast<float>(sums[k]);
     }
-    for (int64_t k = 0; k < kBlock; ++k) y[b * kBlock + k] = static_cast<float>(sums[k]);
   }
 }
 
