@@ -16,6 +16,7 @@
 #include "cli/terminal/terminal.h"
 #include "cli/terminal/typed_message.h"
 #include "cli/terminal/wide_text.h"
+#include "text/utf8.h"
 
 namespace st {
 namespace {
@@ -30,7 +31,8 @@ constexpr std::wstring_view kPasteEnds = L"\x1b[201~";
 constexpr wchar_t kLiteral = 1;  // before and after sequences in a prompt
 constexpr std::string_view kPromptText = "> ";
 constexpr const wchar_t* kPrompt = L"> ";
-constexpr const wchar_t* kBoldPrompt = L"\1\x1b[1m\1> \1\x1b[0m\1";
+// A sequence is shown along with the character that follows it.
+constexpr const wchar_t* kBoldPrompt = L"\1\x1b[1m\1>\1\x1b[0m\1 ";
 
 struct CloseFile {
   void operator()(FILE* file) const { std::fclose(file); }
@@ -153,11 +155,12 @@ class EditedLines final : public LineEditor {
   // The next character for libedit.
   int next(wchar_t& c) {
     repaint_wide_text();
-    std::string bytes;
-    for (char byte = 0; true;) {
+    while (!take_character(c)) {
+      char byte = 0;
       switch (keys_.next(byte)) {
         case KeyInput::Event::kByte:
-          break;
+          bytes_ += byte;
+          continue;
         case KeyInput::Event::kInterrupt:
           c = 'C' & 0x1f;
           return 1;
@@ -167,20 +170,19 @@ class EditedLines final : public LineEditor {
         case KeyInput::Event::kEnd:
           return 0;
       }
-      bytes += byte;
-      const auto [character, used] = first_character(bytes);
-      const bool more = used < bytes.size() || (character == 0xFFFD && may_continue(bytes));
-      if (more) continue;
-      c = static_cast<wchar_t>(character);
-      return 1;
     }
+    return 1;
   }
 
-  // Whether these bytes are the beginning of a longer character.
-  static bool may_continue(std::string_view bytes) {
-    const auto lead = static_cast<unsigned char>(bytes[0]);
-    const size_t whole = lead >= 0xF0 ? 4 : lead >= 0xE0 ? 3 : lead >= 0xC0 ? 2 : 1;
-    return bytes.size() < whole;
+  // Of the bytes that came; false: they are none yet. What cannot become one is U+FFFD.
+  bool take_character(wchar_t& c) {
+    if (bytes_.empty()) return false;
+    const Utf8Step step = utf8_step(bytes_);
+    if (step.kind == Utf8Step::kIncomplete) return false;
+    const std::string_view taken = std::string_view(bytes_).substr(0, step.length);
+    c = static_cast<wchar_t>(step.kind == Utf8Step::kInvalid ? 0xFFFD : decode_utf8(taken));
+    bytes_.erase(0, step.length);
+    return true;
   }
 
   void redraw() {
@@ -395,6 +397,7 @@ class EditedLines final : public LineEditor {
   std::unique_ptr<HistoryW, EndHistory> history_;
   std::unique_ptr<EditLine, EndEditing> el_;
   std::string offered_;
+  std::string bytes_;     // that came and are not taken
   std::wstring painted_;  // the line as it was shown last
   size_t painted_cursor_ = 0;
   Typed::End end_ = Typed::End::kEnter;

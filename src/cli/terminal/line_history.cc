@@ -89,11 +89,16 @@ void LineHistory::add(std::string_view entry) {
   entries_.emplace_back(entry);
   if (entries_.size() > kMost) entries_.erase(entries_.begin());
   if (path_.empty() || entry.size() > kLongEntry) return;
-  const int fd = ::open(path_.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
+  // O_NONBLOCK: a FIFO must not wait for a reader.
+  const int flags = O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NONBLOCK;
+  const int fd = ::open(path_.c_str(), flags, 0600);
   if (fd < 0) return;
-  const std::string line = escaped(entry);
-  static_cast<void>(!::fchmod(fd, 0600));  // also of a file that somebody else made
-  static_cast<void>(!::write(fd, line.data(), line.size()));
+  struct stat info{};
+  if (::fstat(fd, &info) == 0 && S_ISREG(info.st_mode)) {
+    const std::string line = escaped(entry);
+    static_cast<void>(!::fchmod(fd, 0600));  // also of a file that somebody else made
+    static_cast<void>(!::write(fd, line.data(), line.size()));
+  }
   ::close(fd);
 }
 

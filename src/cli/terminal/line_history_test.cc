@@ -1,7 +1,9 @@
 #include "cli/terminal/line_history.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "support/temporary_folder.h"
 
@@ -69,6 +71,19 @@ TEST(LineHistory, ALongFileIsCutToTheEntriesThatCount) {
   EXPECT_EQ(info.st_mode & 0777, 0600u);
   EXPECT_EQ(LineHistory(folder / "history").entries(), history.entries());
   EXPECT_EQ(folder.entries(), 1u);
+}
+
+TEST(LineHistory, NoOtherFileIsWaitedFor) {
+  const TemporaryFolder folder;
+  ASSERT_EQ(::mkfifo((folder / "history").c_str(), 0600), 0);
+  LineHistory history(folder / "history");
+  history.add("one");
+  const int reader = ::open((folder / "history").c_str(), O_RDONLY | O_NONBLOCK);
+  history.add("two");
+  char byte = 0;
+  EXPECT_EQ(::read(reader, &byte, 1), 0) << "what is typed is for a file of ours alone";
+  ::close(reader);
+  EXPECT_EQ(history.entries(), (Entries{"one", "two"}));
 }
 
 TEST(LineHistory, WithoutAFileItLastsAsLongAsTheRun) {
