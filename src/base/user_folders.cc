@@ -50,7 +50,7 @@ std::string user_folder(UserFolder folder) {
 std::string make_user_folder(UserFolder folder) {
   std::string path = user_folder(folder);
   if (path.empty()) {
-    fail(ErrorCode::kNotFound, "no folder for files of the user's: neither HOME nor {} is set",
+    fail(ErrorCode::kNotFound, "no folder for your files: neither HOME nor {} is set",
          place_of(folder).variable);
   }
   for (size_t end = path.find('/', 1); true; end = path.find('/', end + 1)) {

@@ -63,7 +63,7 @@ TEST_F(UserFolders, CannotBeMadeWithoutAHomeOrBelowAFile) {
     }
     return std::string();
   };
-  EXPECT_EQ(error(), "no folder for files of the user's: neither HOME nor XDG_STATE_HOME is set");
+  EXPECT_EQ(error(), "no folder for your files: neither HOME nor XDG_STATE_HOME is set");
   const TemporaryFolder folder;
   std::ofstream(folder / "file") << "x";
   set((folder / "file").c_str(), nullptr);

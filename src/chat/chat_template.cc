@@ -109,6 +109,16 @@ Value tools_value(const std::vector<Tool>& tools) {
   return Value::list(std::move(list));
 }
 
+// What no prompt has room for costs no time.
+void check_size(const std::vector<Message>& messages) {
+  constexpr size_t kMost = jinja::Limits().output;
+  size_t bytes = 0;
+  for (const Message& message : messages) bytes += message.content.size();
+  if (bytes > kMost) {
+    fail(ErrorCode::kInvalidData, "the messages have {} bytes of text, at most {}", bytes, kMost);
+  }
+}
+
 // The prompt ends in an opened tag of reasoning, of the template's own.
 bool opens_reasoning(const MarkedText& text) {
   constexpr std::string_view kOpen = "<think>";
@@ -221,6 +231,7 @@ const std::string& ChatTemplate::source() const { return impl_->source; }
 const ChatAbilities& ChatTemplate::abilities() const { return impl_->abilities; }
 
 ChatPrompt ChatTemplate::render(const ChatRequest& request, const std::tm& now) const {
+  check_size(request.messages);
   const std::vector<Message> messages = impl_->adapted(request);
   const bool answered = !messages.empty() && messages.back().role == "assistant";
   const bool generation_prompt = request.generation_prompt.value_or(!answered);

@@ -284,6 +284,12 @@ TEST(ChatTemplate, ErrorsNameIt) {
             "chat template: line 1: the template says: Not today");
 }
 
+TEST(ChatTemplate, AChatThatIsTooLongIsToldSo) {
+  const ChatTemplate chat(builtin_chat_template("chatml"));
+  EXPECT_EQ(error_of([&] { prompt(chat, {{{"user", std::string((4 << 20) + 1, 'x')}}}); }),
+            "the messages have 4194305 bytes of text, at most 4194304");
+}
+
 // Rendering the beginning of a chat gives the beginning of the whole, so that what was evaluated
 // once need not be again.
 TEST(ChatTemplate, TheBeginningOfAChatIsTheBeginningOfItsPrompt) {

@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "chat/chat_template.h"
+#include "text/utf8.h"
 
 namespace st {
 namespace {
@@ -38,11 +39,17 @@ Conversation::~Conversation() { engine_.cache().erase(sequence_); }
 
 // ---- What was said ----
 
+void Conversation::add(Message message) {
+  message.content = well_formed(message.content);
+  state_.messages.push_back(std::move(message));
+}
+
 void Conversation::set_system(const std::string& text) {
   auto& messages = state_.messages;
   const bool has = !messages.empty() && is_system(messages.front());
   if (has) messages.erase(messages.begin());
-  if (!text.empty()) messages.insert(messages.begin(), {.role = "system", .content = text});
+  if (!text.empty())
+    messages.insert(messages.begin(), {.role = "system", .content = well_formed(text)});
 }
 
 std::optional<Message> Conversation::undo() {
@@ -63,7 +70,7 @@ bool Conversation::forget_answer() {
 
 void Conversation::edit(size_t i, const std::string& content) {
   state_.messages.resize(i + 1);
-  state_.messages[i].content = content;
+  state_.messages[i].content = well_formed(content);
   state_.messages[i].parts.clear();
 }
 

@@ -63,7 +63,9 @@ class Conversation {
   // ---- What was said; not while an answer is written ----
 
   const std::vector<Message>& messages() const { return state_.messages; }
-  void add(Message message) { state_.messages.push_back(std::move(message)); }
+  // Of its content, as of other texts below, what is no UTF-8 becomes U+FFFD: the file of a chat is
+  // JSON, and another text there would be another chat.
+  void add(Message message);
   // Instead of the system message; empty: none.
   void set_system(const std::string& text);
   // Forgets the last message of the user and all that follows, and returns it; none: there is none.

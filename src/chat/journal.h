@@ -48,6 +48,7 @@ class Journal {
 
   const std::string& path() const { return file_.path(); }
   const ChatState& chat() const { return contents_.chat(); }  // as it was saved last
+  bool is_new() const { return contents_.turns() == 0; }      // nothing was saved yet
   // What is to be told once: what could not be used, and why.
   std::vector<std::string> take_notices() { return std::exchange(notices_, {}); }
 

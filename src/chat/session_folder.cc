@@ -73,7 +73,7 @@ bool drop_tiles(const SessionInfo& session) {
 std::string session_folder() {
   const std::string folder = user_folder(UserFolder::kState);
   if (folder.empty()) {
-    fail(ErrorCode::kNotFound, "no folder for sessions: neither HOME nor XDG_STATE_HOME is set");
+    fail(ErrorCode::kNotFound, "no folder for your files: neither HOME nor XDG_STATE_HOME is set");
   }
   return folder + "/sessions";
 }

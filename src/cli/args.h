@@ -77,11 +77,11 @@ struct RunArgs {
 struct ChatArgs {
   ModelArgs model;
   ChatSettings settings;
-  std::string system, system_file;    // message, or where it is; empty: none
-  std::vector<std::string> files;     // that go with the first message
-  std::optional<std::string> prompt;  // the one message
-  std::string chat_template;          // name or file; empty: the model's
-  std::string session;                // name or file; empty: the chat is not kept
+  std::string system, system_file;     // message, or where it is; empty: none
+  std::vector<std::string> files;      // that go with the first message
+  std::optional<std::string> prompt;   // the one message
+  std::string chat_template;           // name or file; empty: the model's
+  std::optional<std::string> session;  // name or file; none: the chat is not kept
   JournalOptions kept;
   bool turns = false;       // of standard input each line is a message,
   bool null_turns = false;  // or what ends with NUL

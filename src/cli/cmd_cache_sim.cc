@@ -43,9 +43,9 @@ class CacheSim {
   explicit CacheSim(const CacheSimArgs& args)
       : args_(args), trace_(load_trace(args)), shape_(trace_.shape()) {
     if (!args.hot_set.empty()) {
-      hot_set_ = with_context(printable_path(args.hot_set), [&] {
-        return parse_hot_set(read_text_file(args.hot_set, 1 << 26), shape_.layers, shape_.experts);
-      });
+      const std::string text = read_text_file(args.hot_set, 1 << 26);
+      hot_set_ = with_context(printable_path(args.hot_set),
+                              [&] { return parse_hot_set(text, shape_.layers, shape_.experts); });
     }
     if (args.skip >= trace_.tokens()) {
       fail(ErrorCode::kInvalidUsage, "--skip {}: the trace has {} tokens", args.skip,

@@ -76,7 +76,8 @@ class TurnReader {
 int answer_piped(Chat& chat, const ChatArgs& args, std::optional<std::string> message) {
   const GracefulStop graceful;
   const auto send = [&](const std::string& text) {
-    return chat.send(text, interrupt_stop()) == Chat::Answered::kWhole;
+    chat.send(text, interrupt_stop());
+    return !interrupt_stop().requested();
   };
   if (message) return send(*message) ? kExitOk : kExitInterrupted;
   for (TurnReader turns(args.null_turns ? '\0' : '\n'); auto turn = turns.next();) {
@@ -92,9 +93,7 @@ std::string without_last_line_feed(std::string text) {
 
 std::string system_message(const ChatArgs& args) {
   if (args.system_file.empty()) return args.system;
-  return without_last_line_feed(with_context(printable_path(args.system_file), [&] {
-    return read_text_file(args.system_file, kMostSystem);
-  }));
+  return without_last_line_feed(read_text_file(args.system_file, kMostSystem));
 }
 
 // The message that is there before the model is loaded; none: they come one after another.
@@ -137,7 +136,7 @@ int execute(const ChatArgs& args) {
   for (const std::string& notice : notices) print_err("note: {}\n", notice);
   ChatScreen screen(args.color, args.null_turns ? '\0' : '\n');
   Chat chat(engine, *chat_template, args.settings, args.kept, screen);
-  if (!args.session.empty()) chat.keep_in(args.session);
+  if (args.session) chat.keep_in(*args.session);
   if (!system.empty()) chat.set_system(system);
   for (const std::string& file : args.files) chat.attach(file);
   if (message || args.turns) return answer_piped(chat, args, message);

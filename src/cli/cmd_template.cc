@@ -24,8 +24,9 @@ void render_file(const TemplateArgs& args) {
   const std::string source = read_text_file(args.template_file);
   const auto program = with_context(printable_path(args.template_file),
                                     [&] { return jinja::Template::compile(source); });
+  const std::string json = read_text_file(args.context, kMaxContext);
   const auto context = with_context(printable_path(args.context), [&] {
-    auto value = jinja::Value::from_json(read_text_file(args.context, kMaxContext), false);
+    auto value = jinja::Value::from_json(json, false);
     if (!value.is_dict()) fail(ErrorCode::kInvalidData, "want a JSON object");
     return value;
   });

@@ -68,9 +68,8 @@ std::string converted_model(const std::string& folder, bool progress) {
   if (fs::exists(file)) return file.string();
   print_err("note: {}: converted to Q8_0 this once, into {}\n", printable_path(folder),
             printable_path(file.string()));
-  const HfConfig config = with_context(printable_path(folder + "/config.json"), [&] {
-    return parse_hf_config(read_text_file(folder + "/config.json", 1 << 24));
-  });
+  const std::string path = folder + "/config.json", text = read_text_file(path, 1 << 24);
+  const HfConfig config = with_context(printable_path(path), [&] { return parse_hf_config(text); });
   convert_hf({.folder = folder,
               .outfile = file.string(),
               .type = DType::kQ8_0,

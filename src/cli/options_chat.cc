@@ -49,7 +49,7 @@ void add_kept(CLI::App& app, ChatArgs& args) {
       ->type_name("SIZE")
       ->needs(session);
   app.add_flag("--exact", args.kept.exact,
-               "evaluate again what other kernels have computed, whose last bits may differ")
+               "refuse keys and values that other kernels have computed: last bits may differ")
       ->needs(session);
 }
 

@@ -249,11 +249,15 @@ void MemoryKeeper::begin_limited() {
 
 void MemoryKeeper::load_hot_set() {
   const ModelConfig& c = model_.config();
+  std::string text;
   try {
-    cached_->warm(parse_hot_set(read_text_file(options_.hot_set), c.layers, c.most_experts()));
+    text = read_text_file(options_.hot_set);
   } catch (const Error& e) {
-    if (e.code() != ErrorCode::kNotFound) throw e.within(printable_path(options_.hot_set));
+    if (e.code() == ErrorCode::kNotFound) return;
+    throw;
   }
+  with_context(printable_path(options_.hot_set),
+               [&] { cached_->warm(parse_hot_set(text, c.layers, c.most_experts())); });
 }
 
 void MemoryKeeper::save_hot_set() const {

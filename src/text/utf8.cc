@@ -51,6 +51,18 @@ size_t valid_utf8_prefix(std::string_view text) {
   return i;
 }
 
+std::string well_formed(std::string_view text) {
+  std::string out;
+  while (true) {
+    const size_t valid = valid_utf8_prefix(text);
+    out += text.substr(0, valid);
+    text.remove_prefix(valid);
+    if (text.empty()) return out;
+    append_utf8(0xFFFD, out);
+    text.remove_prefix(utf8_step(text).length);
+  }
+}
+
 char32_t decode_utf8(std::string_view character) {
   const auto first = static_cast<uint8_t>(character[0]);
   if (character.size() == 1) return first;

@@ -27,6 +27,9 @@ size_t valid_utf8_prefix(std::string_view text);
 // The code point of one well-formed character.
 char32_t decode_utf8(std::string_view character);
 
+// `text` with U+FFFD in place of what is not well-formed.
+std::string well_formed(std::string_view text);
+
 void append_utf8(char32_t code_point, std::string& out);
 
 }  // namespace st

@@ -72,6 +72,17 @@ TEST(Utf8, FindsTheValidPrefix) {
   EXPECT_EQ(valid_utf8_prefix("\x80"), 0u);
 }
 
+TEST(Utf8, WhatIsInvalidIsReplaced) {
+  EXPECT_EQ(well_formed(""), "");
+  EXPECT_EQ(well_formed("a\xE4\xBD\xA0"), "a\xE4\xBD\xA0");
+  EXPECT_EQ(well_formed(std::string_view("\xFF\0\xE4\xBD"
+                                         "b\x80\xE4",
+                                         7)),
+            std::string_view("\xEF\xBF\xBD\0\xEF\xBF\xBD"
+                             "b\xEF\xBF\xBD\xEF\xBF\xBD",
+                             14));
+}
+
 TEST(ByteAlphabet, IsGpt2s) {
   EXPECT_EQ(byte_to_char('a'), "a");
   EXPECT_EQ(byte_to_char(' '), "\xC4\xA0");   // U+0120

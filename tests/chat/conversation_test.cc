@@ -188,5 +188,14 @@ TEST_F(ChatHistory, GoesForthAndBack) {
   EXPECT_EQ(text(), "s:S ");
 }
 
+// As its file would say it.
+TEST_F(ChatHistory, IsUtf8) {
+  chat.set_system("caf\xE9");
+  say("\xFF!", "yes");
+  EXPECT_EQ(text(), "s:caf\xEF\xBF\xBD u:\xEF\xBF\xBD! a:yes ");
+  chat.edit(1, "\xE4\xBD");
+  EXPECT_EQ(text(), "s:caf\xEF\xBF\xBD u:\xEF\xBF\xBD ");
+}
+
 }  // namespace
 }  // namespace st::chats

@@ -82,6 +82,8 @@ def turns(st, gguf):
         got.append(process.stdout.readline().decode().removesuffix("\n"))
     process.stdin.close()
     check(process.wait(timeout=20) == 0 and got == answers, f"one after the other: {got}")
+    empty = st(*chat, "-0", "-n", 0, stdin="one\0two")
+    check((empty.returncode, empty.stdout) == (0, "\0\0"), f"empty answers have an end: {empty}")
     lines = "one\ntwo\0three"
     first = st(*chat, "-0", stdin=lines).stdout.split("\0")[0]
     check(first == continued(st, gguf, "one\ntwo").removesuffix("\n")[:len(first)], "a message of two lines")
@@ -121,7 +123,14 @@ def kept(st, gguf, folder):
     check(file.stat().st_mode & 0o777 == 0o600, "only the user may read it")
     result = st(*ask, "--session", file, "-p", "Bye", env={"HOME": "", "XDG_STATE_HOME": ""})
     check(result.returncode == 0 and result.stdout, f"a session by its file: {result}")
-    st.refuses("a name", *ask, "--session", "a b", "-p", "x", code=2, contains="a b")
+    for name in "a b", "":
+        st.refuses("a name", *ask, "--session", name, "-p", "x", code=2, contains=f"session '{name}': want 1 to 64 of")
+    latin = "caf\udce9"  # no UTF-8
+    for message in latin, "Bye":
+        result = st(*ask, "--session", "latin", "--session-kv", "always", "-p", message, env=env)
+    want = st(*ask, "--turns", stdin=f"{latin}\nBye")
+    new = re.findall(r"prompt (\d+) new", want.stderr + result.stderr)
+    check(want.stdout.endswith(result.stdout) and new[1] == new[2], f"bytes that are no UTF-8: {want}, {result}")
     st.refuses("--session-kv", *ask, "--session", "tea", "--session-kv", "some", "-p", "x", code=2,
                contains="--session-kv: 'some': want auto, always or never")
 
@@ -134,6 +143,10 @@ def what_is_missing(st, gguf, folder):
     st.refuses("--color", *ask, "--color", "maybe", code=2, contains="--color: 'maybe': want auto, on or off")
     st.refuses("--turns and -p", *ask, "--turns", "-p", "x", code=2, contains="--turns")
     st.refuses("-0 alone", *ask, "-0", code=2, contains="--turns")
+    st.refuses("no system file", *ask, "-p", "x", "--system-file", folder / "none", contains="none: cannot open")
+    result = st(*ask, stdin="x" * 5_000_000)
+    check(result.returncode == 1 and "error: the messages have 5000000 bytes of text, at most 4194304\n" in result.stderr,
+          f"more than any context: {result}")
     st.refuses("a long message", *ask, "-c", 64, stdin="word " * 200,
                matches=r"the chat has \d+ tokens, the context 64; -c allows more")
     want = st(*ask, "-p", "Hello").stdout

@@ -54,7 +54,10 @@ def first_minute(st, gguf, folder):
         answer = answer[:next(i for i, line in enumerate(answer) if line.startswith("["))]
         check(" ".join(line for line in answer if line).split() == want.split(), f"the answer: {answer}")
         check(max(map(len, answer)) <= 80 and max(map(len, answer)) > 60, "lines end between words")
-        check("\x1b[2m[" in chat.screen(sequences=True), "timings are dim")
+        shown = chat.screen(sequences=True)
+        check("\x1b[2m[" in shown, "timings are dim")
+        bold = re.search("\x1b\\[(?:0;)?1m(?:\x1b\\[[0-9;]*m)*> ?(\x1b\\[[0-9;]*m)*", shown)
+        check(bold and bold[1], f"what is typed and the answer are not bold: {shown!r}")
         chat.ask("/help", r"^Enter sends\.")
         check(all(len(line) <= 80 for line in chat.screen().split("\n")), "/help fits the screen")
         chat.press("C-d")
@@ -365,6 +368,60 @@ def plain_terminals(st, gguf, folder):
         os.close(screen)
 
 
+def other_bytes(st, gguf, folder):
+    """What is no UTF-8 is shown as such, and takes nothing with it."""
+    screen, theirs = pty.openpty()
+    process = subprocess.Popen([st.binary, "chat", "-m", str(gguf), "-n", "5"], stdin=theirs, stdout=theirs, stderr=theirs,
+                               start_new_session=True, env={**os.environ, "TERM": "xterm", "XDG_STATE_HOME": str(folder / "state")})
+    os.close(theirs)
+    got = typed_at(screen, b"a\xff\xe9b\xe4\xbd\r", b"/show messages\r", b"\xe9\x03", b"\x04")
+    check(process.wait(timeout=20) == 0, f"it ends: {got!r}")
+    check("you, 1: a\ufffd\ufffdb\ufffd\n" in got, f"the message: {got!r}")
+    os.close(screen)
+
+
+def settings_are_kept(st, gguf, folder):
+    def listed():
+        return st("session", "ls", env={"XDG_STATE_HOME": chat.state}).stdout
+
+    with ChatScreen(st, gguf, folder, "--top-k", "7", "--session", "tea") as chat:
+        chat.ask("Hello")
+        chat.enter("/set temperature 0.25")
+        chat.wait("^temperature 0.25$")
+        chat.enter("/set top_k 3")
+        chat.wait("^top_k 3$")
+        chat.enter("/clear")
+        chat.wait("^a new chat$")
+        deadline = time.monotonic() + 20
+        while " 0 messages" not in listed() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        check(" 0 messages" in listed(), f"the file knows at once that the chat is a new one: {listed()}")
+        chat.press("C-d")
+        chat.wait("^code=0$")
+        chat.enter(f"clear; {chat.command}")
+        chat.wait("^temperature 0.25, as it was set\n(.*\n)+>$")
+        check("top_k" not in chat.screen().split(">")[0].split("tea\n")[-1], f"the command line has said top_k: {chat.screen()}")
+        chat.enter("/show settings")
+        chat.wait("^temperature +0.25 ")
+        chat.wait("^top_k +7 ")
+        chat.forget_screen()
+        chat.enter("/load ~/none")
+        chat.wait("^error: ~/none: there is no such session")
+
+
+def files_that_do_not_fit(st, gguf, folder):
+    (folder / "long").write_text("word " * 5000)
+    with ChatScreen(st, gguf, folder, *GREEDY, "-n", "5") as chat:
+        chat.enter(f"/read {folder}/long")
+        chat.wait("goes with the next message")
+        chat.enter("Hello")
+        chat.wait("^error: the chat has \\d+ tokens.*\n(.*\n)+files go with it; /read none forgets them\n+> Hello$")
+        chat.press("C-c")
+        chat.enter("/read none")
+        chat.wait("^no file goes with the next message$")
+        chat.ask("Hello")
+
+
 def modes_afterwards(st, gguf, folder):
     """However a chat ends, the terminal is as it was."""
     ask = [st.binary, "chat", "-m", str(gguf), "--ignore-eos", "-t", "1"]
@@ -409,4 +466,4 @@ def modes_afterwards(st, gguf, folder):
 
 if __name__ == "__main__":
     main(__doc__, first_minute, pasted, wide_characters, interrupts, sizes, typed_before, commands, sessions, budget, plain_terminals,
-         modes_afterwards)
+         other_bytes, settings_are_kept, files_that_do_not_fit, modes_afterwards)

@@ -48,6 +48,7 @@ class Cli:
         check(not contains or contains in result.stderr, f"{what}: {result.stderr!r} lacks {contains!r}")
         check(not matches or re.fullmatch(f"error: {matches}\n", result.stderr),
               f"{what}: {result.stderr!r}, want {matches!r}")
+        check(not re.search(r"(?:^|: )([^:]+): \1: ", result.stderr), f"{what}: twice: {result.stderr!r}")
         check(not any(ord(c) < 32 for c in result.stderr.rstrip("\n")), f"{what}: control bytes in {result.stderr!r}")
 
 

@@ -100,6 +100,8 @@ void Chat::set(const std::string& argument) {
   const std::string value = argument.substr(begin);
   if (name == "memory") return set_memory(value);
   change(settings_, name, value);
+  changed_.insert_or_assign(name, value);
+  conversation_.set_settings(format_settings(changed_));
   screen_.say(fmt::format("{} {}\n", name, value_of(settings_, name)));
 }
 
@@ -121,6 +123,11 @@ void Chat::set_memory(const std::string& value) {
 
 void Chat::read_file(const std::string& argument) {
   if (argument.empty()) fail(ErrorCode::kInvalidUsage, "which file? /read FILE");
+  if (argument == "none") {
+    attached_.clear();
+    screen_.say("no file goes with the next message\n");
+    return;
+  }
   const std::string path = home_expanded(argument);
   attach(path);
   screen_.say(fmt::format("{}: goes with the next message, {}\n", printable_path(path),

@@ -66,7 +66,8 @@ Chat::Chat(Engine& engine, const ChatTemplate& chat_template, ChatSettings setti
            JournalOptions kept, ChatScreen& screen)
     : engine_(engine),
       template_(chat_template),
-      settings_(std::move(settings)),
+      given_(std::move(settings)),
+      settings_(given_),
       kept_(kept),
       screen_(screen),
       conversation_(engine, [this](auto messages) { return make_prompt(messages); }) {
@@ -84,8 +85,7 @@ ChatPrompt Chat::make_prompt(std::span<const Message> messages) const {
 }
 
 void Chat::attach(const std::string& path) {
-  const std::string text =
-      with_context(printable_path(path), [&] { return read_text_file(path, kMostAttached); });
+  const std::string text = read_text_file(path, kMostAttached);
   const std::string name = path.substr(path.rfind('/') + 1);
   attached_.push_back(fmt::format("{}:\n```\n{}{}```\n\n", name, text,
                                   text.empty() || text.ends_with('\n') ? "" : "\n"));
@@ -146,6 +146,7 @@ void Chat::write_answer(const Stop& stop, FinishReason& reason) {
     if (!end) stop.check();
     reason = end.value_or(reason);
   }
+  screen_.answer({});  // an empty one has an end, too
   screen_.end_answer();
 }
 
@@ -255,6 +256,7 @@ void Chat::ask(const std::string& text) {
   const auto answered = attempt([&](const Stop& stop) { return send(text, stop); });
   if (answered == Answered::kWhole || answered == Answered::kStopped) return;
   screen_.remark("the message was taken back, to be changed or sent again\n");
+  if (!attached_.empty()) screen_.remark("files go with it; /read none forgets them\n");
   offered_ = text;
 }
 

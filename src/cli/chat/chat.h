@@ -84,6 +84,7 @@ class Chat {
   const Outcome& evaluate(const Feed& feed, const Stop& stop);
   void show_events();
   void keep();
+  void take_settings();
   void tell(FinishReason reason, const EngineSnapshot& before);
   std::string describe_timings(const EngineSnapshot& before) const;
 
@@ -97,7 +98,9 @@ class Chat {
 
   Engine& engine_;
   const ChatTemplate& template_;
+  const ChatSettings given_;  // by the command line
   ChatSettings settings_;
+  ChangedSettings changed_;
   const JournalOptions kept_;
   ChatScreen& screen_;
   Conversation conversation_;

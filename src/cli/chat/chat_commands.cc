@@ -30,7 +30,7 @@ constexpr ChatCommand kCommands[] = {
      Words::kSettings, &Chat::set},
     {"/show", "", "[WHAT]", "messages, model, prompt, settings, template, tokens", Words::kShown,
      &Chat::show},
-    {"/read", "", "FILE", "send a text file along with the next message", Words::kFiles,
+    {"/read", "", "FILE", "send a text file along with the next message; 'none'", Words::kFiles,
      &Chat::read_file},
     {"/save", "", "[NAME]", "keep the chat as a session, from now on", Words::kNone, &Chat::save},
     {"/load", "", "NAME", "go on with a session that was kept", Words::kSessions, &Chat::load},

@@ -3,8 +3,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <nlohmann/json.hpp>
 
 #include "base/error.h"
+#include "base/json.h"
 #include "cli/option_values.h"
 #include "cli/pasted.h"
 #include "cli/sampler_settings.h"
@@ -83,6 +85,24 @@ std::string value_of(const ChatSettings& settings, std::string_view name) {
   if (name == "think") return settings.think ? (*settings.think ? "on" : "off") : "auto";
   if (name == "timings") return settings.timings ? "on" : "off";
   return sampler_value(sampler, *find_sampler_setting(name));
+}
+
+std::string format_settings(const ChangedSettings& settings) {
+  return nlohmann::json(settings).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+}
+
+ChangedSettings parse_settings(std::string_view text) {
+  if (text.empty()) return {};
+  const nlohmann::json json = parse_json(text);
+  if (!json.is_object()) fail(ErrorCode::kInvalidData, "want an object, got {}", show_json(json));
+  ChangedSettings settings;
+  for (const auto& [name, value] : json.items()) {
+    if (!value.is_string()) {
+      fail(ErrorCode::kInvalidData, "{}: want a string, got {}", printable(name), show_json(value));
+    }
+    settings[name] = value.get<std::string>();
+  }
+  return settings;
 }
 
 std::string read_think(std::string_view text, std::optional<bool>& think) {

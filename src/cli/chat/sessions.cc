@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "chat/session_folder.h"
 #include "cli/chat/chat.h"
+#include "cli/chat/chat_commands.h"
 #include "cli/report.h"
 #include "cli/streams.h"
 
@@ -21,8 +22,9 @@ constexpr uint64_t kSessionsAtMost = 8;  // of the size that one may have: what 
 void Chat::keep_in(const std::string& name_or_file) {
   auto journal =
       std::make_unique<Journal>(engine_, session_path(name_or_file), template_.source(), kept_);
-  if (!journal->chat().messages.empty()) {
+  if (!journal->is_new()) {
     conversation_.become(journal->chat(), [&](SequenceId id) { return journal->restore(id); });
+    take_settings();
   }
   journal_ = std::move(journal);
   for (const std::string& notice : journal_->take_notices()) {
@@ -33,8 +35,26 @@ void Chat::keep_in(const std::string& name_or_file) {
   }
 }
 
+// Those that the command line has not given another value.
+void Chat::take_settings() {
+  settings_ = given_;
+  changed_.clear();
+  try {
+    changed_ = parse_settings(conversation_.state().settings);
+    for (const auto& [name, value] : changed_) {
+      ChatSettings next = settings_;
+      change(next, name, value);
+      if (value_of(given_, name) != value_of({}, name)) continue;
+      settings_ = std::move(next);
+      screen_.remark(fmt::format("{} {}, as it was set\n", name, value_of(settings_, name)));
+    }
+  } catch (const Error& e) {
+    screen_.say(fmt::format("note: settings of the session: {}\n", e.what()));
+  }
+}
+
 void Chat::keep() {
-  if (!journal_ || conversation_.messages().empty()) return;
+  if (!journal_ || (journal_->is_new() && conversation_.messages().empty())) return;
   try {
     journal_->save(conversation_.state(), conversation_.sequence(), conversation_.timings());
     keep_failed_ = false;
@@ -53,10 +73,10 @@ void Chat::keep() {
 void Chat::show_where_we_were() {
   const std::vector<Message>& messages = conversation_.messages();
   if (messages.empty()) return;
+  if (std::ranges::count(messages, "user", &Message::role) == 0) return show_messages();
   screen_.remark(fmt::format("{} messages so far; the last ones:\n\n", messages.size()));
   const auto last = std::ranges::find(messages.rbegin(), messages.rend(), "user", &Message::role);
-  for (auto message = last == messages.rend() ? messages.begin() : std::prev(last.base());
-       message != messages.end(); ++message) {
+  for (auto message = std::prev(last.base()); message != messages.end(); ++message) {
     const bool user = message->role == "user";
     screen_.say(fmt::format("{}{}\n{}", user ? "> " : "", for_terminal(message->content),
                             user ? "" : "\n"));
@@ -67,14 +87,16 @@ void Chat::save(const std::string& argument) {
   if (argument.empty() && !journal_) {
     fail(ErrorCode::kInvalidUsage, "under which name? /save NAME");
   }
-  if (!argument.empty()) {
-    const std::string path = session_path(argument);
+  const std::string name = home_expanded(argument);
+  if (!name.empty()) {
+    const std::string path = session_path(name);
     if (::access(path.c_str(), F_OK) == 0) {
       fail(ErrorCode::kInvalidUsage, "{}: is there already; /load it, or take another name",
            printable_path(argument));
     }
-    keep_in(argument);
+    keep_in(name);
   }
+  keep_failed_ = false;  // whoever asks is told
   keep();
   if (!keep_failed_) {
     screen_.say(
@@ -85,7 +107,7 @@ void Chat::save(const std::string& argument) {
 void Chat::load(const std::string& argument) {
   if (argument.empty())
     fail(ErrorCode::kInvalidUsage, "which one? /load NAME; /sessions lists them");
-  const std::string path = session_path(argument);
+  const std::string name = home_expanded(argument), path = session_path(name);
   if (journal_ && journal_->path() == path) {
     fail(ErrorCode::kInvalidUsage, "{}: is this chat", printable_path(argument));
   }
@@ -93,8 +115,9 @@ void Chat::load(const std::string& argument) {
     fail(ErrorCode::kNotFound, "{}: there is no such session; /sessions lists them",
          printable_path(argument));
   }
-  keep_in(argument);
+  keep_in(name);
   attached_.clear();
+  if (conversation_.messages().empty()) screen_.say("nothing was said yet\n");
   show_where_we_were();
 }
 
