@@ -439,7 +439,7 @@ def modes_afterwards(st, gguf, folder):
                                    env={**os.environ, "TERM": "xterm", "XDG_STATE_HOME": str(folder / "state")})
         deadline = time.monotonic() + 20
         got = b""
-        while b"> " not in got and time.monotonic() < deadline:
+        while b">\x1b[0m " not in got and time.monotonic() < deadline:
             got += os.read(screen, 1 << 16)
         time.sleep(0.1)
         check(termios.tcgetattr(theirs) != before, f"{what}: keys come at once")
