@@ -23,7 +23,7 @@ Affine<n> fit_super_block(const RowPart& part, float most, float most_level) {
   std::array<float, kCount> values, curvature;
   for (int k = 0; k < kCount; ++k) {
     w[k] = weigh<n>(part.from(n * k));
-    const ScaleAndMin found = fit_scale_and_min<n>(part.x + n * k, w[k].data(), most);
+    const AffineFit found = fit_scale_and_min<n>(part.x + n * k, w[k].data(), most);
     values[k] = found.min;
     curvature[k] = found.curvature;
   }

@@ -51,7 +51,7 @@ Codes symmetric(const RowPart& part, int n) {
 Codes affine(const RowPart& part, int most) {
   if (part.importance == nullptr) return affine_by_rule(part.x, most);
   const auto top = static_cast<float>(most);
-  const ScaleAndMin fit = fit_scale_and_min<kBlock>(part.x, weigh<kBlock>(part).data(), top);
+  const AffineFit fit = fit_scale_and_min<kBlock>(part.x, weigh<kBlock>(part).data(), top);
   Codes codes{stored_scale(fit.scale), stored_scale(-fit.min), {}};
   choose_codes<kBlock>(part.x, f16_to_f32(codes.d), -f16_to_f32(codes.m), unsigned_codes(top),
                        codes.q.data());

@@ -74,7 +74,7 @@ TEST(Fit, FindsScaleAndMinimum) {
     x[i] = 0.25f * static_cast<float>(i % 16) - 1.7f;
     w[i] = 1;
   }
-  const ScaleAndMin fit = fit_scale_and_min<32>(x, w, 15);
+  const AffineFit fit = fit_scale_and_min<32>(x, w, 15);
   EXPECT_FLOAT_EQ(fit.scale, 0.25f);
   EXPECT_FLOAT_EQ(fit.min, 1.7f);
   EXPECT_EQ(fit.curvature, 32);
@@ -86,7 +86,7 @@ TEST(Fit, TheMinimumIsNeverAbovePositiveValues) {
     x[i] = 5 + static_cast<float>(i) / 16;
     w[i] = 1;
   }
-  const ScaleAndMin fit = fit_scale_and_min<16>(x, w, 15);
+  const AffineFit fit = fit_scale_and_min<16>(x, w, 15);
   EXPECT_EQ(fit.min, 0);
   EXPECT_NEAR(fit.scale * 15, 5.5f, 0.5f);
 }
@@ -94,7 +94,7 @@ TEST(Fit, TheMinimumIsNeverAbovePositiveValues) {
 TEST(Fit, NoScaleFitsZeros) {
   const float x[16] = {}, w[16] = {};
   EXPECT_EQ(fit_scale<16>(x, w, signed_codes(8)).scale, 0);
-  const ScaleAndMin fit = fit_scale_and_min<16>(x, w, 15);
+  const AffineFit fit = fit_scale_and_min<16>(x, w, 15);
   EXPECT_EQ(fit.scale, 0);
   EXPECT_EQ(fit.min, 0);
 }

@@ -84,7 +84,7 @@ Scale fit_scale(const float* x, const float* w, CodeRange codes) {
 }
 
 // value = scale * code - min with codes 0 to `most`; min is not negative.
-struct ScaleAndMin {
+struct AffineFit {
   float scale = 0;
   float min = 0;
   float curvature = 0;  // of the loss over min
@@ -92,7 +92,7 @@ struct ScaleAndMin {
 
 // Works on y = (x - low) / range, which is within 0 .. 1, and looks for y = slope * code + offset.
 template <int n>
-ScaleAndMin fit_scale_and_min(const float* x, const float* w, float most) {
+AffineFit fit_scale_and_min(const float* x, const float* w, float most) {
   float low = 0, high = x[0];
   for (int i = 0; i < n; ++i) {
     low = x[i] < low ? x[i] : low;
