@@ -367,11 +367,7 @@ class KvPoolModel : public testing::TestWithParam<Shape> {
 };
 
 // With all shapes 10^6 operations; a sanitizer is slow.
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr int64_t kOperations = 20'000;
-#else
-constexpr int64_t kOperations = 250'000;
-#endif
+constexpr int64_t kOperations = kSanitized ? 20'000 : 250'000;
 
 TEST_P(KvPoolModel, HoldsWhatWasStored) { run(scaled(kOperations)); }
 

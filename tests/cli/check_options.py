@@ -165,9 +165,10 @@ def texts(st, gguf, models, folder):
     check(st(*perplexity, "-", stdin=valid).stdout == st(*perplexity, file).stdout != "", "perplexity -f -")
     st.refuses("a text that is a folder", "run", "-m", gguf, "-f", folder,
                contains=f"error: {folder}: cannot read: Is a directory\n")
-    zeros = subprocess.run([st.binary, "tokenize", "-m", str(gguf), "-f", "/dev/zero"], capture_output=True, text=True)
-    check(zeros.returncode == 1 and zeros.stderr == "error: /dev/zero: more than 1073741824 bytes, the limit for a "
-          "text\n", f"-f /dev/zero: {zeros}")
+    if not st.sanitized:  # reading so much would take a minute
+        zeros = subprocess.run([st.binary, "tokenize", "-m", str(gguf), "-f", "/dev/zero"], capture_output=True, text=True)
+        check(zeros.returncode == 1 and zeros.stderr == "error: /dev/zero: more than 1073741824 bytes, the limit for a "
+              "text\n", f"-f /dev/zero: {zeros}")
     # Only the escapes that --help names.
     formula = r"\frac{1}{2} \beta \alpha \vec{x} C:\bin \0"
     file.write_text(formula)

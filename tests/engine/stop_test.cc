@@ -24,11 +24,8 @@ using testkit::error_of;
 using Clock = std::chrono::steady_clock;
 
 constexpr int64_t kContext = 2048;
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr std::chrono::milliseconds kAnswer{3000};
-#else
-constexpr std::chrono::milliseconds kAnswer{500};
-#endif
+constexpr std::chrono::milliseconds kAnswer{testkit::kSanitized ? 3000 : 500};
+constexpr int kMoments = testkit::kSanitized ? 5 : 20;
 
 class StopTest : public testing::TestWithParam<uint64_t> {  // the budget
  protected:
@@ -74,7 +71,7 @@ TEST_P(StopTest, APromptStopsAtAnyMomentAndIsReadAgain) {
   const auto whole = std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - start);
   std::mt19937 random(7);
   int cancelled = 0;
-  for (int i = 0; i < 20; ++i) {
+  for (int i = 0; i < kMoments; ++i) {
     const std::chrono::microseconds after(random() % static_cast<uint64_t>(whole.count()));
     const auto code = stopped(after, [&](const Stop& stop) { engine.evaluate(prompt(), stop); });
     EXPECT_EQ(code.value_or(ErrorCode::kCancelled), ErrorCode::kCancelled);

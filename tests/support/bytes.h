@@ -40,12 +40,14 @@ inline std::string repeat(std::string_view text, size_t times) {
   return result;
 }
 
-// CPU seconds that refusing a hostile file may take; checked by a sanitizer, three times as many.
-#ifdef __SANITIZE_ADDRESS__
-constexpr double kPatience = 6;
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+constexpr bool kSanitized = true;  // and slow
 #else
-constexpr double kPatience = 2;
+constexpr bool kSanitized = false;
 #endif
+
+// CPU seconds that refusing a hostile file may take; checked by a sanitizer, three times as many.
+constexpr double kPatience = kSanitized ? 6 : 2;
 
 // CPU seconds that `body` takes: unlike the time on the clock, they do not depend on who else is
 // busy.
