@@ -111,7 +111,7 @@ void Conversation::begin_answer(const SessionOptions& options) {
     sampler.seed = *state_.seed;
     sampler.used = state_.used;
   }
-  session_.emplace(engine_.tokenizer(), sequence_, engine_.context(), std::move(session),
+  session_.emplace(engine_.tokenizer(), engine_.cache(), sequence_, std::move(session),
                    state_.tokens);
   session_->feed(std::span(tokens).subspan(state_.tokens.size()));
   prompt.parser.first_call = count_calls(state_.messages);
@@ -122,9 +122,6 @@ void Conversation::begin_answer(const SessionOptions& options) {
 }
 
 std::optional<FinishReason> Conversation::take(const Outcome& outcome) {
-  const auto taken = session_->next().tokens.first(static_cast<size_t>(outcome.tokens));
-  state_.tokens.insert(state_.tokens.end(), taken.begin(), taken.end());
-  if (!in_prompt_) timings_.evaluated_tokens += outcome.tokens;
   if (in_prompt_ && !outcome.error) {
     timings_.prompt_seconds = seconds_since(phase_);
     phase_ = Clock::now();
@@ -133,6 +130,8 @@ std::optional<FinishReason> Conversation::take(const Outcome& outcome) {
   const std::optional<FinishReason> reason = session_->take(outcome);
   add_events(parser_->push(session_->take_text()));
   timings_.generated_tokens = session_->generated();
+  timings_.evaluated_tokens = std::ssize(session_->held()) - timings_.prompt_tokens;
+  timings_.drafts = session_->drafts();
   if (reason) finish(*reason);
   return reason;
 }
@@ -145,6 +144,8 @@ void Conversation::finish(FinishReason reason) {
   add_events(parser_->push(session_->finish_text()));
   add_events(parser_->finish(is_cut(reason)));
   (in_prompt_ ? timings_.prompt_seconds : timings_.generation_seconds) = seconds_since(phase_);
+  const std::span<const Token> held = session_->held();
+  state_.tokens.assign(held.begin(), held.end());
   state_.seed = session_->sampler().seed();
   state_.used = session_->sampler().used();
   if (!is_empty(parser_->message())) state_.messages.push_back(parser_->message());

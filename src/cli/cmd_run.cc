@@ -52,8 +52,9 @@ void print_timings(const Engine& engine, const GenerateResult& result, double lo
             describe_weights(engine.model().store()), engine.kernels(), engine.threads());
   print_err("prompt      {:8.3f} s  {} tokens, {:.2f} tok/s\n", result.prompt_seconds,
             result.prompt_tokens, rate(result.prompt_tokens, result.prompt_seconds));
-  print_err("generation  {:8.3f} s  {} tokens, {:.2f} tok/s\n", result.generation_seconds,
-            result.generated_tokens, rate(result.evaluated_tokens, result.generation_seconds));
+  print_err("generation  {:8.3f} s  {} tokens, {:.2f} tok/s{}\n", result.generation_seconds,
+            result.generated_tokens, rate(result.evaluated_tokens, result.generation_seconds),
+            describe_drafts(result.drafts));
   if (const LmHeadAgreement& seen = engine.head_agreement(); seen.steps > 0) {
     const auto steps = static_cast<double>(seen.steps);
     print_err("lm head     sparse keeps the best row in {:.1f} %, {:.1f} % of the best 20\n",
@@ -66,6 +67,11 @@ void print_timings(const Engine& engine, const GenerateResult& result, double lo
   } else {
     print_err("peak memory {:>10}\n", format_bytes(peak_memory_bytes()));
   }
+}
+
+// What is recorded or counted of each pass is that of tokens which stay, and the same in each run.
+bool runs_as_is(const ModelArgs& args) {
+  return !args.record_routing.empty() || args.lm_head == LmHead::kCheck;
 }
 
 }  // namespace
@@ -110,7 +116,9 @@ int execute(const RunArgs& args) {
   }
   auto change = args.memory_changes.begin();
   GenerateOptions options = args.generate;
-  options.before_token = [&](int64_t generated) {
+  if (runs_as_is(args.model)) options.session.drafter = nullptr;
+  options.after_pass = [&](int64_t generated) {
+    seen = generated;
     if (change != args.memory_changes.end() && generated >= change->tokens) {
       engine.set_memory(change++->bytes);
     }
@@ -118,7 +126,6 @@ int execute(const RunArgs& args) {
   const GenerateResult result = generate(
       engine, tokens, options,
       [&](std::string_view text) {
-        ++seen;
         print(text, args.raw);
         return true;
       },

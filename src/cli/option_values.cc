@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "base/units.h"
+#include "engine/lookup_drafter.h"
 
 namespace st {
 namespace {
@@ -158,6 +159,12 @@ std::string read_cache_budget(const std::string& text, std::vector<CacheBudget>&
     if (!wrong.empty()) return wrong + ", or a share of all experts such as 30%";
   }
   budgets.push_back(budget);
+  return {};
+}
+
+std::string read_spec(std::string_view text, std::shared_ptr<Drafter>& drafter) {
+  if (text != "auto" && text != "off") return "want auto or off";
+  drafter = text == "auto" ? std::make_shared<LookupDrafter>() : nullptr;
   return {};
 }
 

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <ctime>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -32,6 +33,9 @@ std::string read_sizes(const std::string& text, std::vector<uint64_t>& sizes);
 
 // A date and time of day: 2026-11-05T07:08:09, or with a space between.
 std::string read_time(const std::string& text, std::tm& time);
+
+// "auto" or "off": whether drafts are made, by a drafter that is new.
+std::string read_spec(std::string_view text, std::shared_ptr<Drafter>& drafter);
 
 // "1GiB", or "30%" of all experts; added to `budgets`.
 std::string read_cache_budget(const std::string& text, std::vector<CacheBudget>& budgets);

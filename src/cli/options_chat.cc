@@ -100,6 +100,7 @@ CLI::App* add_chat(CLI::App& app, ChatArgs& args) {
   chat->add_flag("--ignore-eos", args.settings.answer.ignore_eos,
                  "answers never end by themselves");
   add_sampling(*chat, args.settings.answer.sampler);
+  add_spec(*chat, args.settings.answer.drafter);
   chat->add_option("-r,--reverse-prompt,--stop", args.settings.answer.stop,
                    "text that ends an answer; may be repeated")
       ->allow_extra_args(false)

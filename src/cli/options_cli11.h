@@ -72,6 +72,7 @@ void add_offline(CLI::App& app, bool& offline);
 void add_model(CLI::App& app, ModelArgs& args);
 void add_lm_head(CLI::App& app, ModelArgs& args);
 void add_sampling(CLI::App& app, SamplerOptions& sampler);
+void add_spec(CLI::App& app, std::shared_ptr<Drafter>& drafter);
 
 // Each defines a command and its options, which fill `args`.
 CLI::App* add_chat(CLI::App& app, ChatArgs& args);

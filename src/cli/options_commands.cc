@@ -7,6 +7,7 @@
 #include "cli/options_cli11.h"
 #include "cli/sampler_settings.h"
 #include "convert/quant_mix.h"
+#include "engine/lookup_drafter.h"
 #include "study/synth_archs.h"
 #include "tensor/quantize.h"
 
@@ -176,6 +177,14 @@ void add_sampling(CLI::App& app, SamplerOptions& s) {
       ->type_name("LIST");
 }
 
+void add_spec(CLI::App& app, std::shared_ptr<Drafter>& drafter) {
+  drafter = std::make_shared<LookupDrafter>();
+  add_checked(app, "--spec",
+              "auto or off: where text repeats itself, several tokens a pass while that pays; the "
+              "text is the same",
+              [&drafter](const std::string& text) { return read_spec(text, drafter); });
+}
+
 CLI::App* add_run(CLI::App& app, RunArgs& args) {
   CLI::App* run = app.add_subcommand("run", "generate text from a prompt");
   add_model(*run, args.model);
@@ -190,6 +199,7 @@ CLI::App* add_run(CLI::App& app, RunArgs& args) {
             "tokens to generate; -1 or -2: until the model ends, or the context is full", -2,
             1 << 27, args.generate.session.max_tokens);
   add_sampling(*run, args.generate.session.sampler);
+  add_spec(*run, args.generate.session.drafter);
   run->add_option_function<std::vector<std::string>>(
          "--memory-change",
          [&args](const std::vector<std::string>& texts) {

@@ -84,6 +84,11 @@ void print_receipt(const MemoryReport& report, int64_t tokens, double seconds) {
   write_err(receipt(report, tokens, seconds));
 }
 
+std::string describe_drafts(const DraftCount& drafts) {
+  if (drafts.drafted == 0) return {};
+  return fmt::format(", spec {} of {} drafts", drafts.chosen, drafts.drafted);
+}
+
 void print_progress(const PerplexityResult& result, int64_t windows) {
   print_err("[{}/{}] {:.4f}{}", result.windows, windows, result.perplexity(),
             result.windows % 8 == 0 || result.windows == windows ? "\n" : "  ");

@@ -7,6 +7,7 @@
 #include "base/stop.h"
 #include "engine/engine.h"
 #include "engine/perplexity.h"
+#include "engine/session.h"
 
 namespace st {
 
@@ -21,6 +22,9 @@ std::string describe_weights(const WeightStore& store);
 std::string receipt(const MemoryReport& report, int64_t tokens, double seconds);
 // The same to standard error, at the end of a run.
 void print_receipt(const MemoryReport& report, int64_t tokens, double seconds);
+
+// What became of drafts, to follow a rate: ", spec 62 of 80 drafts"; nothing if there were none.
+std::string describe_drafts(const DraftCount& drafts);
 
 // The perplexity after each window, to standard error.
 void print_progress(const PerplexityResult& result, int64_t windows);

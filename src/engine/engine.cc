@@ -3,6 +3,7 @@
 #include <mutex>
 #include <utility>
 
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/float_mode.h"
 #include "engine/feeding.h"
@@ -63,7 +64,9 @@ struct Engine::Impl {
   // else may want memory meanwhile.
   std::span<Outcome> run(std::span<const Feed> feeds, const LogitsSink* sink, const Stop& stop) {
     const DefaultFloatMode floats;
-    feeding.emplace(feeds, memory.cache(), model->config().vocab, head.mode == LmHead::kSparse);
+    const auto start = Clock::now();
+    feeding.emplace(feeds, memory.cache(), model->config().vocab, head.mode == LmHead::kSparse,
+                    memory.each_at_once());
     try {
       while (!feeding->finished()) {
         stop.check();
@@ -79,6 +82,7 @@ struct Engine::Impl {
     const std::span<Outcome> outcomes = feeding->outcomes();
     for (Outcome& outcome : outcomes) {
       if (outcome.error) outcome.error = named(*outcome.error);
+      outcome.seconds = seconds_since(start);
     }
     return outcomes;
   }

@@ -15,6 +15,7 @@ enum class Wanted : uint8_t {
   kNone,
   kLast,  // logits after the last token; rows that a sparse head skips are -infinity
   kAll,   // after each token, by the dense head
+  kEach,  // after each token as kLast; only so many of them are taken as there is room for at once
 };
 
 // Tokens to append to a sequence of the engine's cache.
@@ -29,6 +30,7 @@ struct Outcome {
   int64_t tokens = 0;             // that the sequence took: all, or the first ones before an error
   std::span<const float> logits;  // (rows, V), valid until the next evaluate(); empty on error
   std::optional<Error> error;
+  double seconds = 0;  // that evaluate() took, with all its feeds
 };
 
 }  // namespace st

@@ -4,12 +4,21 @@
 #include <cmath>
 
 namespace st {
+namespace {
 
-Feeding::Feeding(std::span<const Feed> feeds, KvPool& cache, int64_t vocab, bool sparse)
+bool wants_all(const Feed& feed) {
+  return feed.logits == Wanted::kAll || feed.logits == Wanted::kEach;
+}
+
+}  // namespace
+
+Feeding::Feeding(std::span<const Feed> feeds, KvPool& cache, int64_t vocab, bool sparse,
+                 int64_t most_each)
     : feeds_(feeds),
       cache_(cache),
       vocab_(vocab),
       sparse_(sparse),
+      most_each_(most_each),
       outcomes_(feeds.size()),
       gathered_(feeds.size()) {
   for (size_t i = 0; i < feeds.size(); ++i) {
@@ -40,8 +49,13 @@ void Feeding::refuse(size_t i) const {
   }
 }
 
+int64_t Feeding::tokens(size_t i) const {
+  const auto all = std::ssize(feeds_[i].tokens);
+  return feeds_[i].logits == Wanted::kEach ? std::min(all, most_each_) : all;
+}
+
 int64_t Feeding::tokens_left(size_t i) const {
-  return outcomes_[i].error ? 0 : std::ssize(feeds_[i].tokens) - outcomes_[i].tokens;
+  return outcomes_[i].error ? 0 : tokens(i) - outcomes_[i].tokens;
 }
 
 int64_t Feeding::tokens_left() const {
@@ -54,7 +68,7 @@ int64_t Feeding::rows_left() const {
   int64_t left = 0;
   for (size_t i = 0; i < feeds_.size(); ++i) {
     const int64_t tokens = tokens_left(i);
-    if (feeds_[i].logits == Wanted::kAll) left += tokens;
+    if (wants_all(feeds_[i])) left += tokens;
     if (feeds_[i].logits == Wanted::kLast && tokens > 0) ++left;
   }
   return left;
@@ -81,13 +95,12 @@ Feeding::Pass Feeding::next(int64_t most_tokens) {
     pass.parts_.push_back({i, tokens});
     const int64_t length = cache_.length(feed.sequence), done = outcomes_[i].tokens;
     for (int64_t t = 0; t < tokens; ++t) {
-      const bool last = done + t + 1 == std::ssize(feed.tokens);
-      pass.items_.push_back(
-          {.token = feed.tokens[static_cast<size_t>(done + t)],
-           .position = static_cast<int32_t>(length + t),
-           .sequence = feed.sequence,
-           .logits = feed.logits == Wanted::kAll || (feed.logits == Wanted::kLast && last),
-           .sparse = feed.logits == Wanted::kLast});
+      const bool last = done + t + 1 == this->tokens(i);
+      pass.items_.push_back({.token = feed.tokens[static_cast<size_t>(done + t)],
+                             .position = static_cast<int32_t>(length + t),
+                             .sequence = feed.sequence,
+                             .logits = wants_all(feed) || (feed.logits == Wanted::kLast && last),
+                             .sparse = feed.logits != Wanted::kAll});
     }
   }
   return pass;

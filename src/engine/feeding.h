@@ -16,7 +16,9 @@ namespace st {
 class Feeding {
  public:
   // Feeds that cannot be begun have their error from here on. `sparse`: logits may be -infinity.
-  Feeding(std::span<const Feed> feeds, KvPool& cache, int64_t vocab, bool sparse);
+  // `most_each`: tokens of a feed that wants Wanted::kEach.
+  Feeding(std::span<const Feed> feeds, KvPool& cache, int64_t vocab, bool sparse,
+          int64_t most_each);
 
   // What is left of the feeds that have no error.
   bool finished() const { return tokens_left() == 0; }
@@ -63,6 +65,7 @@ class Feeding {
 
  private:
   void refuse(size_t feed) const;
+  int64_t tokens(size_t feed) const;  // that it is to take
   int64_t tokens_left(size_t feed) const;
   std::optional<Error> error_in(std::span<const std::optional<Error>> failures,
                                 std::span<const float> rows) const;
@@ -71,6 +74,7 @@ class Feeding {
   KvPool& cache_;
   const int64_t vocab_;
   const bool sparse_;
+  const int64_t most_each_;
   std::vector<Outcome> outcomes_;
   struct Gathered {
     size_t begin = 0, end = 0;

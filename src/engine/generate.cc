@@ -34,7 +34,7 @@ GenerateResult generate(Engine& engine, std::span<const Token> given,
                         const std::function<bool(std::string_view)>& emit, const Stop& stop) {
   const std::vector<Token> prompt = non_empty(given, engine.tokenizer().vocab());
   const ScopedSequence sequence(engine.cache());
-  Session session(engine.tokenizer(), sequence.id(), engine.context(), options.session);
+  Session session(engine.tokenizer(), engine.cache(), sequence.id(), options.session);
   session.feed(prompt);
   GenerateResult result{.seed = session.sampler().seed(), .prompt_tokens = std::ssize(prompt)};
 
@@ -55,7 +55,7 @@ GenerateResult generate(Engine& engine, std::span<const Token> given,
 
   const Stopwatch generation_time;
   while (outcome != nullptr) {
-    if (options.before_token) options.before_token(session.generated());
+    if (options.after_pass) options.after_pass(session.generated());
     std::optional<FinishReason> reason = session.take(*outcome);
     if (!show(session.take_text()) || (!reason && stop.requested())) {
       reason = FinishReason::kStopped;
@@ -65,9 +65,10 @@ GenerateResult generate(Engine& engine, std::span<const Token> given,
       break;
     }
     outcome = evaluate();
-    if (outcome != nullptr) ++result.evaluated_tokens;
   }
   result.generated_tokens = session.generated();
+  result.evaluated_tokens = std::ssize(session.held()) - result.prompt_tokens;
+  result.drafts = session.drafts();
   result.generation_seconds = generation_time.seconds();
   show(session.finish_text());
   return result;

@@ -12,8 +12,9 @@ namespace st {
 
 struct GenerateOptions {
   SessionOptions session;
-  // Called before each token is chosen with the number of those generated so far; may be empty.
-  std::function<void(int64_t generated)> before_token;
+  // Called after each pass, before tokens are chosen, with the number of those generated so far;
+  // may be empty.
+  std::function<void(int64_t generated)> after_pass;
 };
 
 struct GenerateResult {
@@ -21,15 +22,16 @@ struct GenerateResult {
   uint32_t seed = 0;
   int64_t prompt_tokens = 0;
   int64_t generated_tokens = 0;  // the final end-of-generation token not counted
-  int64_t evaluated_tokens = 0;  // generated tokens that went through the model
+  int64_t evaluated_tokens = 0;  // of these: went through the model
+  DraftCount drafts;
   double prompt_seconds = 0;
   double generation_seconds = 0;
 };
 
-// In a sequence of its own. `emit` gets each token's bytes, cut at character boundaries, as soon as
-// they are known; it returns false to stop. Once `stop` is requested the result is what there is by
-// then, kStopped. Throws Error(kInvalidData) when the prompt does not fit the context, before any
-// work. An empty prompt starts from the model's BOS token.
+// In a sequence of its own. `emit` gets the bytes of tokens, cut at character boundaries, as soon
+// as they are chosen; it returns false to stop. Once `stop` is requested the result is what there
+// is by then, kStopped. Throws Error(kInvalidData) when the prompt does not fit the context, before
+// any work. An empty prompt starts from the model's BOS token.
 GenerateResult generate(Engine& engine, std::span<const Token> prompt,
                         const GenerateOptions& options,
                         const std::function<bool(std::string_view)>& emit,

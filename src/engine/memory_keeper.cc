@@ -19,8 +19,9 @@ constexpr int64_t kLimitedContext = 4096;        // unless asked for
 constexpr int64_t kFew = 8;                      // tokens for which scratch is kept between prompts
 constexpr uint64_t kStack = uint64_t{36} << 10;  // of a thread, in use
 constexpr uint64_t kKernelPerThread = uint64_t{28} << 10;
-constexpr int64_t kPlannedRows = 2;  // of logits, in every plan
-constexpr size_t kTokenRows = 512;   // that stay in memory, of a table that does not
+constexpr int64_t kPlannedRows = 2;   // of logits, in every plan
+constexpr uint64_t kSpareShare = 32;  // of the room for experts, for more rows than planned
+constexpr size_t kTokenRows = 512;    // that stay in memory, of a table that does not
 
 }  // namespace
 
@@ -280,9 +281,13 @@ void MemoryKeeper::fit(const Pass& pass) {
   int64_t tokens = pass.tokens <= kFew ? std::min(kFew, plan_.tokens) : plan_.tokens;
   plan_.group_limit = groups_.allowed();
   const auto room = [&] {
-    const int64_t more = std::max<int64_t>(0, rows_ - kPlannedRows) * model_.config().vocab;
+    const int64_t rows = std::max(rows_, state_.logits_rows());
+    const int64_t more = std::max<int64_t>(0, rows - kPlannedRows) * model_.config().vocab;
     return plan_.room(pass.kv + static_cast<uint64_t>(more) * sizeof(float), tokens);
   };
+  // Those of a few tokens stay for the next few, where they do not take what is needed.
+  const bool too_many = state_.logits_rows() > std::max(rows_, kFew);
+  if (!pass.keep_logits && (too_many || room() < cached_->fewest())) state_.drop_logits();
   while (pass.rows_may_be_fewer && room() < cached_->fewest() && rows_ > kPlannedRows) rows_ /= 2;
   while (room() < cached_->fewest() && tokens > 1) tokens /= 2;
   if (tokens < state_.max_tokens()) resize_state(tokens, pass.keep_logits);
@@ -304,6 +309,14 @@ int64_t MemoryKeeper::tokens_at_once() const {
   const ModelConfig& c = model_.config();
   if (!cached_ || cached_->room() >= c.most_experts()) return state_.max_tokens();
   return std::clamp<int64_t>(cached_->room() / c.most_used(), 1, state_.max_tokens());
+}
+
+int64_t MemoryKeeper::each_at_once() const {
+  if (!cached_) return tokens_at_once();
+  const auto spare = static_cast<uint64_t>(cached_->room() - cached_->fewest()) *
+                     cached_->slot_bytes() / kSpareShare;
+  const uint64_t row = static_cast<uint64_t>(model_.config().vocab) * sizeof(float);
+  return std::min(tokens_at_once(), kPlannedRows + static_cast<int64_t>(spare / row));
 }
 
 MemoryPlan MemoryKeeper::plan_for(uint64_t bytes) const {

@@ -52,6 +52,8 @@ class MemoryKeeper {
   void fit(const Pass& pass);
   int64_t tokens_at_once() const;  // all their experts find room in each layer
   int64_t rows_at_once() const { return rows_; }
+  // Tokens with a row of logits each that go in one pass, and hardly take room from experts.
+  int64_t each_at_once() const;
 
   // Both throw Error(kInvalidUsage) where another budget would be too small: then nothing changes.
   // REQUIRES: there is one.

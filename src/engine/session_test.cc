@@ -38,12 +38,16 @@ class SessionTest : public testing::Test {
     return options;
   }
 
+  // Of a model without layers.
+  static KvPool cache_of(int64_t context) { return {ModelConfig(), KvType::kF32, context, 1, 8}; }
+
   std::optional<Tokenizer> tokenizer;
   std::vector<float> logits;
+  KvPool cache = cache_of(100);
 };
 
 TEST_F(SessionTest, SaysWhatToEvaluateAndTakesWhatCame) {
-  Session session(*tokenizer, 3, 100, greedy());
+  Session session(*tokenizer, cache, 3, greedy());
   session.feed(std::vector<Token>{'x', 'y'});
   EXPECT_EQ(session.next().sequence, 3);
   EXPECT_EQ(session.next().tokens.size(), 2u);
@@ -59,7 +63,7 @@ TEST_F(SessionTest, SaysWhatToEvaluateAndTakesWhatCame) {
 
 // The next turn begins with what the answer left over.
 TEST_F(SessionTest, ATurnFollowsAnother) {
-  Session session(*tokenizer, 0, 100, greedy({.max_tokens = 1}));
+  Session session(*tokenizer, cache, 0, greedy({.max_tokens = 1}));
   session.feed(std::vector<Token>{'x'});
   EXPECT_EQ(take(session, 'q'), FinishReason::kMaxTokens);
   session.feed(std::vector<Token>{'y', 'z'});
@@ -73,7 +77,8 @@ TEST_F(SessionTest, ATurnFollowsAnother) {
 TEST_F(SessionTest, BeginsWithWhatTheSequenceHas) {
   SessionOptions options = greedy();
   options.sampler.presence_penalty = 10;
-  Session session(*tokenizer, 0, 5, options, std::vector<Token>{'q', 'r', 's'});
+  KvPool short_cache = cache_of(5);
+  Session session(*tokenizer, short_cache, 0, options, std::vector<Token>{'q', 'r', 's'});
   session.feed(std::vector<Token>{'t'});
   ASSERT_EQ(session.next().tokens.size(), 1u);
   EXPECT_EQ(session.next().tokens[0], 't');
@@ -85,33 +90,34 @@ TEST_F(SessionTest, BeginsWithWhatTheSequenceHas) {
 }
 
 TEST_F(SessionTest, EndsWhereItShould) {
-  Session none(*tokenizer, 0, 100, greedy({.max_tokens = 0}));
+  Session none(*tokenizer, cache, 0, greedy({.max_tokens = 0}));
   none.feed(std::vector<Token>{'x'});
   EXPECT_EQ(take(none, 'q'), FinishReason::kMaxTokens);
   EXPECT_EQ(none.generated(), 0);
 
-  Session full(*tokenizer, 0, 2, greedy());
+  KvPool short_cache = cache_of(2);
+  Session full(*tokenizer, short_cache, 0, greedy());
   EXPECT_EQ(error_of([&] { full.feed(std::vector<Token>{'x', 'y', 'z'}); }),
             "prompt 3 tokens > context 2; -c allows more");
   full.feed(std::vector<Token>{'x', 'y'});
   EXPECT_EQ(take(full, 'q'), FinishReason::kContextFull);
   EXPECT_EQ(full.finish_text(), "q");
 
-  Session stop(*tokenizer, 0, 100, greedy({.stop = {"bc"}}));
+  Session stop(*tokenizer, cache, 0, greedy({.stop = {"bc"}}));
   stop.feed(std::vector<Token>{'x'});
   EXPECT_EQ(take(stop, kAb), std::nullopt);
   EXPECT_EQ(stop.take_text(), "a");  // the b may become part of a stop text
   EXPECT_EQ(take(stop, 'c'), FinishReason::kStopText);
   EXPECT_EQ(stop.finish_text(), "");
 
-  Session going(*tokenizer, 0, 100, greedy({.ignore_eos = true}));
+  Session going(*tokenizer, cache, 0, greedy({.ignore_eos = true}));
   going.feed(std::vector<Token>{'x'});
   EXPECT_EQ(take(going, kEnd), std::nullopt);
 }
 
 // Half a character is held back until the answer ends.
 TEST_F(SessionTest, TextIsWholeCharacters) {
-  Session session(*tokenizer, 0, 100, greedy());
+  Session session(*tokenizer, cache, 0, greedy());
   session.feed(std::vector<Token>{'x'});
   EXPECT_EQ(take(session, 0xC3), std::nullopt);
   EXPECT_EQ(session.take_text(), "");
@@ -124,7 +130,7 @@ TEST_F(SessionTest, TextIsWholeCharacters) {
 
 // After an error what was not taken is pending still.
 TEST_F(SessionTest, AnErrorMayBeTriedAgain) {
-  Session session(*tokenizer, 0, 100, greedy());
+  Session session(*tokenizer, cache, 0, greedy());
   session.feed(std::vector<Token>{'x', 'y', 'z'});
   const Outcome half{.tokens = 2, .logits = {}, .error = Error(ErrorCode::kIo, "the disk is gone")};
   EXPECT_EQ(error_of([&] { session.take(half); }), "the disk is gone");

@@ -42,8 +42,9 @@ class KvPool {
   int64_t length(SequenceId id) const { return at(id).length; }
 
   int64_t context() const { return context_; }
-  int64_t sequences() const;  // that there are
-  int64_t positions() const;  // of all of them
+  int64_t most_back() const { return max_batch_; }  // that a sequence can go back in any case
+  int64_t sequences() const;                        // that there are
+  int64_t positions() const;                        // of all of them
 
   // The first position but 0 that a sequence can go back to: the windows before it are there.
   int64_t first_kept(SequenceId id) const;

@@ -94,6 +94,8 @@ struct State {
   std::span<float> logits(int64_t rows);
   // Those of another state, whose reader may not be done with them.
   void take_logits(State& other) { logits_ = std::move(other.logits_); }
+  int64_t logits_rows() const { return static_cast<int64_t>(logits_.size()) / vocab_; }  // it has
+  void drop_logits() { logits_ = {}; }
 
  private:
   int64_t vocab_;

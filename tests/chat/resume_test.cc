@@ -70,7 +70,7 @@ class Resumed : public testing::TestWithParam<Case> {
   std::vector<Token> next_tokens(SequenceId id, SessionOptions options) {
     options.sampler.used = chat.used;
     const int64_t length = engine.cache().length(id);
-    Session session(engine.tokenizer(), id, engine.context(), options, chat.tokens);
+    Session session(engine.tokenizer(), engine.cache(), id, options, chat.tokens);
     session.feed(std::vector<Token>{5});
     std::vector<Token> tokens;
     std::optional<FinishReason> reason;

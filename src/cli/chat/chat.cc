@@ -71,8 +71,9 @@ Chat::Chat(Engine& engine, const ChatTemplate& chat_template, ChatSettings setti
       kept_(kept),
       screen_(screen),
       conversation_(engine, [this](auto messages) { return make_prompt(messages); }) {
-  engine_.observe_routing(
-      [this](int64_t layer, std::span<const int32_t> chosen) { uses_.count(layer, chosen); });
+  engine_.observe_routing([this](int64_t layer, std::span<const int32_t> chosen) {
+    drafting_ ? uses_.hold(layer, chosen) : uses_.count(layer, chosen);
+  });
 }
 
 Chat::~Chat() { engine_.observe_routing({}); }
@@ -97,6 +98,7 @@ void Chat::Totals::add(const AnswerTimings& answer) {
   timings.reused_tokens += answer.reused_tokens;
   timings.generated_tokens += answer.generated_tokens;
   timings.evaluated_tokens += answer.evaluated_tokens;
+  timings.drafts += answer.drafts;
   timings.prompt_seconds += answer.prompt_seconds;
   timings.generation_seconds += answer.generation_seconds;
 }
@@ -141,7 +143,12 @@ Chat::Answered Chat::answer(const Stop& stop) {
 
 void Chat::write_answer(const Stop& stop, FinishReason& reason) {
   for (std::optional<FinishReason> end; !end;) {
-    end = conversation_.take(evaluate(conversation_.next(), stop));
+    const Feed feed = conversation_.next();
+    drafting_ = feed.logits == Wanted::kEach;
+    const Outcome& outcome = evaluate(feed, stop);
+    const int64_t before = conversation_.timings().evaluated_tokens;
+    end = conversation_.take(outcome);
+    uses_.count_held(conversation_.timings().evaluated_tokens - before, outcome.tokens);
     show_events();
     if (!end) stop.check();
     reason = end.value_or(reason);
@@ -175,8 +182,9 @@ void Chat::tell(FinishReason reason, const EngineSnapshot& before) {
 std::string Chat::describe_timings(const EngineSnapshot& before) const {
   const AnswerTimings& t = conversation_.timings();
   const int64_t fresh = t.prompt_tokens - t.reused_tokens;
-  std::string text = fmt::format(", {:.1f} tok/s; prompt {} new of {} tokens, {:.1f} tok/s",
-                                 t.generation_rate(), fresh, t.prompt_tokens, t.prompt_rate());
+  std::string text =
+      fmt::format(", {:.1f} tok/s{}; prompt {} new of {} tokens, {:.1f} tok/s", t.generation_rate(),
+                  describe_drafts(t.drafts), fresh, t.prompt_tokens, t.prompt_rate());
   const EngineSnapshot now = engine_.snapshot();
   if (now.memory && before.memory) {
     text += describe_experts(*now.memory, *before.memory, fresh + t.evaluated_tokens,

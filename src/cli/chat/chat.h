@@ -107,6 +107,7 @@ class Chat {
   std::unique_ptr<Journal> journal_;  // null: the chat is not kept
   bool keep_failed_ = false;          // the last time
   ExpertUses uses_;
+  bool drafting_ = false;  // the pass that runs has tokens that may not stay
   Totals totals_;
   std::vector<std::string> attached_;  // texts of files
   // At a terminal:

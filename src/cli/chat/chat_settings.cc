@@ -39,6 +39,7 @@ std::string read(ChatSettings& settings, std::string_view name, const std::strin
   if (name == "max_tokens") return read_whole(value, {-1, 1 << 27}, settings.answer.max_tokens);
   if (name == "think") return read_think(value, settings.think);
   if (name == "timings") return read_timings(value, settings.timings);
+  if (name == "spec") return read_spec(value, settings.answer.drafter);
   const SamplerSetting* setting = find_sampler_setting(name);
   return set_sampler(settings.answer.sampler, *setting, value);
 }
@@ -57,6 +58,7 @@ const std::vector<ChatSetting>& chat_settings() {
                    "before it answers; auto: as the model's template has it",
                    {"on", "off", "auto"}});
     all.push_back({"timings", "after each answer", {"on", "off"}});
+    all.push_back({"spec", "several tokens a pass where text repeats itself", {"auto", "off"}});
     return all;
   }();
   return settings;
@@ -84,6 +86,7 @@ std::string value_of(const ChatSettings& settings, std::string_view name) {
   if (name == "max_tokens") return fmt::format("{}", settings.answer.max_tokens);
   if (name == "think") return settings.think ? (*settings.think ? "on" : "off") : "auto";
   if (name == "timings") return settings.timings ? "on" : "off";
+  if (name == "spec") return settings.answer.drafter ? "auto" : "off";
   return sampler_value(sampler, *find_sampler_setting(name));
 }
 

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <utility>
 
 namespace st {
 namespace {
@@ -88,6 +89,17 @@ void ExpertUses::count(int64_t layer, std::span<const int32_t> chosen) {
     if (e >= row.uses.size()) row.uses.resize(e + 1);
     row.uses[e] += 1;
     row.total += 1;
+  }
+}
+
+void ExpertUses::hold(int64_t layer, std::span<const int32_t> chosen) {
+  held_.push_back({layer, {chosen.begin(), chosen.end()}});
+}
+
+void ExpertUses::count_held(int64_t stay, int64_t tokens) {
+  for (const auto& [layer, chosen] : std::exchange(held_, {})) {
+    const auto used = std::ssize(chosen) / std::max<int64_t>(tokens, 1);
+    count(layer, std::span(chosen).first(static_cast<size_t>(used * stay)));
   }
 }
 

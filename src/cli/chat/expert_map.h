@@ -13,6 +13,9 @@ namespace st {
 class ExpertUses {
  public:
   void count(int64_t layer, std::span<const int32_t> chosen);
+  // The same of a pass with a draft: of its `tokens` the first count that `stay`, once it is known.
+  void hold(int64_t layer, std::span<const int32_t> chosen);
+  void count_held(int64_t stay, int64_t tokens);
   // Of an expert, as a multiple of what it would be if all of its layer were used alike; 0: never.
   float of(int64_t layer, int64_t expert, int64_t experts) const;
 
@@ -21,7 +24,12 @@ class ExpertUses {
     std::vector<float> uses;
     float total = 0;
   };
+  struct Held {
+    int64_t layer;
+    std::vector<int32_t> chosen;
+  };
   std::vector<Row> rows_;  // (layers)
+  std::vector<Held> held_;
 };
 
 struct ExpertCell {

@@ -64,8 +64,9 @@ void Chat::show_tokens() {
 
 void Chat::stats(const std::string&) {
   const AnswerTimings& t = totals_.timings;
-  screen_.say(fmt::format("{} answers, {} tokens in {:.1f} s, {:.1f} tok/s\n", totals_.answers,
-                          t.generated_tokens, t.generation_seconds, t.generation_rate()));
+  screen_.say(fmt::format("{} answers, {} tokens in {:.1f} s, {:.1f} tok/s{}\n", totals_.answers,
+                          t.generated_tokens, t.generation_seconds, t.generation_rate(),
+                          describe_drafts(t.drafts)));
   screen_.say(
       fmt::format("prompts of {} tokens, {} kept from before; the others in {:.1f} s, {:.1f} "
                   "tok/s\n",
