@@ -32,7 +32,7 @@ def one_message(st, gguf, folder):
                                    ("a pipe with a line feed", [], STORY + "\n")):
         result = st(*chat, *arguments, stdin=stdin)
         check(result.returncode == 0 and result.stdout == want, f"{what}: {result}")
-        check(re.fullmatch(r"\[\d+ tokens, [\d.]+ tok/s; prompt 16 new of 16 tokens, [\d.]+ tok/s\]\n", result.stderr),
+        check(re.fullmatch(r"\[\d+ tokens, [\d.]+ tok/s(, spec \d+ of \d+ drafts)?; prompt 16 new of 16 tokens, [\d.]+ tok/s\]\n", result.stderr),
               f"{what}: {result.stderr!r}")
     check(max(map(len, want.splitlines())) > 80, "no line is broken")
     lines = "Once upon a time\n\nthere was a fox.\n  And a hen."

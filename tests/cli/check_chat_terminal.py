@@ -275,7 +275,7 @@ def commands(st, gguf, folder):
         chat.wait("^> from the\neditor$")
         chat.press("C-c")
         chat.enter("/stats")
-        chat.wait("answers, .* tok/s$")
+        chat.wait("answers, .* tok/s")
         chat.enter("/show model")
         chat.wait("context of 1024 tokens")
         chat.tmux("set-option", "-g", "set-clipboard", "on")
