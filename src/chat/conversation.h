@@ -41,7 +41,7 @@ struct AnswerTimings {
   int64_t generated_tokens = 0;  // of the answer, the end's not counted
   int64_t evaluated_tokens = 0;  // of these: went through the model
   DraftCount drafts;
-  double prompt_seconds = 0;     // until the first token could be chosen
+  double prompt_seconds = 0;  // until the first token could be chosen
   double generation_seconds = 0;
 
   double prompt_rate() const { return rate(prompt_tokens - reused_tokens, prompt_seconds); }
