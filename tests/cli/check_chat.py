@@ -48,6 +48,18 @@ def one_message(st, gguf, folder):
     check(a != b, "special tokens in a message are text")
 
 
+def drafts(st, gguf):
+    """--spec changes no text, and off says so by saying nothing of drafts."""
+    sentence = "Leo the fox found a red ball in the den and gave it to the little hen. "
+    for command in (["run", "--no-display-prompt", "-p", sentence * 6], ["chat", "-p", sentence * 6]):
+        off, auto = (st(command[0], "-m", gguf, *GREEDY, "-n", 120, *command[1:], "--spec", mode) for mode in ("off", "auto"))
+        check(off.returncode == 0 and len(off.stdout) > 20, f"--spec off: {off}")
+        check(auto.stdout == off.stdout, f"--spec changes the text: {off.stdout!r}, {auto.stdout!r}")
+        check("draft" not in off.stderr and "tok/s" in off.stderr, f"--spec off: {off.stderr!r}")
+    result = st("run", "-m", gguf, "--spec", "maybe", "-p", "x")
+    check(result.returncode == 2 and "--spec: 'maybe': want auto or off" in result.stderr, f"--spec maybe: {result}")
+
+
 def documented(st, models):
     """The commands at a terminal, in the help and in the documentation."""
     listed = re.findall(r"^  (/[a-z]+)", st("chat", "--help").stdout, re.MULTILINE)
@@ -177,4 +189,4 @@ def interrupted(st, gguf):
 
 
 if __name__ == "__main__":
-    main(__doc__, one_message, documented, turns, files, kept, what_is_missing, interrupted)
+    main(__doc__, one_message, drafts, documented, turns, files, kept, what_is_missing, interrupted)
