@@ -16,6 +16,9 @@ endif()
 if((ST_PCH OR CMAKE_UNITY_BUILD) AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU")  # more of them
   list(APPEND ST_WARNINGS -Wno-array-bounds -Wno-stringop-overflow)
 endif()
+if(CMAKE_UNITY_BUILD)  # names of another file in the same namespace
+  list(APPEND ST_WARNINGS -Wno-shadow -Wno-subobject-linkage)
+endif()
 if(ST_WERROR)
   list(APPEND ST_WARNINGS -Werror)
 endif()
