@@ -21,7 +21,7 @@ run: build
 
 build:
 	@scripts/install-deps build
-	@[ -f build/CMakeCache.txt ] || cmake --preset release -DST_TESTS=OFF -DCMAKE_UNITY_BUILD=ON -DCMAKE_UNITY_BUILD_BATCH_SIZE=12 >/dev/null
+	@[ -f build/CMakeCache.txt ] || cmake --preset release -DST_TESTS=OFF -DCMAKE_UNITY_BUILD=ON >/dev/null
 	@cmake --build --preset release --target smallthinker
 
 PREFIX ?= /usr/local

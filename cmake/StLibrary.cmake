@@ -16,6 +16,7 @@ endif()
 if((ST_PCH OR CMAKE_UNITY_BUILD) AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU")  # more of them
   list(APPEND ST_WARNINGS -Wno-array-bounds -Wno-stringop-overflow)
 endif()
+set(CMAKE_UNITY_BUILD_BATCH_SIZE 12)  # the same files together in all unity builds
 if(CMAKE_UNITY_BUILD)  # names of another file in the same namespace
   list(APPEND ST_WARNINGS -Wno-shadow -Wno-subobject-linkage)
 endif()

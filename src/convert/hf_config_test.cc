@@ -108,6 +108,16 @@ TEST(HfConfigKeys, RopeParametersOfTransformers5) {
   EXPECT_EQ(
       read({{"full_attention", one}, {"sliding_attention", one}}).model.layer.back().rope.factor,
       4.0f);
+  const Rope yarn = read({{"rope_theta", 15e5},
+                          {"rope_type", "yarn"},
+                          {"factor", 4},
+                          {"original_max_position_embeddings", 256}})
+                        .model.layer.back()
+                        .rope;
+  EXPECT_EQ(yarn.theta, 15e5f);
+  EXPECT_EQ(yarn.factor, 4.0f);
+  EXPECT_EQ(yarn.yarn_context, 256);
+  EXPECT_FLOAT_EQ(yarn.magnitude, 1.1386294f);  // 0.1 ln 4 + 1
 
   const auto error = [&](const json& parameters) { return error_of([&] { read(parameters); }); };
   json other = one;

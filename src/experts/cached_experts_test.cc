@@ -6,7 +6,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
@@ -19,6 +18,7 @@
 #include "support/faulty_reader.h"
 #include "support/gguf_builder.h"
 #include "support/random_blocks.h"
+#include "support/scale.h"
 #include "support/temporary_folder.h"
 #include "support/test_page.h"
 #include "tensor/layout.h"
@@ -31,12 +31,6 @@ using std::chrono::milliseconds;
 
 constexpr int64_t kLayers = 3, kExperts = 8, kUsed = 2;
 constexpr ExpertPart kAllParts[] = {ExpertPart::kGate, ExpertPart::kUp, ExpertPart::kDown};
-
-// More of everything random, for a long test.
-int64_t scaled(int64_t n) {
-  const char* scale = std::getenv("ST_TEST_SCALE");
-  return scale ? n * std::max(1, std::atoi(scale)) : n;
-}
 
 struct Shape {
   size_t layers = kLayers;

@@ -4,7 +4,6 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <cstdlib>
 #include <cstring>
 #include <map>
 #include <memory>
@@ -13,17 +12,12 @@
 
 #include "kernels/kernels.h"
 #include "support/bytes.h"
+#include "support/scale.h"
 
 namespace st {
 namespace {
 
 using namespace testkit;
-
-// More operations, for a long test.
-int64_t scaled(int64_t n) {
-  const char* scale = std::getenv("ST_TEST_SCALE");
-  return scale ? n * std::max(1, std::atoi(scale)) : n;
-}
 
 struct Shape {
   KvType type = KvType::kF32;

@@ -7,12 +7,12 @@
 #include <unistd.h>
 
 #include <csignal>
-#include <cstdlib>
 #include <fstream>
 #include <random>
 
 #include "chat/saved_chat.h"
 #include "support/bytes.h"
+#include "support/scale.h"
 #include "support/temporary_folder.h"
 
 namespace {
@@ -34,11 +34,6 @@ namespace st::chats {
 namespace {
 
 constexpr JournalOptions kKept{.keep = KeepKv::kAlways};
-
-int64_t scaled(int64_t n) {
-  const char* scale = std::getenv("ST_TEST_SCALE");
-  return scale ? n * std::max(1, std::atoi(scale)) : n;
-}
 
 class Crashes : public testing::Test {
  protected:
@@ -75,7 +70,7 @@ class Crashes : public testing::Test {
 
 TEST_F(Crashes, KilledWhileSaving) {
   std::mt19937_64 random(static_cast<uint64_t>(::getpid()));
-  const int64_t kills = scaled(200);
+  const int64_t kills = testkit::scaled(200);
   int64_t saved = 0, between = 0;
   for (int64_t i = 0; i < kills; ++i) {
     int pipe[2];
@@ -135,7 +130,7 @@ TEST_F(Crashes, PowerGoesWhileSaving) {
 
   std::mt19937_64 random(5);
   constexpr uint64_t kSector = 512;
-  for (int64_t i = 0; i < scaled(300); ++i) {
+  for (int64_t i = 0; i < testkit::scaled(300); ++i) {
     const size_t at = static_cast<size_t>(random() % (synced.size() - 1));
     std::string left = whole.substr(0, synced[at]);
     left += whole.substr(synced[at], random() % (synced[at + 1] - synced[at] + 1));

@@ -4,7 +4,6 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <cstdlib>
 
 #include "chat/fixture.h"
 #include "chat/made_drafts.h"
@@ -13,14 +12,10 @@
 #include "families/fixture.h"
 #include "golden/fixture.h"
 #include "support/bytes.h"
+#include "support/scale.h"
 
 namespace st::chats {
 namespace {
-
-int64_t scaled(int64_t tokens) {
-  const char* scale = std::getenv("ST_TEST_SCALE");
-  return tokens * (scale != nullptr ? std::max(1, std::atoi(scale)) : 1);
-}
 
 std::vector<Token> some_tokens(uint32_t seed, int64_t n) {
   std::mt19937 random(seed);
@@ -47,7 +42,7 @@ SessionOptions drawn(int64_t tokens, uint32_t seed) {
   return options;
 }
 
-std::string path_of(const std::string& model) {
+std::string quantized(const std::string& model) {
   if (model == golden::kTiny) return golden::converted(golden::kTiny, DType::kQ4_0, true);
   const bool other = std::ranges::count(families::kFolders, model) > 0;
   return other ? families::converted(model, DType::kQ8_0)
@@ -69,26 +64,31 @@ const Kind kKinds[] = {{"plain", 1},
                        {"a token at once", 1, 0, 1},
                        {"two at once", 2, 0, 2}};
 
-EngineOptions options_of(const Kind& kind, const std::string& path) {
+Engine engine_for(const Kind& kind, const std::string& path) {
   EngineOptions options{.threads = kind.threads,
                         .context = 1024,
                         .sequences = 2,
                         .micro_batch = kind.micro_batch,
                         .head = {.mode = kind.head, .floor = 16}};
-  if (kind.room == 0) return options;
-  options.memory = uint64_t{1} << 30;
-  const MemoryPlan plan = Engine(path, options).memory()->plan;
-  // A sanitizer's heap keeps what the engine above has given back.
-  const uint64_t kept = testkit::kSanitized ? uint64_t{8} << 20 : 0;
-  options.memory = std::max(families::budget_for(plan, 8, kind.room), plan.smallest_here()) + kept;
-  return options;
+  if (kind.room > 0) options.memory = uint64_t{1} << 30;
+  Engine engine(path, options);
+  if (kind.room > 0) {
+    const MemoryPlan plan = engine.memory()->plan;
+    uint64_t budget = std::max(families::budget_for(plan, 8, kind.room), plan.smallest_here());
+    // The program may have grown since it was planned.
+    while (testkit::error_of([&] { engine.set_memory(budget); }) != "no error" &&
+           budget < options.memory) {
+      budget += uint64_t{1} << 20;
+    }
+  }
+  return engine;
 }
 
 class Drafts : public testing::TestWithParam<std::string> {};
 
 TEST_P(Drafts, ChangeNoBit) {
-  const std::string path = path_of(GetParam());
-  const int64_t tokens = std::min<int64_t>(scaled(90), 800);
+  const std::string path = quantized(GetParam());
+  const int64_t tokens = std::min<int64_t>(testkit::scaled(90), 800);
   int64_t drafted = 0;
   for (const bool greedily : {true, false}) {
     const SessionOptions options = greedily ? greedy(tokens) : drawn(tokens, 11);
@@ -96,10 +96,10 @@ TEST_P(Drafts, ChangeNoBit) {
     WrittenAnswer plain, sparse;
     for (const Kind& kind : kKinds) {
       SCOPED_TRACE(testing::Message() << kind.name << (greedily ? ", greedy" : ", drawn"));
-      Engine engine(path, options_of(kind, path));
+      Engine engine = engine_for(kind, path);
       WrittenAnswer& wanted = kind.head == LmHead::kSparse ? sparse : plain;
       if (wanted.tokens.empty()) wanted = write_answer(engine, prompt, options);
-      for (uint32_t seed = 0; seed < scaled(2); ++seed) {
+      for (uint32_t seed = 0; seed < testkit::scaled(2); ++seed) {
         SessionOptions with = options;
         with.drafter = std::make_shared<LookupDrafter>();
         if (seed > 0) with.drafter = made_drafts(engine, wanted.tokens, seed);
@@ -141,7 +141,7 @@ TEST(DraftsAtTheEnd, EndWhereTheAnswerEnds) {
 
 // The model ends by itself.
 TEST(DraftsAtTheEnd, EndWithTheModel) {
-  Engine engine(path_of(golden::kTiny), {.threads = 1, .context = 512});
+  Engine engine(quantized(golden::kTiny), {.threads = 1, .context = 512});
   const std::vector<Token> prompt = engine.tokenizer().encode(
       "<|im_start|>user\nWhat is the capital of France?<|im_end|>\n<|im_start|>assistant\n", true);
   SessionOptions options;

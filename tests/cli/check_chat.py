@@ -50,14 +50,14 @@ def one_message(st, gguf, folder):
 
 def drafts(st, gguf):
     """--spec changes no text, and off says so by saying nothing of drafts."""
-    sentence = "Leo the fox found a red ball in the den and gave it to the little hen. "
-    for command in (["run", "--no-display-prompt", "-p", sentence * 6], ["chat", "-p", sentence * 6]):
-        off, auto = (st(command[0], "-m", gguf, *GREEDY, "-n", 120, *command[1:], "--spec", mode) for mode in ("off", "auto"))
+    text = "Leo the fox found a red ball in the den and gave it to the little hen. " * 6
+    for command in (["run", "--no-display-prompt"], ["chat"]):
+        off, auto = (st(*command, "-m", gguf, *GREEDY, "-n", 120, "-p", text, "--spec", mode) for mode in ("off", "auto"))
         check(off.returncode == 0 and len(off.stdout) > 20, f"--spec off: {off}")
         check(auto.stdout == off.stdout, f"--spec changes the text: {off.stdout!r}, {auto.stdout!r}")
         check("draft" not in off.stderr and "tok/s" in off.stderr, f"--spec off: {off.stderr!r}")
-    result = st("run", "-m", gguf, "--spec", "maybe", "-p", "x")
-    check(result.returncode == 2 and "--spec: 'maybe': want auto or off" in result.stderr, f"--spec maybe: {result}")
+    st.refuses("--spec maybe", "run", "-m", gguf, "--spec", "maybe", "-p", "x", code=2,
+               contains="--spec: 'maybe': want auto or off")
 
 
 def documented(st, models):

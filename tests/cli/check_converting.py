@@ -2,6 +2,7 @@
 """Hugging Face folders as people have them: what convert takes, and what it says of the rest."""
 import json
 import os
+import re
 import resource
 import shutil
 import struct
@@ -59,6 +60,12 @@ def rope(st, models, folder):
     st("convert", hf.path, "--outfile", out)
     texts.append(st("run", "-m", out, "-p", "Once upon a time there was", "-n", 24, "--temp", 0).stdout)
     check(texts[0] and texts[1] and texts[0] != texts[1], f"linear scaling is computed: {texts}")
+    parameters({"rope_type": "yarn", "rope_theta": 20000.0, "factor": 4.0, "original_max_position_embeddings": 64})
+    st("convert", hf.path, "--outfile", out)
+    keys = dict(re.findall(r"^smallthinker[.]rope[.]scaling[.](\S+) +(.*)$", st("inspect", out).stdout, re.MULTILINE))
+    check(keys == {"type": "'yarn'", "factor": "4.0", "original_context_length": "64"}, f"YaRN is written: {keys}")
+    texts.append(st("run", "-m", out, "-p", "Once upon a time there was", "-n", 24, "--temp", 0).stdout)
+    check(len(set(texts)) == 3, f"YaRN is computed, by itself: {texts}")
     out.unlink(missing_ok=True)
     parameters({"rope_type": "longrope", "rope_theta": 20000.0, "factor": 4.0})
     st.refuses("longrope", "convert", hf.path, "--outfile", out,

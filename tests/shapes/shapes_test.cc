@@ -4,7 +4,6 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <cstdlib>
 #include <cstring>
 
 #include "engine/engine.h"
@@ -12,17 +11,13 @@
 #include "model/attention.h"
 #include "shapes/made_model.h"
 #include "support/feed_at.h"
+#include "support/scale.h"
 #include "support/temporary_folder.h"
 
 namespace st::shapes {
 namespace {
 
-constexpr uint32_t kUsual = 42;  // shapes
-
-uint32_t shapes_to_draw() {
-  const char* scale = std::getenv("ST_TEST_SCALE");
-  return kUsual * (scale != nullptr ? static_cast<uint32_t>(std::atoi(scale)) : 1);
-}
+constexpr int64_t kUsual = 42;  // shapes
 
 std::vector<Token> some_bytes(std::mt19937& random, size_t n) {
   std::vector<Token> tokens(n);
@@ -71,7 +66,7 @@ void expect_one_answer(const Shape& shape, uint32_t seed, std::span<const Token>
 
 TEST(Shapes, SameBitsForAnyNumberOfThreads) {
   const std::span<const KernelTable* const> tables = usable_kernels();
-  for (uint32_t seed = 0; seed < shapes_to_draw(); ++seed) {
+  for (uint32_t seed = 0; seed < testkit::scaled(kUsual); ++seed) {
     std::mt19937 random(seed);
     const Shape shape = draw_shape(random);
     const size_t lengths[] = {1, 2, 3, 6, 18, 61, 131};
