@@ -193,6 +193,9 @@ void Engine::restore(SequenceId id, int64_t positions, std::span<const int64_t> 
   cache.restore(id, positions, first, fill);
 }
 
+std::string Engine::hot_set() const { return impl_->memory.hot_set(); }
+void Engine::begin_with(std::string_view hot_set) { impl_->memory.begin_with(hot_set); }
+
 bool Engine::holds_expert(int64_t layer, int32_t expert) const {
   return impl_->memory.experts().ready(layer, expert);
 }

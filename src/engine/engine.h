@@ -8,6 +8,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/stop.h"
@@ -91,6 +92,14 @@ class Engine {
   // be too small: then nothing changes.
   void set_memory(uint64_t budget);
   void check_memory(uint64_t budget) const;  // the same error, and never a change
+
+  // How often each expert was used, as text (experts/hot_set.h); empty where that is of no use:
+  // without a budget or experts, or before the first pass.
+  std::string hot_set() const;
+  // Reads the hottest of such a text ahead of the first pass; does nothing without a budget, with a
+  // hot set of its own, or after that. Throws Error(kInvalidData) for what is no such text, or is
+  // of other layers or experts: then nothing changes.
+  void begin_with(std::string_view hot_set);
 
   // Whether all of an expert's weights are in memory, between two calls of evaluate().
   bool holds_expert(int64_t layer, int32_t expert) const;

@@ -248,8 +248,22 @@ void MemoryKeeper::begin_limited() {
   loaded_ = true;
 }
 
-void MemoryKeeper::load_hot_set() {
+void MemoryKeeper::warm(std::string_view hot_set) {
   const ModelConfig& c = model_.config();
+  cached_->warm(parse_hot_set(hot_set, c.layers, c.most_experts()));
+}
+
+void MemoryKeeper::begin_with(std::string_view hot_set) {
+  if (cached_ && options_.hot_set.empty() && cached_->stats().asked == 0) warm(hot_set);
+}
+
+std::string MemoryKeeper::hot_set() const {
+  const ModelConfig& c = model_.config();
+  if (!cached_ || !c.has_experts() || cached_->stats().asked == 0) return {};
+  return format_hot_set(cached_->rates(), c.layers, c.most_experts());
+}
+
+void MemoryKeeper::load_hot_set() {
   std::string text;
   try {
     text = read_text_file(options_.hot_set);
@@ -257,8 +271,7 @@ void MemoryKeeper::load_hot_set() {
     if (e.code() == ErrorCode::kNotFound) return;
     throw;
   }
-  with_context(printable_path(options_.hot_set),
-               [&] { cached_->warm(parse_hot_set(text, c.layers, c.most_experts())); });
+  with_context(printable_path(options_.hot_set), [&] { warm(text); });
 }
 
 void MemoryKeeper::save_hot_set() const {

@@ -6,6 +6,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "engine/group_watch.h"
@@ -61,6 +62,10 @@ class MemoryKeeper {
   void set_budget(uint64_t bytes);
   std::optional<MemoryReport> report() const;  // empty without a budget
 
+  // See Engine.
+  std::string hot_set() const;
+  void begin_with(std::string_view hot_set);
+
   // Throws Error(kIo) if a file that is still read was written to since it was opened.
   void check_files() const;
   CachedExpertsStats read_so_far() const;  // experts and rows of the embedding
@@ -93,6 +98,7 @@ class MemoryKeeper {
   void plan_budget();
   void begin_limited();
   void resize_state(int64_t tokens, bool keep_logits);
+  void warm(std::string_view hot_set);
   void load_hot_set();
   void save_hot_set() const;
   void wait_for_others(uint64_t needed);
