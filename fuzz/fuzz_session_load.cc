@@ -60,7 +60,8 @@ std::string sealed(Input in) {
 void read(const ByteSource& source) {
   const ReadJournal journal = read_journal(source);
   fuzz::require(parse_header(format_header(journal.header)) == journal.header);
-  fuzz::require(journal.begin <= journal.end && journal.end <= source.size());
+  fuzz::require(journal.begin <= journal.end && journal.end <= journal.whole);
+  fuzz::require(journal.whole <= source.size());
   const JournalContents& contents = journal.contents;
   for (const Token token : contents.chat().tokens) {
     fuzz::require(token >= 0 && token < journal.header.vocab);

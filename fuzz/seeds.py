@@ -263,6 +263,7 @@ def session_load():
     yield "turn", turn
     yield "rewind", turn + record(6, struct.pack("<qq", 0, 129)) + record(7, struct.pack("<Qqqqq", 2, 0, 129, 0, 0))
     yield "empty", sealed(record(7, struct.pack("<Qqq", 1, 0, 0)))
+    yield "hot", turn + record(8, b"smallthinker-hot-set 1\nlayers 1 experts 2\n5000 1\n")
     yield "file", b"\0ST-CHAT\0" + struct.pack("<II", 1, 2) + b"{}" + bytes(8)
 
 

@@ -58,10 +58,11 @@ void Journal::take(ReadJournal read) {
   header_bytes_ = read.begin;
   end_ = read.end;
   chain_ = read.chain;
+  hot_set_ = std::move(read.hot);
   stale_ = old != header_;
-  if (end_ < file_.size()) {
-    notice(
-        fmt::format("the last {} bytes are no whole turn and are left out", file_.size() - end_));
+  if (read.whole < file_.size()) {
+    notice(fmt::format("the last {} bytes are no whole turn and are left out",
+                       file_.size() - read.whole));
   }
   if (!contents_.has_tiles()) return;
   if (const std::string differs = difference(old, header_); !differs.empty()) {
@@ -106,6 +107,15 @@ bool Journal::restore(SequenceId id) {
   }
 }
 
+void Journal::warm() {
+  if (hot_set_.empty()) return;
+  try {
+    engine_.begin_with(hot_set_);
+  } catch (const Error& e) {
+    notice(fmt::format("{}: no expert is read ahead", e.what()));
+  }
+}
+
 // ---- Saving ----
 
 // Whether keys and values are worth their place.
@@ -141,14 +151,33 @@ void Journal::save(const ChatState& chat, SequenceId id, const AnswerTimings& ti
       if (exists(file_.path())) fail(ErrorCode::kIo, "another file has this name now");
       stale_ = true;  // somebody has removed it
     }
-    if (stale_) return rewrite(chat, id, keep);
-    append(chat, id, keep);
-    if (file_.size() <= 2 * (header_bytes_ + contents_.live_bytes())) return;
-    try {
+    if (stale_) {
       rewrite(chat, id, keep);
-    } catch (const Error&) {  // the turn is saved; the next one tries again
+    } else {
+      append(chat, id, keep);
+      if (file_.size() > 2 * (header_bytes_ + contents_.live_bytes())) {
+        try {
+          rewrite(chat, id, keep);
+        } catch (const Error&) {  // the turn is saved; the next one tries again
+        }
+      }
     }
+    save_hot_set();
   });
+}
+
+// Each turn overwrites it, so it costs a write without a sync, and never makes the file grow.
+void Journal::save_hot_set() {
+  if (std::string now = engine_.hot_set(); !now.empty()) hot_set_ = std::move(now);
+  try {
+    JournalWriter(file_, contents_, chain_).hot(hot_set_);
+    file_.flush();
+  } catch (const Error&) {  // it only makes the next start faster
+    try {
+      file_.truncate(end_);
+    } catch (const Error&) {  // it is no whole record either
+    }
+  }
 }
 
 // What is new since `at`, which the writer changes.

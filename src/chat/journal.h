@@ -55,10 +55,13 @@ class Journal {
   // Gives a sequence the keys and values of chat().tokens; false: there are none that are good for
   // it, which is told.
   bool restore(SequenceId id);
+  // The engine begins with the experts in memory that the chat used most, where there is a budget;
+  // what is of a model with others is told. Before the first pass, or nothing happens.
+  void warm();
 
   // Appends what is new since the last time, if anything is. `id` holds chat.tokens. Throws
-  // Error(kIo), for example where the disk is full: then the file is as it was, and the next time
-  // appends this, too.
+  // Error(kIo), for example where the disk is full: then its turns are as they were, and the next
+  // time appends this, too.
   void save(const ChatState& chat, SequenceId id, const AnswerTimings& timings);
 
  private:
@@ -68,6 +71,7 @@ class Journal {
              bool keep) const;
   void append(const ChatState& chat, SequenceId id, bool keep);
   void rewrite(const ChatState& chat, SequenceId id, bool keep);
+  void save_hot_set();
   void notice(const std::string& text);
 
   Engine& engine_;
@@ -75,6 +79,7 @@ class Journal {
   JournalFile file_;
   JournalHeader header_;
   JournalContents contents_;
+  std::string hot_set_;  // as it was saved last; empty: none
   uint64_t header_bytes_ = 0, end_ = 0, chain_ = 0;
   bool stale_ = true;       // the file has nothing to go on from, or another header
   double prompt_rate_ = 0;  // tokens per second, the highest seen; 0: none

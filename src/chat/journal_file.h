@@ -30,8 +30,10 @@ class JournalFile final : public ByteSource {
   void read_at(uint64_t offset, std::span<std::byte> out) const override;
 
   // All throw Error(kIo), for example where the disk is full. Of what is appended nothing is sure
-  // to be in the file before sync(), which no crash undoes.
+  // to be in the file before flush(), which no end of the process undoes, or sync(), which no crash
+  // does.
   void append(std::span<const std::byte> bytes);
+  void flush();
   void sync();
   void truncate(uint64_t size);
   // What `write` appends becomes the whole file, or, where that throws, nothing changes.
@@ -41,7 +43,6 @@ class JournalFile final : public ByteSource {
 
  private:
   bool open(Access access);
-  void flush();
   [[noreturn]] void fail_io(const char* what) const;
 
   const std::string path_;

@@ -22,6 +22,7 @@ constexpr char kMagic[8] = {'S', 'T', '-', 'C', 'H', 'A', 'T', 0};
 constexpr uint32_t kVersion = 1;
 constexpr uint32_t kMostHeader = 1 << 16;  // bytes
 constexpr uint64_t kMostSettings = uint64_t{1} << 20;
+constexpr uint64_t kMostHot = uint64_t{1} << 20;
 constexpr uint64_t kMostGroups = 64;
 
 struct Head {
@@ -85,6 +86,8 @@ uint64_t most_bytes(uint32_t type) {
       return sizeof(Rewind);
     case RecordType::kCommit:
       return sizeof(Commit) + kMostGroups * sizeof(int64_t);
+    case RecordType::kHot:
+      return kMostHot;
   }
   return kMostSettings;  // of a later version's: read to tell it from damage
 }
@@ -190,6 +193,8 @@ void apply(const Record& record, JournalContents& contents) {
       return contents.commit(commit.turn, commit.messages, commit.tokens,
                              record.rest<int64_t>(sizeof(Commit)));
     }
+    case RecordType::kHot:
+      break;  // belongs to no turn
   }
   fail(ErrorCode::kUnsupported, "record of type {}", record.head.type);
 }
@@ -251,7 +256,7 @@ ReadJournal read_journal(const ByteSource& source) {
   uint64_t sum = 0;
   const JournalHeader header = next_header(in, sum);
   const auto [end, chain] = find_end(in, sum);
-  ReadJournal journal{header, JournalContents(header), in.position(), end, chain};
+  ReadJournal journal{header, JournalContents(header), in.position(), end, chain, {}, end};
   while (in.position() < end) {
     const uint64_t at = in.position();
     const auto record = next_record(in);
@@ -259,6 +264,11 @@ ReadJournal read_journal(const ByteSource& source) {
     with_context(fmt::format("record at byte {}", at), [&] { apply(*record, journal.contents); });
   }
   journal.contents.check_tiles();
+  const auto last = next_record(in);
+  if (last && last->head.type == static_cast<uint32_t>(RecordType::kHot)) {
+    journal.hot = last->text();
+    journal.whole = in.position();
+  }
   return journal;
 }
 
@@ -355,6 +365,11 @@ void JournalWriter::commit(std::span<const int64_t> first) {
   file_.sync();
   record(RecordType::kCommit, bytes_of(commit), std::as_bytes(first));
   file_.sync();
+}
+
+void JournalWriter::hot(std::string_view hot_set) {
+  if (hot_set.empty() || hot_set.size() > kMostHot) return;
+  record(RecordType::kHot, std::as_bytes(std::span(hot_set)));
 }
 
 }  // namespace st

@@ -21,6 +21,7 @@ enum class RecordType : uint32_t {
   kSettings = 5,
   kRewind = 6,
   kCommit = 7,
+  kHot = 8,
 };
 
 // Bytes of a record beside its payload, of a tile's payload beside keys and values, and of two
@@ -36,6 +37,8 @@ struct ReadJournal {
   uint64_t begin = 0;  // of the first record
   uint64_t end = 0;    // of that turn
   uint64_t chain = 0;  // by then
+  std::string hot;     // after it, or empty
+  uint64_t whole = 0;  // the end of that
 };
 // Of a file that is not empty. Damage ends it at the turn before; throws Error(kInvalidData |
 // kUnsupported) where there is none, and for what no writer writes. Keys and values are not read.
@@ -67,6 +70,9 @@ class JournalWriter {
   // What was written before is in the file for good before this is, and this when it returns.
   // `first`: by group the first tile; none: keys and values are not kept.
   void commit(std::span<const int64_t> first);
+  // After a commit, at the end of the file: what the next turn overwrites. Does nothing with what
+  // is empty, or longer than a reader takes.
+  void hot(std::string_view hot_set);
 
  private:
   // Of a payload in two parts. Returns its checksum.

@@ -43,7 +43,8 @@ JournalHeader header_of_text() {
           .groups = {{.window = 0, .layers = 1, .bytes = 0}}};
 }
 
-void write_text(JournalFile& file, const JournalHeader& header, const ChatState& chat) {
+void write_text(JournalFile& file, const JournalHeader& header, const ChatState& chat,
+                const std::string& hot_set = {}) {
   file.replace([&](JournalFile& out) {
     JournalContents contents(header);
     JournalWriter writer(out, contents, 0);
@@ -52,6 +53,7 @@ void write_text(JournalFile& file, const JournalHeader& header, const ChatState&
     if (chat.seed) writer.sampler(*chat.seed, chat.used);
     if (!chat.settings.empty()) writer.settings(chat.settings);
     writer.commit({});
+    writer.hot(hot_set);
   });
 }
 
@@ -61,7 +63,7 @@ bool drop_tiles(const SessionInfo& session) {
     JournalFile file(session.path, JournalFile::Access::kWrite);
     const ReadJournal journal = read_journal(file);
     if (!journal.contents.has_tiles()) return false;
-    write_text(file, journal.header, journal.contents.chat());
+    write_text(file, journal.header, journal.contents.chat(), journal.hot);
     return true;
   } catch (const Error&) {
     return false;

@@ -3,14 +3,13 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <csignal>
 #include <cstdlib>
 #include <fstream>
 
+#include "chat/file_limit.h"
 #include "chat/saved_chat.h"
 #include "chat/session_folder.h"
 #include "support/bytes.h"
@@ -168,25 +167,6 @@ TEST_F(Journals, MakeRoomForOthers) {
 }
 
 // ---- A full disk ----
-
-// Files of this process may have so many bytes.
-class FileLimit {
- public:
-  explicit FileLimit(uint64_t bytes) {
-    ::getrlimit(RLIMIT_FSIZE, &before_);
-    handler_ = std::signal(SIGXFSZ, SIG_IGN);
-    const rlimit less{bytes, before_.rlim_max};
-    ::setrlimit(RLIMIT_FSIZE, &less);
-  }
-  ~FileLimit() {
-    ::setrlimit(RLIMIT_FSIZE, &before_);
-    std::signal(SIGXFSZ, handler_);
-  }
-
- private:
-  rlimit before_{};
-  void (*handler_)(int) = nullptr;
-};
 
 TEST_F(Journals, OutliveAFullDisk) {
   Journal journal(engine, path, "template", kKept);

@@ -147,6 +147,26 @@ def kept(st, gguf, folder):
                contains="--session-kv: 'some': want auto, always or never")
 
 
+def kept_experts(st, gguf, folder):
+    file = folder / "hot.stsession"
+    ask = ["chat", "-m", gguf, *GREEDY, "-n", 8, "--session", file, "--session-kv", "always"]
+
+    def found(*more):
+        result = st(*ask, *more, "-p", "Hello")
+        check(result.returncode == 0 and "note:" not in result.stderr, f"{more}: {result}")
+        told = re.search(r"experts (\d+) % found in memory", result.stderr)
+        return told and int(told[1]), file.read_bytes().count(b"smallthinker-hot-set 1\n")
+
+    check(found() == (None, 0), "no budget, no use rates")
+    cold = found("--memory", "1GiB")
+    check(cold[0] < 100 and cold[1] == 1, f"a chat that begins without experts: {cold}")
+    warm = found("--memory", "1GiB")
+    check(warm == (100, 1), f"a chat that begins with the hottest, for which there is room: {warm}")
+    check(found() == (None, 1), "what the budget taught stays")
+    other = found("--memory", "1GiB", "--hot-set", folder / "none.hot")
+    check(other[0] < 100 and other[1] == 1, f"--hot-set goes first: {other}")
+
+
 def what_is_missing(st, gguf, folder):
     ask = ["chat", "-m", gguf, "-n", 8, *GREEDY]
     st.refuses("nothing in a pipe", *ask, contains="standard input: there is no message in it; -p TEXT gives one")
@@ -189,4 +209,4 @@ def interrupted(st, gguf):
 
 
 if __name__ == "__main__":
-    main(__doc__, one_message, drafts, documented, turns, files, kept, what_is_missing, interrupted)
+    main(__doc__, one_message, drafts, documented, turns, files, kept, kept_experts, what_is_missing, interrupted)

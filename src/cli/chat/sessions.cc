@@ -24,6 +24,7 @@ void Chat::keep_in(const std::string& name_or_file) {
       std::make_unique<Journal>(engine_, session_path(name_or_file), template_.source(), kept_);
   if (!journal->is_new()) {
     conversation_.become(journal->chat(), [&](SequenceId id) { return journal->restore(id); });
+    journal->warm();
     take_settings();
   }
   journal_ = std::move(journal);
