@@ -102,6 +102,11 @@ void File::read_at(uint64_t offset, std::span<std::byte> out) const {
   }
 }
 
+void File::will_read(uint64_t offset, uint64_t bytes) const {
+  ::posix_fadvise(fd_, 0, 0, POSIX_FADV_RANDOM);  // no reading ahead beyond
+  ::posix_fadvise(fd_, static_cast<off_t>(offset), static_cast<off_t>(bytes), POSIX_FADV_WILLNEED);
+}
+
 bool File::same_file(const struct stat& other) const {
   return other.st_dev == opened_.st_dev && other.st_ino == opened_.st_ino;
 }

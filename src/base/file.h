@@ -24,6 +24,11 @@ class ByteSource {
   // Fills `out` with the bytes at [offset, offset + out.size()). Throws Error(kIo | kInvalidData).
   virtual void read_at(uint64_t offset, std::span<std::byte> out) const = 0;
 
+  // A hint that returns at once: these bytes will be read soon, and not those around them.
+  virtual void will_read(uint64_t offset, uint64_t bytes) const {
+    static_cast<void>(offset), static_cast<void>(bytes);
+  }
+
   // Who has read all he wants asks whether it was all of one piece: throws Error(kIo), with the
   // path, if the bytes are not sure to be those that were there before the first was read.
   virtual void check_unchanged() const {}
@@ -61,6 +66,7 @@ class File final : public ByteSource {
   int fd() const { return fd_; }
   uint64_t size() const override { return size_; }
   void read_at(uint64_t offset, std::span<std::byte> out) const override;
+  void will_read(uint64_t offset, uint64_t bytes) const override;
 
   // What became of the file since it was opened, by its size and times: two system calls and no
   // reading, cheap enough to ask for every token. Its inode's time also tells of a writer who put

@@ -125,11 +125,14 @@ int execute(const ChatArgs& args) {
   std::optional<ChatTemplate> chat_template;
   std::vector<std::string> notices;
   // Refused before the weights are read.
-  Engine engine = load_engine(args.model, true, nullptr, [&](const Model& model) {
-    chat_template.emplace(
-        model_chat_template(model.tokenizer(), args.chat_template, false, &notices));
-    return 0;
-  });
+  Engine engine = load_engine(
+      args.model, true, nullptr,
+      [&](const Model& model) {
+        chat_template.emplace(
+            model_chat_template(model.tokenizer(), args.chat_template, false, &notices));
+        return 0;
+      },
+      true);
   if (args.settings.think && !chat_template->abilities().thinking_switch) {
     notices.push_back("--think has no effect: the chat template has no switch for it");
   }

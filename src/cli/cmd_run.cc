@@ -96,7 +96,7 @@ int execute(const RunArgs& args) {
   ModelArgs model = args.model;
   model.micro_batch = std::min(model.micro_batch, model.batch);
   TextTokens prompt = TextTokens::prompt(args.text);  // refused before anything is printed
-  Engine engine = load_engine(model, true, &prompt);
+  Engine engine = load_engine(model, true, &prompt, {}, true);
   const double load_seconds = seconds_since(start);
   RoutingRecording recording(args.model.record_routing);
   recording.attach(engine);

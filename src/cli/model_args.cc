@@ -131,10 +131,12 @@ void check_engine(const ModelArgs& args, TextTokens* text) {
 }
 
 Engine load_engine(const ModelArgs& args, bool tell, TextTokens* text,
-                   std::function<uint64_t(const Model&)> beside) {
+                   std::function<uint64_t(const Model&)> beside, bool behind) {
+  constexpr uint64_t kLarge = uint64_t{64} << 20;  // less is read before anybody has noticed
   Engine engine =
       with_model(args, tell, text, [&](std::shared_ptr<const Model> model, EngineOptions options) {
         options.beside = std::move(beside);
+        if (behind && model->store().bytes() > kLarge) options.behind = WeightLoader::kThreads;
         return Engine(std::move(model), std::move(options));
       });
   const bool predicts = args.lm_head == LmHead::kSparse || args.lm_head == LmHead::kCheck;

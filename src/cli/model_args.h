@@ -25,9 +25,10 @@ void check_model_file(const std::string& path);
 // Loads the model a command names, with a progress bar, and prints its notices unless told not to
 // (they are the same each time). Errors carry the path.
 // `text` is encoded on the way, before memory is planned.
-// `beside`: memory that counts as well, see EngineOptions.
+// `beside`: memory that counts as well, see EngineOptions. `behind`: somebody waits for the first
+// token, so weights of a large model may come behind.
 Engine load_engine(const ModelArgs& args, bool tell = true, TextTokens* text = nullptr,
-                   std::function<uint64_t(const Model&)> beside = {});
+                   std::function<uint64_t(const Model&)> beside = {}, bool behind = false);
 
 // Throws what that would before a weight is read, also where another run might.
 void check_engine(const ModelArgs& args, TextTokens* text = nullptr);

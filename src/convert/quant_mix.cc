@@ -4,10 +4,10 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <optional>
 
 #include "arch/names.h"
+#include "format/tensor_layer.h"
 
 namespace st {
 
@@ -90,18 +90,6 @@ constexpr QuantMix kMixes[] = {
 };
 
 bool is_quantized(DType type) { return dtype_info(type).block_values > 1; }
-
-// Of "blk.3.attn_v.weight": 3; nothing for tensors of no layer.
-std::optional<int64_t> layer_of(std::string_view tensor) {
-  constexpr std::string_view kPrefix = "blk.";
-  int64_t layer = 0;
-  if (!tensor.starts_with(kPrefix)) return std::nullopt;
-  const char* end = tensor.data() + tensor.size();
-  if (std::from_chars(tensor.data() + kPrefix.size(), end, layer).ec != std::errc()) {
-    return std::nullopt;
-  }
-  return layer;
-}
 
 // A number, or the first of one for each layer.
 int64_t number_or(const GgufFile& file, const std::string& key, int64_t otherwise) {

@@ -93,6 +93,7 @@ struct Engine::Impl {
     State& state = memory.state();
     Step step{model->config(), model->weights(), kernels, pool, memory.experts(), memory.cache(),
               state,           pass.batch(),     head,    stop};
+    step.loader = memory.loader();
     step.embedding = memory.embedding();
     step.token_rows = memory.token_rows();
     if (observer) step.observer = &observer;
@@ -138,6 +139,10 @@ struct Engine::Impl {
 
   // What is wrong with the model's numbers is said of its file; what reads it has said so already.
   Error named(const Error& error) const {
+    const WeightLoader* loader = memory.loader();
+    if (loader != nullptr && loader->failed() && error.code() != ErrorCode::kInvalidUsage) {
+      return model->named(error);
+    }
     const bool has_name = std::string_view(error.what()).find(model->name()) != std::string::npos;
     return has_name || error.code() != ErrorCode::kInvalidData ? error
                                                                : error.within(model->name());

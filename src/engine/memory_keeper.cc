@@ -9,6 +9,7 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "experts/hot_set.h"
+#include "experts/resident_experts.h"
 #include "model/attention.h"
 
 namespace st {
@@ -157,12 +158,21 @@ MemoryPlan MemoryKeeper::plan_of(uint64_t resident) {
 void MemoryKeeper::open_rows() {
   const Weights& weights = model_.weights();
   const bool by_token = !weights.token_rows.name.empty();
-  if (weights.embedding.matrix && !by_token) return;
+  const bool embedding = !weights.embedding.matrix || embedding_comes_behind();
+  if (!embedding && !by_token) return;
   // What is not in the page cache io_uring leaves to threads of the kernel, and says nothing where
   // it may not have any.
   row_reader_.emplace(AsyncReader::Options{.backend = AsyncReader::Backend::kPread, .depth = 4});
-  if (!weights.embedding.matrix) embedding_.emplace(weights.embedding, *row_reader_);
+  if (embedding) embedding_.emplace(weights.embedding, *row_reader_);
   if (by_token) token_rows_.emplace(weights.token_rows, *row_reader_, kTokenRows);
+}
+
+// A pass needs few of its rows, and reads them itself until it is there; unless it is the head,
+// too.
+bool MemoryKeeper::embedding_comes_behind() const {
+  const Weights& weights = model_.weights();
+  return options_.behind && options_.memory == 0 &&
+         weights.embedding.matrix.data != weights.output.data;
 }
 
 void MemoryKeeper::plan_budget() {
@@ -215,26 +225,32 @@ void MemoryKeeper::refuse_what_does_not_fit() const {
 // ---- Loading ----
 
 // What an engine before this one had may come back late: its threads have just ended.
-void MemoryKeeper::wait_for_others(uint64_t needed) {
+void MemoryKeeper::wait_for_others() {
   constexpr int kLooks = 10;
-  for (int i = 0; i < kLooks && groups_.allowed() < needed; ++i) {
+  for (int i = 0; i < kLooks && groups_.allowed() < needed_; ++i) {
     std::this_thread::sleep_for(std::chrono::milliseconds(100));
   }
-  if (groups_.allowed() >= needed) return;
+  if (groups_.allowed() >= needed_) return;
   fail(ErrorCode::kOutOfMemory,
-       "needs {} MiB, the control group leaves {} MiB since others took their part", needed >> 20,
+       "needs {} MiB, the control group leaves {} MiB since others took their part", needed_ >> 20,
        groups_.allowed() >> 20);
 }
 
 void MemoryKeeper::load(const Stop& stop) {
-  const uint64_t needed = cached_ ? plan_.least() - plan_.program : resident_weights();
+  needed_ = cached_ ? plan_.least() - plan_.program : resident_weights();
   const Progress progress = [&](std::string_view what, uint64_t done, uint64_t all) {
-    if (groups_.allowed() < needed) wait_for_others(needed);
+    wait_for_others();
     if (options_.progress) options_.progress(what, done, all);
   };
-  model_.read_weights(pool_, progress, stop);
+  if (options_.behind && !cached_) {
+    wait_for_others();
+    loader_ = model_.begin_weights(*options_.behind);
+  } else {
+    // Each has a buffer, which a budget holds for as many as compute.
+    model_.read_weights(cached_ ? pool_.threads() : WeightLoader::kThreads, progress, stop);
+  }
   if (cached_) return begin_limited();
-  resident_ = std::make_unique<ResidentExperts>(model_.weights().experts);
+  resident_ = std::make_unique<ResidentExperts>(model_.weights().experts, loader_.get());
   resize_state(micro_batch_, false);
 }
 
@@ -290,6 +306,7 @@ void MemoryKeeper::save_hot_set() const {
 
 void MemoryKeeper::fit(const Pass& pass) {
   rows_ = std::max<int64_t>(pass.rows, 1);
+  if (loader() != nullptr) wait_for_others();
   if (!cached_) return;
   int64_t tokens = pass.tokens <= kFew ? std::min(kFew, plan_.tokens) : plan_.tokens;
   plan_.group_limit = groups_.allowed();
@@ -348,6 +365,15 @@ void MemoryKeeper::set_budget(uint64_t bytes) {
   fit({.kv = cache_.bytes_in_use(), .tokens = 1, .rows = kPlannedRows, .keep_logits = true});
 }
 
+RowReader* MemoryKeeper::embedding() {
+  const MatrixRows& table = model_.weights().embedding;
+  if (embedding_ && loader_ && loader_->here(table.unit)) {
+    embedding_.reset();
+    if (!token_rows_) row_reader_.reset();
+  }
+  return embedding_ ? &*embedding_ : nullptr;
+}
+
 std::optional<MemoryReport> MemoryKeeper::report() const {
   if (!cached_) return std::nullopt;
   return MemoryReport{plan_, cached_->room(), read_so_far()};
@@ -373,8 +399,11 @@ CachedExpertsStats MemoryKeeper::read_so_far() const {
 // What was read for good was checked when it was; with a budget the files are still read, and for
 // rows of tables that stay there.
 void MemoryKeeper::check_files() const {
+  const WeightLoader* loader = this->loader();
+  if (loader != nullptr) loader->check();
   if (cached_) cached_->check_files();
-  if (cached_ || row_reader_) model_.store().check_files();  // rows, of another part perhaps
+  if (cached_ || row_reader_ || loader != nullptr)
+    model_.store().check_files();  // of another part perhaps
 }
 
 }  // namespace st

@@ -36,7 +36,8 @@ class MemoryKeeper {
   // Throws Error(kInvalidUsage | kOutOfMemory) naming the budget that would work, where the model
   // does not fit the one there is, or the machine.
   void refuse_what_does_not_fit() const;
-  // Reads the weights. Throws what Model::read_weights() throws, and Error(kOutOfMemory).
+  // Reads the weights, or begins to. Throws what Model::read_weights() throws, and
+  // Error(kOutOfMemory).
   void load(const Stop& stop);
 
   // Memory for a pass over `tokens` tokens when keys and values take `kv` bytes, with `rows` rows
@@ -66,7 +67,11 @@ class MemoryKeeper {
   std::string hot_set() const;
   void begin_with(std::string_view hot_set);
 
-  // Throws Error(kIo) if a file that is still read was written to since it was opened.
+  // Weights that come behind, until they are there; else null.
+  WeightLoader* loader() const { return loader_ && !loader_->complete() ? loader_.get() : nullptr; }
+
+  // Throws Error(kIo) if a file that is still read was written to since it was opened, and what the
+  // loader has met.
   void check_files() const;
   CachedExpertsStats read_so_far() const;  // experts and rows of the embedding
 
@@ -78,7 +83,7 @@ class MemoryKeeper {
   State& state() { return state_; }
   const State& state() const { return state_; }
   ExpertStore& experts();
-  RowReader* embedding() { return embedding_ ? &*embedding_ : nullptr; }  // null: it is in memory
+  RowReader* embedding();  // null: it is in memory
   RowReader* token_rows() { return token_rows_ ? &*token_rows_ : nullptr; }
   const std::vector<std::string>& notices() const { return notices_; }
 
@@ -95,13 +100,14 @@ class MemoryKeeper {
   uint64_t resident_weights() const;
   MemoryPlan plan_of(uint64_t resident);
   void open_rows();
+  bool embedding_comes_behind() const;
   void plan_budget();
   void begin_limited();
   void resize_state(int64_t tokens, bool keep_logits);
   void warm(std::string_view hot_set);
   void load_hot_set();
   void save_hot_set() const;
-  void wait_for_others(uint64_t needed);
+  void wait_for_others();
 
   const Model& model_;
   const EngineOptions& options_;
@@ -118,12 +124,14 @@ class MemoryKeeper {
   std::optional<AsyncReader> row_reader_;  // through the page cache
   std::optional<RowReader> embedding_;     // unless it is in memory
   std::optional<RowReader> token_rows_;    // if the model has some
+  uint64_t needed_ = 0;                    // of memory, before anything is computed
   // With a budget:
   MemoryPlan plan_;
   std::optional<AsyncReader> reader_;
   std::unique_ptr<CachedExperts> cached_;
   bool loaded_ = false;  // resident weights are there
   // Without:
+  std::shared_ptr<WeightLoader> loader_;  // if they come behind
   std::unique_ptr<ExpertStore> resident_;
 };
 

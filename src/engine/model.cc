@@ -1,5 +1,6 @@
 #include "engine/model.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "arch/understood.h"
@@ -39,11 +40,31 @@ Tokenizer Model::read_tokenizer() {
   return Tokenizer(read_gguf_vocab(file_.metadata(), &notices_));
 }
 
-void Model::read_weights(ThreadPool& pool, const Progress& progress, const Stop& stop) const {
+std::shared_ptr<WeightLoader> Model::begin_weights(int threads) const {
   const std::lock_guard lock(mutex_);
-  if (read_) return;
-  store_.read_all(pool, progress, stop);
-  read_ = true;
+  if (loader_ && loader_->failed() && loader_.use_count() == 1) loader_.reset();
+  if (!loader_) loader_ = std::make_shared<WeightLoader>(store_, threads);
+  return loader_;
+}
+
+void Model::read_weights(int threads, const Progress& progress, const Stop& stop) const {
+  std::shared_ptr<WeightLoader> loader = begin_weights(threads - 1);  // this one is the last
+  try {
+    loader->await_all(progress, stop);
+  } catch (...) {
+    const std::lock_guard lock(mutex_);
+    loader.reset();
+    if (loader_.use_count() == 1) loader_.reset();
+    throw;
+  }
+}
+
+Error Model::named(const Error& error) const {
+  const std::vector<std::string> parts = gguf_part_names(path_);
+  const bool says = std::ranges::any_of(parts, [&](const std::string& part) {
+    return std::string_view(error.what()).starts_with(printable_path(part) + ": ");
+  });
+  return says ? error : error.within(name_);
 }
 
 }  // namespace st

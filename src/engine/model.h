@@ -1,6 +1,7 @@
 // A model file that was opened: what it says, and its weights.
 #pragma once
 
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <string>
@@ -9,11 +10,11 @@
 
 #include "arch/architecture.h"
 #include "base/stop.h"
-#include "base/thread_pool.h"
 #include "format/gguf_model.h"
 #include "model/config.h"
 #include "model/decoder.h"
 #include "text/tokenizer.h"
+#include "weights/weight_loader.h"
 #include "weights/weight_store.h"
 
 namespace st {
@@ -31,9 +32,16 @@ class Model {
   // Parses what the file says and finds a place for each weight; reads none. Throws Error.
   explicit Model(const std::string& path, ModelOptions options = {});
 
-  // Brings the weights that do not stay in the file to memory, once: a later call only waits for
-  // that. Throws what WeightStore::read_all() throws; then the next call tries again.
-  void read_weights(ThreadPool& pool, const Progress& progress, const Stop& stop) const;
+  // Begins to bring the weights that do not stay in the file to memory, once, with so many threads:
+  // a later call returns the same loader, or a new one if that has failed and nobody has it any
+  // more. This outlives it.
+  std::shared_ptr<WeightLoader> begin_weights(int threads) const;
+  // Waits for all of them. Throws what WeightLoader::await_all() throws; then a later call tries
+  // again.
+  void read_weights(int threads, const Progress& progress, const Stop& stop) const;
+
+  // What is wrong with the weights, said of their file, unless it says which one itself.
+  Error named(const Error& error) const;
 
   // The same file, with other options.
   Model reopened(ModelOptions options) const { return Model(path_, std::move(options)); }
@@ -63,7 +71,7 @@ class Model {
   mutable WeightStore store_;
   std::unique_ptr<const Decoder> decoder_;
   mutable std::mutex mutex_;
-  mutable bool read_ = false;
+  mutable std::shared_ptr<WeightLoader> loader_;
 };
 
 }  // namespace st

@@ -36,8 +36,12 @@ struct EngineOptions {
   std::string kernels;               // force a kernel table by name; empty: the best
   uint64_t memory = 0;               // budget of the whole process in bytes; 0: none
   std::string hot_set;               // file to begin with and to leave behind; empty: none
-  Progress progress;                 // told while the weights are read
-  uint64_t page = page_size();       // of memory, see MemoryRegion; for tests
+  // Without a budget so many threads read weights while tokens are evaluated, after those that the
+  // tokens need; with 0 none but those. What is wrong with a weight is then an error of evaluate(),
+  // of any that comes after it was found. Empty: weights are read before.
+  std::optional<int> behind;
+  Progress progress;            // told while the weights are read, unless they come behind
+  uint64_t page = page_size();  // of memory, see MemoryRegion; for tests
   // Called before that to encode the text that is to be run, so that it counts as well. Returns
   // the bytes that its tokens take; keeps none that take more than there are.
   std::function<uint64_t(const TextRoom&)> encode;

@@ -112,8 +112,7 @@ class Rig {
                const Shape& shape = {})
       : file(folder, shape), model_(file.path()), whole_(model_), streamed_(model_, true) {
     expected_ = ExpertFile::layers(whole_, shape);
-    ThreadPool pool(1);
-    whole_.read_all(pool, {});
+    whole_.read_all(1, {});
     auto owned = std::make_unique<FaultyBackend>(make_pread_backend(options.depth, 3), plan);
     device = owned.get();
     reader.emplace(options, std::move(owned));

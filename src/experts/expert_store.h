@@ -3,7 +3,7 @@
 // A layer's router runs before its attention, so the experts are known early. The forward pass says
 // prefetch() as soon as they are, computes attention, and then await()s what it uses, part by part.
 // Whether that reads from disk, from a cache or not at all is the store's business: ResidentExperts
-// below has everything in memory, CachedExperts keeps to a budget.
+// has everything in memory, or on its way there; CachedExperts keeps to a budget.
 #pragma once
 
 #include <cstdint>
@@ -59,17 +59,6 @@ class ExpertStore {
 
  private:
   std::vector<ExpertLayer> layers_;
-};
-
-class ResidentExperts final : public ExpertStore {
- public:
-  using ExpertStore::ExpertStore;
-  void prefetch(int64_t, const ExpertDemand&) override {}
-  bool ready(int64_t, int32_t) override { return true; }
-  Matrix await(int64_t l, int32_t expert, ExpertPart part) override {
-    return layer(l)[part][expert];
-  }
-  void release(int64_t) override {}
 };
 
 }  // namespace st

@@ -1,4 +1,5 @@
 // Attention of a layer, keys and values in F32, against plain sums in double precision.
+#include "experts/resident_experts.h"
 #include "model/attention.h"
 
 #include <gtest/gtest.h>

@@ -71,12 +71,18 @@ class WantedOnly {
   std::vector<std::optional<Error>> failures_;
 };
 
+// What every token uses of the layer, or, with -1, of no layer: it may be on its way still.
+void await_weights(Step& s, int64_t layer) {
+  if (s.loader != nullptr) s.loader->await_layer(layer, s.stop);
+}
+
 }  // namespace
 
 std::span<const float> forward(const Decoder& decoder, Step& step) {
   step.state.stats.tokens += static_cast<uint64_t>(step.tokens());
   ++step.state.stats.passes;
   step.state.failures.assign(step.batch.size(), std::nullopt);
+  await_weights(step, -1);
   decoder.begin(step);
   observe(step, "embed", -1);
   prepare_attention(step);
@@ -85,6 +91,7 @@ std::span<const float> forward(const Decoder& decoder, Step& step) {
   for (int64_t l = 0; l < step.config.layers; ++l) {
     if (l == without_kv && !step.observer) wanted.emplace(step);
     if (step.batch.empty()) return {};
+    await_weights(step, l);
     decoder.layer(step, l);
     observe(step, "layer", l);
   }

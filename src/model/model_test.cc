@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "kernels/kernels.h"
+#include "experts/resident_experts.h"
 #include "model/config.h"
 #include "model/expert_ffn.h"
 #include "model/forward.h"

@@ -17,6 +17,7 @@
 #include "model/state.h"
 #include "tensor/matrix.h"
 #include "weights/row_reader.h"
+#include "weights/weight_loader.h"
 
 namespace st {
 
@@ -54,6 +55,7 @@ struct Step {
   std::span<const BatchItem> batch;  // (T)
   const LmHeadOptions& head;
   const Stop& stop = Stop::never();  // looked at before each product and each piece of a layer
+  WeightLoader* loader = nullptr;    // of what each layer is awaited from; null: all is there
   RowReader* embedding = nullptr;    // where it stays in the file
   RowReader* token_rows = nullptr;   // null: the model has none
   const Observer* observer = nullptr;

@@ -3,15 +3,16 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <atomic>
 #include <cstring>
 #include <utility>
 
 #include "base/aligned.h"
 #include "base/checksum.h"
 #include "base/error.h"
+#include "format/tensor_layer.h"
 #include "tensor/layout.h"
 #include "tensor/regroup.h"
+#include "weights/weight_loader.h"
 
 namespace st {
 namespace {
@@ -56,6 +57,15 @@ std::vector<uint64_t> ne_of(int64_t rows, int64_t cols) {
 }
 std::vector<uint64_t> ne_of(int64_t count, int64_t rows, int64_t cols) {
   return {static_cast<uint64_t>(cols), static_cast<uint64_t>(rows), static_cast<uint64_t>(count)};
+}
+
+bool all_zeros(std::span<const std::byte> floats) {
+  for (size_t i = 0; i < floats.size(); i += sizeof(float)) {
+    float x;
+    std::memcpy(&x, floats.data() + i, sizeof x);
+    if (x != 0) return false;
+  }
+  return true;
 }
 
 Error bad_scale_of(DType type) {
@@ -123,7 +133,9 @@ WeightStore::Place& WeightStore::place(std::string_view name, const std::vector<
   } else if (is_split(type)) {
     stack.arrangement = Arrangement::kSplit;
   }
-  return place(show(model_, tensor), stack);
+  Place& p = place(show(model_, tensor), stack);
+  p.layer = layer_of(name);
+  return p;
 }
 
 WeightStore::Place& WeightStore::place(std::string name, const MatrixStack& stack) {
@@ -137,11 +149,16 @@ WeightStore::Place& WeightStore::place(std::string name, const MatrixStack& stac
 }
 
 // What is needed in memory, it alone takes room there.
-MatrixStack WeightStore::view(Place& p, bool in_memory) {
+MatrixStack WeightStore::view(Place& p, Use use, bool in_memory) {
   if (in_memory && p.offset == kNowhere) {
     p.offset = used_;
+    p.use = use;
+    p.stack.unit = static_cast<WeightUnit>(place_of_.size());
+    place_of_.resize(place_of_.size() + static_cast<size_t>(p.stack.count),
+                     static_cast<size_t>(&p - places_.data()));
     used_ += align(static_cast<uint64_t>(p.stack.count) * p.stack.step);
   }
+  if (in_memory && use == Use::kWhole) p.use = use;
   MatrixStack stack = p.stack;
   if (p.offset != kNowhere) stack.prototype.data = memory_.data() + p.offset;
   return stack;
@@ -160,7 +177,7 @@ Matrix WeightStore::part(std::string_view name, int64_t n, int64_t first, int64_
 }
 
 MatrixStack WeightStore::stack(std::string_view name, int64_t count, int64_t rows, int64_t cols) {
-  return view(place(name, ne_of(count, rows, cols), 0, count, rows, cols), !stream_);
+  return view(place(name, ne_of(count, rows, cols), 0, count, rows, cols), Use::kExperts, !stream_);
 }
 
 MatrixStack WeightStore::matrices(std::string_view name, int64_t count, int64_t rows,
@@ -169,19 +186,20 @@ MatrixStack WeightStore::matrices(std::string_view name, int64_t count, int64_t 
 }
 
 MatrixStack WeightStore::neurons(std::string_view name, int64_t count, int64_t D, int64_t F) {
-  return view(place(name, ne_of(count, D, F), 0, count, D, F, true), !stream_);
+  return view(place(name, ne_of(count, D, F), 0, count, D, F, true), Use::kExperts, !stream_);
 }
 
 MatrixStack WeightStore::stack(std::string name, const MatrixStack& wanted,
                                std::vector<uint64_t> checksums) {
   Place& p = place(std::move(name), wanted);
   if (!checksums.empty()) p.stack.file.checksums = checksums_.emplace_back(std::move(checksums));
-  return view(p, !stream_);
+  return view(p, Use::kExperts, !stream_);
 }
 
 MatrixRows WeightStore::rows(std::string_view name, int64_t rows, int64_t cols) {
   Place& p = place(name, ne_of(rows, cols), 0, 1, rows, cols);
-  return {view(p, !stream_).prototype, p.name, p.stack.file.source, p.stack.file.offset};
+  const MatrixStack table = view(p, Use::kRows, !stream_);
+  return {table.prototype, p.name, table.file.source, table.file.offset, table.unit};
 }
 
 MatrixRows WeightStore::rows_in_file(std::string_view name, int64_t rows, int64_t cols) {
@@ -224,72 +242,83 @@ uint64_t WeightStore::memory_bytes() const {
   return std::min((used_ + kHugePage - 1) / kHugePage * kHugePage, memory_.size());
 }
 
-const float* WeightStore::vector(std::string_view name, int64_t n) {
-  const Matrix m = view(place(name, {static_cast<uint64_t>(n)}, 0, 1, 1, n)).prototype;
-  if (m.type != DType::kF32) {
-    fail(ErrorCode::kUnsupported, "tensor '{}': type {}, want F32", name, dtype_name(m.type));
+WeightStore::Place& WeightStore::vector_place(std::string_view name, int64_t n) {
+  Place& p = place(name, {static_cast<uint64_t>(n)}, 0, 1, 1, n);
+  if (const DType type = p.stack.prototype.type; type != DType::kF32) {
+    fail(ErrorCode::kUnsupported, "tensor '{}': type {}, want F32", name, dtype_name(type));
   }
-  return reinterpret_cast<const float*>(m.data);
+  return p;
+}
+
+const float* WeightStore::vector(std::string_view name, int64_t n) {
+  return reinterpret_cast<const float*>(view(vector_place(name, n)).prototype.data);
 }
 
 const float* WeightStore::norm(std::string_view name, int64_t n) {
-  const float* values = vector(name, n);
-  norms_.push_back({std::string(name), {values, static_cast<size_t>(n)}});
-  return values;
+  vector_place(name, n).never_zero = true;
+  return vector(name, n);
 }
 
-void WeightStore::refuse_zero_norms() const {
-  for (const auto& [name, values] : norms_) {
-    if (std::ranges::any_of(values, [](float x) { return x != 0; })) continue;
-    fail(ErrorCode::kInvalidData, "tensor '{}': nothing but zeros; incomplete download?", name);
+std::vector<WeightStore::Request> WeightStore::requests() const {
+  std::vector<Request> requests;
+  for (size_t unit = 0; unit < place_of_.size();) {
+    const Place& p = places_[place_of_[unit]];
+    requests.push_back({p.stack.unit, p.stack.count, p.use, p.layer});
+    unit += static_cast<size_t>(p.stack.count);
   }
+  return requests;
 }
-
-// What one thread reads at a time: a run of bytes, of whole rows, or a whole matrix.
-struct WeightStore::Piece {
-  const Place* place;
-  int64_t matrix;
-  uint64_t begin, bytes;  // within the matrix in the file
-};
 
 std::vector<WeightStore::Piece> WeightStore::pieces() const {
   // Split rows pass through a buffer that should stay in the second-level cache.
   constexpr uint64_t kPlain = uint64_t{4} << 20, kSplitRows = uint64_t{256} << 10;
   std::vector<Piece> pieces;
-  for (const Place& p : places_) {
-    if (p.offset == kNowhere) continue;
-    const MatrixStack& s = p.stack;
-    // Matrices of bytes that stay as they are may be read across their borders.
-    const bool plain = s.arrangement == Arrangement::kAsInFile && s.file.checksums.empty();
-    const int64_t matrices = plain ? 1 : s.count;
-    const uint64_t size = plain ? s.file.bytes * static_cast<uint64_t>(s.count) : s.file.bytes;
-    const uint64_t row = s.prototype.stride();
-    const uint64_t chunk = plain ? kPlain
-                           : s.arrangement == Arrangement::kSplit
-                               ? std::max(kSplitRows / row, uint64_t{1}) * row
-                               : size;
-    for (int64_t m = 0; m < matrices; ++m) {
-      for (uint64_t begin = 0; begin < size; begin += chunk) {
-        pieces.push_back({&p, m, begin, std::min(chunk, size - begin)});
-      }
+  for (size_t unit = 0; unit < place_of_.size(); ++unit) {
+    const Place& p = places_[place_of_[unit]];
+    const uint64_t size = p.stack.file.bytes, row = p.stack.prototype.stride();
+    uint64_t chunk = size;
+    if (p.stack.arrangement == Arrangement::kSplit) {
+      chunk = std::max(kSplitRows / row, uint64_t{1}) * row;
+    } else if (p.stack.arrangement == Arrangement::kAsInFile && p.stack.file.checksums.empty() &&
+               !p.never_zero) {
+      chunk = kPlain;
+    }
+    for (uint64_t begin = 0; begin < size; begin += chunk) {
+      pieces.push_back({static_cast<WeightUnit>(unit), begin, std::min(chunk, size - begin)});
     }
   }
   return pieces;
 }
 
+void WeightStore::will_read(const Piece& piece, uint64_t bytes) const {
+  const MatrixStack& s = places_[place_of_[static_cast<size_t>(piece.unit)]].stack;
+  const auto matrix = static_cast<uint64_t>(piece.unit - s.unit);
+  s.file.source->will_read(s.file.offset + matrix * s.file.step + piece.begin,
+                           std::min(bytes, s.file.bytes - piece.begin));
+}
+
 void WeightStore::read(const Piece& piece, std::vector<std::byte>& scratch) const {
-  const MatrixStack& s = piece.place->stack;
-  const auto m = static_cast<uint64_t>(piece.matrix);
+  const Place& p = places_[place_of_[static_cast<size_t>(piece.unit)]];
+  with_context(p.name, [&] { read(p, piece.unit - p.stack.unit, piece, scratch); });
+}
+
+void WeightStore::read(const Place& place, int64_t matrix, const Piece& piece,
+                       std::vector<std::byte>& scratch) const {
+  const MatrixStack& s = place.stack;
+  const auto m = static_cast<uint64_t>(matrix);
   const uint64_t at = s.file.offset + m * s.file.step + piece.begin;
-  std::byte* out = memory_.data() + piece.place->offset + m * s.step;
+  std::byte* out = memory_.data() + place.offset + m * s.step;
   const auto refuse = [&](const std::optional<Error>& error, std::string_view one) {
     if (error) throw s.count == 1 ? *error : error->within(fmt::format("{} {}", one, m));
   };
   if (s.arrangement == Arrangement::kAsInFile) {
     const std::span<std::byte> bytes(out + piece.begin, piece.bytes);
     s.file.source->read_at(at, bytes);
+    if (place.never_zero && all_zeros(bytes)) {
+      fail(ErrorCode::kInvalidData, "nothing but zeros; incomplete download?");
+    }
     if (s.file.checksums.empty()) return;
-    refuse(damage(s, piece.matrix, bytes), "expert");
+    refuse(damage(s, matrix, bytes), "expert");
     return refuse(bad_scale(s, out), "expert");
   }
   scratch.resize(std::max<size_t>(scratch.size(), piece.bytes));
@@ -307,36 +336,8 @@ void WeightStore::read(const Piece& piece, std::vector<std::byte>& scratch) cons
   if (!scales_are_finite(shape, first, count)) refuse(bad_scale_of(shape.type), "matrix");
 }
 
-void WeightStore::read_all(ThreadPool& pool, const Progress& progress, const Stop& stop) {
-  try {
-    read_pieces(pool, progress, stop);
-    refuse_zero_norms();
-  } catch (const Error& e) {
-    // What is wrong with the bytes may be that somebody wrote them just now.
-    if (e.code() == ErrorCode::kInvalidData) check_files();
-    throw;
-  }
-  check_files();
-}
-
-void WeightStore::read_pieces(ThreadPool& pool, const Progress& progress, const Stop& stop) {
-  constexpr int kReaders = 16;
-  const std::vector<Piece> pieces = this->pieces();
-  const uint64_t all = bytes_ - streamed_bytes();
-  std::atomic<size_t> next{0};
-  std::atomic<uint64_t> done{0};
-  pool.run([&](int thread, int) {
-    if (thread >= kReaders) return;  // the disk is busy, and each has a buffer
-    std::vector<std::byte> scratch;
-    for (size_t i = next++; i < pieces.size() && !pool.failed(); i = next++) {
-      const Piece& piece = pieces[i];
-      stop.check();
-      with_context(piece.place->name, [&] { read(piece, scratch); });
-      done += piece.bytes;
-      if (thread == 0 && progress) progress("load", done, all);
-    }
-  });
-  if (progress) progress("load", all, all);
+void WeightStore::read_all(int threads, const Progress& progress, const Stop& stop) const {
+  WeightLoader(*this, threads - 1).await_all(progress, stop);
 }
 
 }  // namespace st

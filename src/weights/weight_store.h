@@ -1,9 +1,9 @@
 // Weights of a model in memory.
 //
 // Loading has two steps. First the model asks for every tensor it needs, with the shape it must
-// have; each request is checked against the file and given its place in memory. Then read_all()
-// fills all places at once, in parallel, and brings each matrix into the layout that kernels read
-// (see Matrix and NeuronRows) on the way: nothing is held twice. So a wrong file is refused before
+// have; each request is checked against the file and given its place in memory. Then a WeightLoader
+// fills the places, in parallel, and brings each matrix into the layout that kernels read (see
+// Matrix and NeuronRows) on the way: nothing is held twice. So a wrong file is refused before
 // anything large is read.
 #pragma once
 
@@ -19,7 +19,6 @@
 #include "base/error.h"
 #include "base/memory.h"
 #include "base/stop.h"
-#include "base/thread_pool.h"
 #include "format/gguf_model.h"
 #include "tensor/matrix.h"
 
@@ -41,6 +40,9 @@ struct FilePlace {
   std::span<const uint64_t> checksums;  // (count) of the bytes of each; empty: none
 };
 
+// What can be brought to memory, and waited for, by itself: a matrix or a vector of a WeightStore.
+using WeightUnit = int32_t;
+
 // A stack of `count` matrices of the same type and shape, `step` bytes apart in memory.
 struct MatrixStack {
   Matrix prototype;  // the first one, without data where the file is their only place
@@ -49,6 +51,7 @@ struct MatrixStack {
   FilePlace file;
   Arrangement arrangement = Arrangement::kAsInFile;
   bool by_neuron = false;  // in memory they are for neuron_rows()
+  WeightUnit unit = -1;    // of the first one, if they are in memory
 
   explicit operator bool() const { return static_cast<bool>(prototype); }
   Matrix operator[](int64_t i) const {
@@ -71,6 +74,7 @@ struct MatrixRows {
   std::string name;  // for messages
   const ByteSource* source = nullptr;
   uint64_t offset = 0;
+  WeightUnit unit = -1;  // if in memory
 };
 
 class WeightStore {
@@ -81,14 +85,14 @@ class WeightStore {
                        const std::string& expert_file = {});
 
   // Requests. The returned views point to memory that is valid as long as the store and holds the
-  // weights after read_all(). Asking twice for a tensor gives the same place. Throws
+  // weights once they have been read. Asking twice for a tensor gives the same place. Throws
   // Error(kInvalidData) when the tensor is missing or shaped otherwise.
   Matrix matrix(std::string_view name, int64_t rows, int64_t cols);
   MatrixStack stack(std::string_view name, int64_t count, int64_t rows, int64_t cols);
   // A stack that is no experts': in memory.
   MatrixStack matrices(std::string_view name, int64_t count, int64_t rows, int64_t cols);
   const float* vector(std::string_view name, int64_t n);  // must be F32
-  // A vector that is never all zeros: read_all() refuses one that is.
+  // A vector that is never all zeros: reading it refuses one that is.
   const float* norm(std::string_view name, int64_t n);
   MatrixRows rows(std::string_view name, int64_t rows, int64_t cols);
   // Those of a table that always stays in the file.
@@ -113,10 +117,8 @@ class WeightStore {
   // Names of the tensors that are in memory, by where they are.
   std::map<const std::byte*, std::string> tensors_in_memory() const;
 
-  // Throws Error(kInvalidData) for a scale of a quantised type that is not a finite number, and for
-  // a norm of nothing but zeros: a download that was cut may leave a file of the full size whose
-  // end was never written. Error(kCancelled) once `stop` is requested.
-  void read_all(ThreadPool& pool, const Progress& progress, const Stop& stop = Stop::never());
+  // Fills all places, with so many threads. Throws what WeightLoader::await_all() throws.
+  void read_all(int threads, const Progress& progress, const Stop& stop = Stop::never()) const;
 
   // Throws Error(kIo) if a file was written to since it was opened, before its first byte was read:
   // then nothing that came from it is sure.
@@ -128,8 +130,39 @@ class WeightStore {
   // Bytes of all requested tensors, and of those that stay in the file.
   uint64_t bytes() const { return bytes_; }
   uint64_t streamed_bytes() const;
-  // Memory that read_all() fills, in whole pages of any size.
+  // Memory for what does not stay there, in whole pages of any size.
   uint64_t memory_bytes() const;
+
+  // ---- For a WeightLoader ----
+
+  enum class Use : uint8_t {
+    kWhole,
+    kRows,     // of which only rows are needed
+    kExperts,  // of stack() and neurons()
+  };
+  // A request that is in memory: units `first` and those after it, one for each matrix.
+  struct Request {
+    WeightUnit first;
+    int64_t count;
+    Use use;
+    std::optional<int64_t> layer;  // as its name says; of experts nothing
+  };
+  std::vector<Request> requests() const;  // in their order, which is that of units
+
+  // What is read at a time: a run of bytes, of whole rows, or a whole matrix.
+  struct Piece {
+    WeightUnit unit;
+    uint64_t begin, bytes;  // within the matrix in the file
+  };
+  std::vector<Piece> pieces() const;  // those of a unit beside each other, units in order
+
+  // Has the device begin with a piece and those after it of the same unit, `bytes` together.
+  void will_read(const Piece& piece, uint64_t bytes) const;
+  // Reads a piece to its place. Throws Error(kIo), and Error(kInvalidData) for a scale of a
+  // quantised type that is not a finite number, a checksum that differs, a norm of nothing but
+  // zeros: a download that was cut may leave a file of the full size whose end was never written.
+  // Any thread; `scratch` is the caller's.
+  void read(const Piece& piece, std::vector<std::byte>& scratch) const;
 
  private:
   static constexpr uint64_t kNowhere = UINT64_MAX;
@@ -138,28 +171,25 @@ class WeightStore {
     std::string name;   // for messages
     MatrixStack stack;  // without a place in memory
     uint64_t offset;    // into memory_; kNowhere: stays in the file
+    Use use = Use::kWhole;
+    std::optional<int64_t> layer = {};
+    bool never_zero = false;  // a norm
   };
-  struct Piece;
   // `count` matrices (rows, cols) from `first_byte` of the tensor on.
   Place& place(std::string_view name, const std::vector<uint64_t>& ne, uint64_t first_byte,
                int64_t count, int64_t rows, int64_t cols, bool by_neuron = false);
   Place& place(std::string name, const MatrixStack& stack);
-  MatrixStack view(Place& place, bool in_memory = true);
-  std::vector<Piece> pieces() const;
-  void refuse_zero_norms() const;
-  void read_pieces(ThreadPool& pool, const Progress& progress, const Stop& stop);
-  void read(const Piece& piece, std::vector<std::byte>& scratch) const;
+  MatrixStack view(Place& place, Use use = Use::kWhole, bool in_memory = true);
+  Place& vector_place(std::string_view name, int64_t n);
+  void read(const Place& place, int64_t matrix, const Piece& piece,
+            std::vector<std::byte>& scratch) const;
 
   const GgufModel& model_;
   const bool stream_;
   const std::unique_ptr<const File> expert_file_;
   MemoryRegion memory_;  // room for every tensor of the file; only requested ones are touched
   std::vector<Place> places_;
-  struct Norm {
-    std::string name;
-    std::span<const float> values;
-  };
-  std::vector<Norm> norms_;
+  std::vector<size_t> place_of_;                 // (units) in places_
   std::deque<std::vector<uint64_t>> checksums_;  // a deque: spans stay valid
   uint64_t bytes_ = 0;
   uint64_t used_ = 0;

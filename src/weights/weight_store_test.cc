@@ -30,9 +30,8 @@ TEST(WeightStore, FillsWhatWasAskedFor) {
   const MatrixStack s = store.stack("s", 2, 1, 2);
   EXPECT_EQ(store.matrix("m", 2, 3).data, m.data);
   EXPECT_EQ(store.bytes(), 24u + 16u);
-  ThreadPool pool(2);
   uint64_t last = 0;
-  store.read_all(pool, [&](std::string_view, uint64_t done, uint64_t total) {
+  store.read_all(2, [&](std::string_view, uint64_t done, uint64_t total) {
     EXPECT_EQ(total, 40u);
     last = done;
   });
@@ -74,19 +73,17 @@ TEST(WeightStore, ReportsReadErrorsOnce) {
   WeightStore store(model);
   store.matrix("m", 2, 3);
   source->broken = true;
-  ThreadPool pool(4);
-  EXPECT_TRUE(contains(error_of([&] { store.read_all(pool, {}); }), "tensor 'm': read error at"));
+  EXPECT_TRUE(contains(error_of([&] { store.read_all(4, {}); }), "tensor 'm': read error at"));
 }
 
 TEST(WeightStore, ProgressMayCancel) {
   const GgufModel model(file_bytes());
   WeightStore store(model);
   store.matrix("m", 2, 3);
-  ThreadPool pool(1);
   const Progress cancel = [](std::string_view, uint64_t, uint64_t) {
     fail(ErrorCode::kCancelled, "interrupted");
   };
-  EXPECT_TRUE(contains(error_of([&] { store.read_all(pool, cancel); }), "interrupted"));
+  EXPECT_TRUE(contains(error_of([&] { store.read_all(1, cancel); }), "interrupted"));
 }
 
 }  // namespace
