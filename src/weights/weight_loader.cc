@@ -197,6 +197,7 @@ void WeightLoader::await_all(const Progress& progress, const Stop& stop) {
   }
   lock.unlock();
   if (progress) progress("load", all, all);
+  stop.check();  // whoever was faster
 }
 
 }  // namespace st

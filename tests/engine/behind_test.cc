@@ -68,6 +68,9 @@ class BehindMade : public testing::Test {
   BehindMade() {
     shape.config.layers = 4;
     shape.config.hidden = 64;
+    shape.config.heads = 2;
+    shape.config.kv_heads = 1;
+    shape.config.head_dim = 32;
     shape.config.context = 64;
     shape.ffn.experts = 8;
     shape.ffn.used = 2;
