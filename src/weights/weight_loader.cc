@@ -64,6 +64,8 @@ void WeightLoader::find_order() {
   }
   append(tables);
   append(experts);
+  rank_.resize(order_.size());
+  for (size_t i = 0; i < order_.size(); ++i) rank_[static_cast<size_t>(order_[i])] = i;
 }
 
 void WeightLoader::begin(int threads) {
@@ -101,7 +103,8 @@ std::optional<size_t> WeightLoader::take(WeightUnit unit) {
 // Called with the lock, and returns with it.
 void WeightLoader::read(size_t piece, std::vector<std::byte>& scratch, Lock& lock) {
   const WeightStore::Piece& p = pieces_[piece];
-  unlocked(lock, [&] {
+  ++reading_;
+  unlocked(lock, rank_[static_cast<size_t>(p.unit)], [&] {
     if (p.begin % kAhead < p.bytes) store_.will_read(p, kAhead);
     try {
       store_.read(p, scratch);
@@ -113,17 +116,18 @@ void WeightLoader::read(size_t piece, std::vector<std::byte>& scratch, Lock& loc
     bytes_read_.fetch_add(p.bytes, std::memory_order_relaxed);
     missing_[static_cast<size_t>(p.unit)].fetch_sub(1, std::memory_order_release);
   });
-  if (error_) return;
+  --reading_;
+  if (error_) return changed_.notify_all();
   if (--left_ == 0) {
-    unlocked(lock, [&] { store_.check_files(); });
+    unlocked(lock, rank_.size(), [&] { store_.check_files(); });
     if (!error_) complete_.store(true, std::memory_order_release);
   }
   if (left_ == 0 || here(p.unit)) changed_.notify_all();
 }
 
-// What `body` throws is the end of the loading.
+// What `body` throws is the end of the loading; of several errors that of the lowest rank is kept.
 template <typename Body>
-void WeightLoader::unlocked(Lock& lock, const Body& body) {
+void WeightLoader::unlocked(Lock& lock, size_t rank, const Body& body) {
   lock.unlock();
   std::exception_ptr error;
   try {
@@ -133,7 +137,10 @@ void WeightLoader::unlocked(Lock& lock, const Body& body) {
   }
   lock.lock();
   if (!error) return;
-  if (!error_) error_ = error;
+  if (!error_ || rank < error_rank_) {
+    error_ = error;
+    error_rank_ = rank;
+  }
   changed_.notify_all();
 }
 
@@ -185,7 +192,9 @@ void WeightLoader::await_all(const Progress& progress, const Stop& stop) {
   std::vector<std::byte> scratch;
   Lock lock(mutex_);
   while (!complete()) {
-    check(lock, stop);
+    // What comes before the unit that failed is being read, if it is not there.
+    stop.check();
+    if (error_ && reading_ == 0) std::rethrow_exception(error_);
     if (const auto piece = take_next()) {
       read(*piece, scratch, lock);
     } else {

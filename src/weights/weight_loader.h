@@ -13,6 +13,7 @@
 //
 // A unit is there when all of it was read and checked, never before. What cannot be read, or is
 // wrong, ends the loading: from then on everybody who asks gets that error, whoever needs the unit.
+// Who waits for all of them is told the first in the order of units, however many threads read.
 // The files are compared with what they were when the last piece has been read.
 #pragma once
 
@@ -83,7 +84,7 @@ class WeightLoader {
   std::optional<size_t> take(WeightUnit unit);
   void read(size_t piece, std::vector<std::byte>& scratch, Lock& lock);
   template <typename Body>
-  void unlocked(Lock& lock, const Body& body);
+  void unlocked(Lock& lock, size_t rank, const Body& body);
   void check(const Lock& lock, const Stop& stop) const;
 
   const WeightStore& store_;
@@ -91,6 +92,7 @@ class WeightLoader {
   std::vector<std::atomic<uint32_t>> missing_;   // (units) pieces that have not been read
   std::vector<std::vector<WeightUnit>> layers_;  // (1 + L) used by every token; [0]: of no layer
   std::vector<WeightUnit> order_;                // all units
+  std::vector<size_t> rank_;                     // (units) in the order
   std::atomic<bool> complete_{false};
   std::atomic<uint64_t> bytes_read_{0};
 
@@ -100,7 +102,9 @@ class WeightLoader {
   std::deque<WeightUnit> asked_;
   size_t in_order_ = 0;  // of order_, begun
   size_t left_;          // pieces that have not been read
+  size_t reading_ = 0;   // pieces that are being read
   std::exception_ptr error_;
+  size_t error_rank_ = 0;  // of the unit that it is about
   bool stop_ = false;
   std::vector<std::thread> threads_;
 };

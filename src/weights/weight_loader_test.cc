@@ -60,7 +60,12 @@ class WatchedSource final : public ByteSource {
       std::unique_lock lock(mutex_);
       reads_.push_back(offset);
       opened_.wait(lock, [&] { return open_; });
-      if (offset == broken) fail(ErrorCode::kIo, "read error at {}: Input/output error", offset);
+      if (offset == late) opened_.wait(lock, [&] { return failed_; });
+      if (offset == broken || offset == late) {
+        failed_ = true;
+        opened_.notify_all();
+        fail(ErrorCode::kIo, "read error at {}: Input/output error", offset);
+      }
     }
     good_->read_at(offset, out);
   }
@@ -80,12 +85,14 @@ class WatchedSource final : public ByteSource {
 
   std::atomic<bool> watch = false;
   std::atomic<uint64_t> broken = 0;
+  std::atomic<uint64_t> late = 0;  // fails as well, but later
 
  private:
   const std::shared_ptr<const ByteSource> good_;
   mutable std::mutex mutex_;
   mutable std::condition_variable opened_;
   mutable std::vector<uint64_t> reads_;
+  mutable bool failed_ = false;
   bool open_ = true;
 };
 
@@ -192,6 +199,16 @@ TEST(WeightLoader, AnErrorIsEverybodys) {
   EXPECT_EQ(error_of([&] { loader.check(); }), want);
   EXPECT_NO_THROW(loader.await(up, Stop::never()));  // what is there is right
   EXPECT_FALSE(loader.complete());
+}
+
+// Two threads meet one each, the second of the order first.
+TEST(WeightLoader, TheFirstErrorIsThatOfTheOrder) {
+  const Rig rig;
+  rig.source->late = rig.place("head");
+  rig.source->broken = rig.place("blk.0.attn");
+  WeightLoader loader(rig.store, 1);
+  EXPECT_EQ(error_of([&] { loader.await_all({}, Stop::never()); }),
+            fmt::format("tensor 'head': read error at {}: Input/output error", rig.place("head")));
 }
 
 // One that nobody waits for, and threads that come across it.
