@@ -97,8 +97,8 @@ class WatchedSource final : public ByteSource {
 };
 
 // A store of those tensors, as a model asks for them.
-struct Rig {
-  explicit Rig(const Tensors& tensors = {})
+struct LoaderRig {
+  explicit LoaderRig(const Tensors& tensors = {})
       : source(std::make_shared<WatchedSource>(source_of(tensors.builder.build()))),
         model(source),
         store(model) {
@@ -142,7 +142,7 @@ float first(const Matrix& m) { return reinterpret_cast<const float*>(m.data)[0];
 using Names = std::vector<std::string>;
 
 TEST(WeightLoader, ReadsInTheOrderOfAPass) {
-  const Rig rig;
+  const LoaderRig rig;
   WeightLoader loader(rig.store, 0);
   EXPECT_FALSE(loader.complete());
   loader.await_all({}, Stop::never());
@@ -155,7 +155,7 @@ TEST(WeightLoader, ReadsInTheOrderOfAPass) {
 }
 
 TEST(WeightLoader, WhatIsAwaitedIsReadAlone) {
-  const Rig rig;
+  const LoaderRig rig;
   WeightLoader loader(rig.store, 0);
   loader.await_layer(1, Stop::never());
   loader.await(rig.layers[1].up.unit + 2, Stop::never());
@@ -172,7 +172,7 @@ TEST(WeightLoader, WhatIsAwaitedIsReadAlone) {
 }
 
 TEST(WeightLoader, WhatIsAskedForComesFirst) {
-  const Rig rig;
+  const LoaderRig rig;
   WeightLoader loader(rig.store, 0);
   const WeightUnit up = rig.layers[1].up.unit;
   loader.ask(std::vector{up + 1, up});
@@ -183,7 +183,7 @@ TEST(WeightLoader, WhatIsAskedForComesFirst) {
 }
 
 TEST(WeightLoader, AnErrorIsEverybodys) {
-  const Rig rig;
+  const LoaderRig rig;
   rig.source->broken = rig.place("blk.1.up") + 32;
   WeightLoader loader(rig.store, 0);
   const WeightUnit up = rig.layers[1].up.unit;
@@ -203,7 +203,7 @@ TEST(WeightLoader, AnErrorIsEverybodys) {
 
 // Two threads meet one each, the second of the order first.
 TEST(WeightLoader, TheFirstErrorIsThatOfTheOrder) {
-  const Rig rig;
+  const LoaderRig rig;
   rig.source->late = rig.place("head");
   rig.source->broken = rig.place("blk.0.attn");
   WeightLoader loader(rig.store, 1);
@@ -213,7 +213,7 @@ TEST(WeightLoader, TheFirstErrorIsThatOfTheOrder) {
 
 // One that nobody waits for, and threads that come across it.
 TEST(WeightLoader, AnErrorIsFoundBehind) {
-  const Rig rig;
+  const LoaderRig rig;
   rig.source->broken = rig.place("blk.1.down") + 64;
   WeightLoader loader(rig.store, 3);
   while (!loader.failed()) std::this_thread::yield();
@@ -235,7 +235,7 @@ TEST(WeightLoader, ANormOfNothingButZerosIsRefused) {
 }
 
 TEST(WeightLoader, ManyWaitForManyThings) {
-  const Rig rig;
+  const LoaderRig rig;
   for (const int threads : {0, 1, 8}) {
     WeightLoader loader(rig.store, threads);
     std::vector<std::thread> waiting;
@@ -262,7 +262,7 @@ TEST(WeightLoader, ManyWaitForManyThings) {
 
 // The device does not answer: who waits for another's piece need not wait for the device.
 TEST(WeightLoader, AStopEndsTheWait) {
-  const Rig rig;
+  const LoaderRig rig;
   rig.source->close();
   WeightLoader loader(rig.store, 1);
   while (rig.read().empty()) std::this_thread::yield();  // the head is being read
@@ -277,7 +277,7 @@ TEST(WeightLoader, AStopEndsTheWait) {
 }
 
 TEST(WeightLoader, EndsBeforeAllIsRead) {
-  const Rig rig;
+  const LoaderRig rig;
   rig.source->close();
   std::optional<WeightLoader> loader(std::in_place, rig.store, 2);
   while (rig.read().size() < 2) std::this_thread::yield();
