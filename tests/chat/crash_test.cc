@@ -33,8 +33,6 @@ extern "C" int fdatasync(int fd) {
 namespace st::chats {
 namespace {
 
-constexpr JournalOptions kKept{.keep = KeepKv::kAlways};
-
 class Crashes : public testing::Test {
  protected:
   // What was loaded is a turn, and its keys and values are those of its tokens.

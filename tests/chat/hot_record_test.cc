@@ -25,7 +25,6 @@ using testkit::le;
 using testkit::SealedJournal;
 using testkit::StringSource;
 
-constexpr JournalOptions kKept{.keep = KeepKv::kAlways};
 constexpr int64_t kRoom = 7;  // of 24 experts, beside a full context
 
 // With room for few experts.

@@ -21,8 +21,6 @@ namespace {
 using testkit::contains;
 using testkit::error_of;
 
-constexpr JournalOptions kKept{.keep = KeepKv::kAlways};
-
 class Journals : public testing::Test {
  protected:
   // The message without the path.

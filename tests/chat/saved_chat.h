@@ -12,6 +12,9 @@
 
 namespace st::chats {
 
+// Keys and values are kept, however short the chat.
+inline constexpr JournalOptions kKept{.keep = KeepKv::kAlways};
+
 class SavedChat {
  public:
   explicit SavedChat(Engine& engine) : engine_(engine), sequence_(engine.cache().create()) {}
