@@ -1,5 +1,4 @@
 // Attention of a layer, keys and values in F32, against plain sums in double precision.
-#include "experts/resident_experts.h"
 #include "model/attention.h"
 
 #include <gtest/gtest.h>
@@ -8,6 +7,7 @@
 #include <optional>
 #include <vector>
 
+#include "experts/resident_experts.h"
 #include "model/kv_pool.h"
 
 namespace st {

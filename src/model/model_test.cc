@@ -4,8 +4,8 @@
 #include <cmath>
 
 #include "base/error.h"
-#include "kernels/kernels.h"
 #include "experts/resident_experts.h"
+#include "kernels/kernels.h"
 #include "model/config.h"
 #include "model/expert_ffn.h"
 #include "model/forward.h"
