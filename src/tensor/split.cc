@@ -1,5 +1,6 @@
 // Each type's way from a file to the planes of quants and the scales of a row, and back to numbers.
 
+#include <algorithm>
 #include <cstring>
 
 #include "tensor/bytes16.h"
@@ -367,18 +368,25 @@ struct SplitIQ4_XS {
   }
 };
 
-// Blocks are copied before anything is written, so that quants may come where the blocks are.
+// Blocks are copied before anything is written, so that quants may come where the blocks are. Small
+// ones are copied many together: one that is read right behind its own copy, in other pieces, waits
+// until the processor has stored it.
 template <int kValues, typename T>
 void split_row(const std::byte* blocks, int64_t cols, uint8_t* q, uint8_t* scales) {
   using Block = typename T::Block;
-  constexpr int64_t kBlockBytes = sizeof(Block);
+  constexpr int64_t kBytes = sizeof(Block);
+  constexpr int64_t kMany = kValues == kBlock ? 2048 / (kBytes * T::kTogether) : 1;
+  constexpr int64_t kCopied = kMany * T::kTogether;
   const int64_t all = cols / kValues;
-  for (int64_t i = 0; i < all; i += T::kTogether) {
-    const int64_t n = all - i < T::kTogether ? all - i : T::kTogether;
-    Block some[T::kTogether];
-    std::memcpy(some, blocks + i * kBlockBytes, static_cast<size_t>(n * kBlockBytes));
-    T::quants(some, n, q + i * kValues * T::kBits / 8);
-    for (int64_t k = 0; k < n; ++k) T::scales(some[k], i + k, all, scales);
+  Block some[kCopied];
+  for (int64_t begin = 0; begin < all; begin += kCopied) {
+    const int64_t count = std::min(all - begin, kCopied);
+    std::memcpy(some, blocks + begin * kBytes, static_cast<size_t>(count * kBytes));
+    for (int64_t i = 0; i < count; i += T::kTogether) {
+      const int64_t n = std::min<int64_t>(count - i, T::kTogether);
+      T::quants(some + i, n, q + (begin + i) * kValues * T::kBits / 8);
+      for (int64_t k = i; k < i + n; ++k) T::scales(some[k], begin + k, all, scales);
+    }
   }
 }
 
