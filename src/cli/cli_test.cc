@@ -216,7 +216,7 @@ TEST(CommandLine, WrongUseIsOneLine) {
       usage_error({"verify", "-m", "x", "--memory", "1G,lots"}),
       "--memory: '1G,lots': want a size such as 512MiB or 8G; see 'smallthinker verify --help'");
   EXPECT_EQ(usage_error({"verify", "-m", "x", "--hot-set", "h"}),
-            "--hot-set has no effect without --memory");
+            "--hot-set requires --memory; see 'smallthinker verify --help'");
   const std::string synth = "; see 'smallthinker synth --help'";
   const std::string perplexity = "; see 'smallthinker perplexity --help'";
   EXPECT_EQ(usage_error({"perplexity", "-m", "x"}), "--file is required" + perplexity);

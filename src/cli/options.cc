@@ -309,24 +309,10 @@ class Parser {
   std::string topic_, shell_;
 };
 
-// Options that need others, where it depends on more than their names.
-template <typename Args>
-void check(const Args& args) {
-  if constexpr (requires { args.model.hot_set; }) {
-    bool limited = args.model.memory > 0 || args.model.reference_env;  // which may tell a limit
-    if constexpr (requires { args.memory; }) limited = limited || !args.memory.empty();
-    if (!args.model.hot_set.empty() && !limited) {
-      fail(ErrorCode::kInvalidUsage, "--hot-set has no effect without --memory");
-    }
-  }
-}
-
 }  // namespace
 
 CommandLine parse_command_line(std::vector<std::string> arguments) {
-  CommandLine line = Parser().parse(std::move(arguments));
-  std::visit([](const auto& args) { check(args); }, line.command);
-  return line;
+  return Parser().parse(std::move(arguments));
 }
 
 }  // namespace st

@@ -98,8 +98,9 @@ void add_model_settings(CLI::App& app, ModelArgs& args) {
                  "$SMALLTHINKER_CPU)")
       ->type_name("NAME");
   add_memory(app, args);
-  app.add_option("--hot-set", args.hot_set,
-                 "with --memory: file that remembers between runs which experts are used most")
+  app.add_option(
+         "--hot-set", args.hot_set,
+         "file that remembers between runs which experts are used most: they are read first")
       ->type_name("FILE");
   add_expert_bundle(app, args);
   app.add_flag("--reference-env", args.reference_env,
@@ -596,6 +597,7 @@ CLI::App* add_verify(CLI::App& app, VerifyArgs& args) {
               "budgets of the whole process, each compared with none: 1GiB,2GiB",
               [&args](const std::string& text) { return read_sizes(text, args.memory); })
       ->type_name("LIST");
+  verify->get_option("--hot-set")->needs("--memory");  // each other run stands for itself
   add_whole(*verify, "-p,--n-prompt", "tokens to evaluate", 2, 1 << 20, args.tokens);
   verify->add_option("-f,--file", args.file, "the first -p tokens of a text, not random ones")
       ->type_name("FILE");

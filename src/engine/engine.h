@@ -94,11 +94,12 @@ class Engine {
   void check_memory(uint64_t budget) const;  // the same error, and never a change
 
   // How often each expert was used, as text (experts/hot_set.h); empty where that is of no use:
-  // without a budget or experts, or before the first pass.
+  // without experts, before the first pass, or where all weights were read before it and there is
+  // no hot set in the options.
   std::string hot_set() const;
-  // Reads the hottest of such a text ahead of the first pass; does nothing without a budget, with a
-  // hot set of its own, or after that. Throws Error(kInvalidData) for what is no such text, or is
-  // of other layers or experts: then nothing changes.
+  // Reads the hottest of such a text ahead of the first pass; does nothing with a hot set of its
+  // own, after that pass, or where all is in memory. Throws Error(kInvalidData) for what is no such
+  // text, or is of other layers or experts: then nothing changes.
   void begin_with(std::string_view hot_set);
 
   // Whether all of an expert's weights are in memory, between two calls of evaluate().

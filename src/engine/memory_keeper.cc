@@ -249,9 +249,9 @@ void MemoryKeeper::load(const Stop& stop) {
     // Each has a buffer, which a budget holds for as many as compute.
     model_.read_weights(cached_ ? pool_.threads() : WeightLoader::kThreads, progress, stop);
   }
-  if (cached_) return begin_limited();
-  resident_ = std::make_unique<ResidentExperts>(model_.weights().experts, loader_.get());
-  resize_state(micro_batch_, false);
+  cached_ ? begin_limited() : begin_resident();
+  if (!options_.hot_set.empty()) load_hot_set();
+  loaded_ = true;
 }
 
 void MemoryKeeper::begin_limited() {
@@ -260,23 +260,32 @@ void MemoryKeeper::begin_limited() {
   give_back_freed();  // buffers for reading
   plan_.resident = std::max(plan_.resident, resident_memory());
   fit({.kv = 0, .tokens = 1, .rows = kPlannedRows});
-  if (!options_.hot_set.empty()) load_hot_set();
-  loaded_ = true;
+}
+
+// Uses are counted where somebody wants to know.
+void MemoryKeeper::begin_resident() {
+  std::vector<ExpertLayer> experts = model_.weights().experts;
+  resident_ = loader_ || !options_.hot_set.empty()
+                  ? std::make_unique<ResidentExperts>(std::move(experts),
+                                                      model_.config().most_used(), loader_.get())
+                  : std::make_unique<ResidentExperts>(std::move(experts));
+  resize_state(micro_batch_, false);
 }
 
 void MemoryKeeper::warm(std::string_view hot_set) {
   const ModelConfig& c = model_.config();
-  cached_->warm(parse_hot_set(hot_set, c.layers, c.most_experts()));
+  experts().warm(parse_hot_set(hot_set, c.layers, c.most_experts()));
 }
 
 void MemoryKeeper::begin_with(std::string_view hot_set) {
-  if (cached_ && options_.hot_set.empty() && cached_->stats().asked == 0) warm(hot_set);
+  const bool of_use = cached_ || loader_;
+  if (of_use && options_.hot_set.empty() && experts().rates().empty()) warm(hot_set);
 }
 
 std::string MemoryKeeper::hot_set() const {
   const ModelConfig& c = model_.config();
-  if (!cached_ || !c.has_experts() || cached_->stats().asked == 0) return {};
-  return format_hot_set(cached_->rates(), c.layers, c.most_experts());
+  const std::vector<float> rates = c.has_experts() ? experts().rates() : std::vector<float>();
+  return rates.empty() ? "" : format_hot_set(rates, c.layers, c.most_experts());
 }
 
 void MemoryKeeper::load_hot_set() {
@@ -292,10 +301,10 @@ void MemoryKeeper::load_hot_set() {
 
 void MemoryKeeper::save_hot_set() const {
   if (!loaded_ || options_.hot_set.empty()) return;
-  const ModelConfig& c = model_.config();
   try {
+    const std::string text = hot_set();
+    if (text.empty()) return;
     AtomicFile out(options_.hot_set);
-    const std::string text = format_hot_set(cached_->rates(), c.layers, c.most_experts());
     out.write(std::as_bytes(std::span(text)));
     out.commit();
   } catch (const Error&) {  // it only makes the next start faster
@@ -381,7 +390,7 @@ std::optional<MemoryReport> MemoryKeeper::report() const {
 
 // ---- What is read ----
 
-ExpertStore& MemoryKeeper::experts() {
+ExpertStore& MemoryKeeper::experts() const {
   return cached_ ? static_cast<ExpertStore&>(*cached_) : *resident_;
 }
 

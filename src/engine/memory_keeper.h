@@ -82,7 +82,7 @@ class MemoryKeeper {
   const KvPool& cache() const { return cache_; }
   State& state() { return state_; }
   const State& state() const { return state_; }
-  ExpertStore& experts();
+  ExpertStore& experts() const;
   RowReader* embedding();  // null: it is in memory
   RowReader* token_rows() { return token_rows_ ? &*token_rows_ : nullptr; }
   const std::vector<std::string>& notices() const { return notices_; }
@@ -103,6 +103,7 @@ class MemoryKeeper {
   bool embedding_comes_behind() const;
   void plan_budget();
   void begin_limited();
+  void begin_resident();
   void resize_state(int64_t tokens, bool keep_logits);
   void warm(std::string_view hot_set);
   void load_hot_set();
@@ -129,10 +130,10 @@ class MemoryKeeper {
   MemoryPlan plan_;
   std::optional<AsyncReader> reader_;
   std::unique_ptr<CachedExperts> cached_;
-  bool loaded_ = false;  // resident weights are there
   // Without:
   std::shared_ptr<WeightLoader> loader_;  // if they come behind
   std::unique_ptr<ExpertStore> resident_;
+  bool loaded_ = false;
 };
 
 }  // namespace st

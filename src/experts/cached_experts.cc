@@ -20,9 +20,7 @@ namespace {
 size_t number(ExpertPart part) { return static_cast<size_t>(part); }
 
 CacheOptions cache_options(const std::vector<ExpertLayer>& layers, int64_t used) {
-  int64_t most = 0;
-  for (const ExpertLayer& layer : layers) most = std::max(most, layer.gate.count);
-  return {.layers = static_cast<int64_t>(layers.size()), .experts = most, .used = used};
+  return {.layers = std::ssize(layers), .experts = most_experts(layers), .used = used};
 }
 
 void arrange_in_place(const MatrixStack& stack, std::span<const std::byte> bytes, std::byte* room) {
@@ -107,14 +105,10 @@ void CachedExperts::read(CacheUnit unit, int32_t slot, ExpertPart part) {
 }
 
 void CachedExperts::prefetch(int64_t l, const ExpertDemand& demand) {
-  std::vector<int32_t> counts;
-  for (size_t i = 0; i + 1 < demand.begin.size(); ++i) {
-    counts.push_back(static_cast<int32_t>(demand.begin[i + 1] - demand.begin[i]));
-  }
   if (l == 0) note_time();
   stop_ = &demand.stop;
   const std::vector<int32_t> foreseen = judge_guesses(l, demand.experts);
-  policy_.ask(l, demand.experts, counts, demand.tokens);
+  policy_.ask(l, demand.experts, demand.counts(), demand.tokens);
   let_go_of_strays();
   ++prefetches_;
   give_back();
@@ -470,6 +464,10 @@ void CachedExperts::warm(std::span<const float> rates) {
     if (slot == kNoSlot) return;
     for (const ExpertPart part : kEachPart) read(unit, slot, part);
   }
+}
+
+std::vector<float> CachedExperts::rates() const {
+  return stats_.asked > 0 ? policy_.rates() : std::vector<float>();
 }
 
 CachedExpertsStats CachedExperts::stats() const {

@@ -63,16 +63,14 @@ class CachedExperts final : public ExpertStore {
   void resize(int64_t experts);
   int64_t room() const { return policy_.slots(); }
 
-  // What was used often in an earlier run, (layers, experts) each 0..1, is read ahead of need.
-  void warm(std::span<const float> rates);
-  std::vector<float> rates() const { return policy_.rates(); }
-
   void prefetch(int64_t layer, const ExpertDemand& demand) override;
   bool wants_guess() override { return !in_order_ && foresight_.guesses(); }
   void guess(int64_t layer, std::span<const int32_t> experts) override;
   bool ready(int64_t layer, int32_t expert) override;
   Matrix await(int64_t layer, int32_t expert, ExpertPart part) override;
   void release(int64_t layer) override;
+  void warm(std::span<const float> rates) override;
+  std::vector<float> rates() const override;
 
   // Throws Error(kIo) if a file of the experts was written to since its model opened it: then
   // nothing read is sure, and all is forgotten. Not between prefetch() and release().

@@ -23,6 +23,14 @@ struct ExpertDemand {
   std::span<const int64_t> begin;  // (experts + 1): expert i has pairs begin[i] .. begin[i + 1]
   int64_t tokens = 0;
   const Stop& stop = Stop::never();  // who waits for them gives up; outlives release()
+
+  std::vector<int32_t> counts() const {  // (experts) pairs of each; empty: not said
+    std::vector<int32_t> counts;
+    for (size_t i = 0; i + 1 < begin.size(); ++i) {
+      counts.push_back(static_cast<int32_t>(begin[i + 1] - begin[i]));
+    }
+    return counts;
+  }
 };
 
 class ExpertStore {
@@ -53,6 +61,12 @@ class ExpertStore {
   // called by several threads. Throws Error(kIo) when it cannot be read, Error(kCancelled) when it
   // has to be waited for and the demand's stop is requested.
   virtual Matrix await(int64_t layer, int32_t expert, ExpertPart part) = 0;
+
+  // What was used often in an earlier run, (layers, experts) each 0..1, is brought before it is
+  // needed. Not between prefetch() and release(), as rates().
+  virtual void warm(std::span<const float> rates) { static_cast<void>(rates); }
+  // How often each was used by now; empty where none was, or nobody counts.
+  virtual std::vector<float> rates() const { return {}; }
 
   // The layer's experts are no longer in use.
   virtual void release(int64_t layer) = 0;

@@ -1,8 +1,10 @@
 // The experts of a layer as weights: three stacks of matrices.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <string_view>
 
 #include "weights/weight_store.h"
@@ -34,5 +36,12 @@ struct ExpertLayer {
     return part == ExpertPart::kGate ? gate : part == ExpertPart::kUp ? up : down;
   }
 };
+
+// Of the layer that has most.
+inline int64_t most_experts(std::span<const ExpertLayer> layers) {
+  int64_t most = 0;
+  for (const ExpertLayer& layer : layers) most = std::max(most, layer.gate.count);
+  return most;
+}
 
 }  // namespace st

@@ -63,6 +63,7 @@ void WeightLoader::find_order() {
     if (i > 0 && i <= networks.size()) append(networks[i - 1]);
   }
   append(tables);
+  experts_ = order_.size();
   append(experts);
   rank_.resize(order_.size());
   for (size_t i = 0; i < order_.size(); ++i) rank_[static_cast<size_t>(order_[i])] = i;
@@ -163,6 +164,17 @@ void WeightLoader::ask(std::span<const WeightUnit> units) {
     const Unit& u = units_[static_cast<size_t>(unit)];
     if (u.next < u.end) asked_.push_back(unit);
   }
+}
+
+void WeightLoader::prefer(std::span<const WeightUnit> units) {
+  std::vector<size_t> place(rank_.size(), units.size());
+  for (size_t i = 0; i < units.size(); ++i) place[static_cast<size_t>(units[i])] = i;
+  const Lock lock(mutex_);
+  const auto experts =
+      std::ranges::subrange(order_.begin() + static_cast<std::ptrdiff_t>(experts_), order_.end());
+  std::ranges::stable_sort(experts, {},
+                           [&](WeightUnit u) { return place[static_cast<size_t>(u)]; });
+  in_order_ = std::min(in_order_, experts_);
 }
 
 void WeightLoader::await(WeightUnit unit, const Stop& stop) {

@@ -7,9 +7,9 @@
 //
 // What is waited for is a unit: a tensor, or one matrix of a stack. Threads read the units in the
 // order of a forward pass: what belongs to no layer, such as the head; then layer by layer what
-// every token uses; tables of which a token uses a row (see RowReader); experts. What is asked for
-// comes before all that. Who waits for a unit reads pieces of it as well, so nobody depends on
-// threads that the system does not give or run.
+// every token uses; tables of which a token uses a row (see RowReader); experts, those first that
+// are preferred. What is asked for comes before all that. Who waits for a unit reads pieces of it
+// as well, so nobody depends on threads that the system does not give or run.
 //
 // A unit is there when all of it was read and checked, never before. What cannot be read, or is
 // wrong, ends the loading: from then on everybody who asks gets that error, whoever needs the unit.
@@ -59,6 +59,10 @@ class WeightLoader {
   // The units will be needed, in this order.
   void ask(std::span<const WeightUnit> units);
 
+  // Of the experts these come first, in this order; other units stay where they are. REQUIRES: each
+  // is named once.
+  void prefer(std::span<const WeightUnit> units);
+
   // These return when the unit, or what every token uses of the layer or, with -1, of no layer, is
   // there. Throw what WeightStore::read() throws, Error(kIo) if a file was written to since it was
   // opened, and Error(kCancelled) once `stop` is requested.
@@ -91,8 +95,7 @@ class WeightLoader {
   const std::vector<WeightStore::Piece> pieces_;
   std::vector<std::atomic<uint32_t>> missing_;   // (units) pieces that have not been read
   std::vector<std::vector<WeightUnit>> layers_;  // (1 + L) used by every token; [0]: of no layer
-  std::vector<WeightUnit> order_;                // all units
-  std::vector<size_t> rank_;                     // (units) in the order
+  std::vector<size_t> rank_;  // (units) in the order that they have by themselves
   std::atomic<bool> complete_{false};
   std::atomic<uint64_t> bytes_read_{0};
 
@@ -100,9 +103,11 @@ class WeightLoader {
   std::condition_variable changed_;
   std::vector<Unit> units_;
   std::deque<WeightUnit> asked_;
-  size_t in_order_ = 0;  // of order_, begun
-  size_t left_;          // pieces that have not been read
-  size_t reading_ = 0;   // pieces that are being read
+  std::vector<WeightUnit> order_;  // all units
+  size_t experts_ = 0;             // of order_, where experts begin
+  size_t in_order_ = 0;            // of order_, begun
+  size_t left_;                    // pieces that have not been read
+  size_t reading_ = 0;             // pieces that are being read
   std::exception_ptr error_;
   size_t error_rank_ = 0;  // of the unit that it is about
   bool stop_ = false;

@@ -6,6 +6,7 @@
 #include <map>
 #include <optional>
 #include <random>
+#include <set>
 
 #include "support/gguf_builder.h"
 #include "weights/expert_layer.h"
@@ -180,6 +181,37 @@ TEST(WeightLoader, WhatIsAskedForComesFirst) {
   const Names names = rig.read();
   EXPECT_EQ(Names(names.begin(), names.begin() + 3), (Names{"blk.1.up 1", "blk.1.up 0", "head"}));
   EXPECT_EQ(names.size(), 16u);
+}
+
+TEST(WeightLoader, PreferredExpertsComeBeforeOthers) {
+  const LoaderRig rig;
+  WeightLoader loader(rig.store, 0);
+  const WeightUnit up = rig.layers[1].up.unit, down = rig.layers[1].down.unit;
+  loader.await(down, Stop::never());
+  loader.prefer(std::vector{down + 2, up, down});
+  loader.await_all({}, Stop::never());
+  EXPECT_EQ(rig.read(),
+            (Names{"blk.1.down 0", "head", "blk.0.attn", "blk.0.gate", "blk.0.up", "blk.0.down",
+                   "blk.1.attn", "table", "blk.1.down 2", "blk.1.up 0", "blk.1.gate 0",
+                   "blk.1.gate 1", "blk.1.gate 2", "blk.1.up 1", "blk.1.up 2", "blk.1.down 1"}));
+}
+
+// Nothing that has begun is begun again, and what was left out is not forgotten.
+TEST(WeightLoader, PreferencesMayComeLate) {
+  const LoaderRig rig;
+  WeightLoader loader(rig.store, 0);
+  const WeightUnit gate = rig.layers[1].gate.unit;
+  size_t pieces = 0;
+  const auto prefer = [&](std::string_view, uint64_t, uint64_t) {
+    if (++pieces == 9) loader.prefer(std::vector{gate + 2});
+  };
+  loader.await_all(prefer, Stop::never());
+  const Names names = rig.read();
+  EXPECT_EQ(names.size(), 16u);
+  EXPECT_EQ(Names(names.begin() + 7, names.begin() + 11),
+            (Names{"blk.1.gate 0", "blk.1.gate 1", "blk.1.gate 2", "blk.1.up 0"}));
+  const Names late(names.begin() + 7, names.end());
+  EXPECT_EQ(std::set(late.begin(), late.end()).size(), 9u);
 }
 
 TEST(WeightLoader, AnErrorIsEverybodys) {

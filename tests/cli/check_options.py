@@ -94,8 +94,6 @@ def commands(st, gguf, folder):
         check(result.returncode == 0 and "--top-k" in result.stdout, f"run {option}")
     # What an option needs.
     see = "; see 'smallthinker run --help'\n"
-    st.refuses("a hot set without a budget", "run", "-m", gguf, "--hot-set", folder / "h", code=2,
-               contains="error: --hot-set has no effect without --memory\n")
     st.refuses("a change without a budget", "run", "-m", gguf, "--memory-change", "2:25MiB", code=2,
                contains="error: --memory-change requires --memory" + see)
     for size in "1", "64", "1000000":

@@ -3,11 +3,13 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <fstream>
 #include <set>
 
 #include "base/file.h"
 #include "engine/engine.h"
+#include "experts/hot_set.h"
 #include "families/fixture.h"
 #include "golden/fixture.h"
 #include "shapes/made_model.h"
@@ -117,6 +119,93 @@ TEST_F(BehindMade, TheFirstTokenNeedsAPart) {
   EXPECT_GT(all, 2 * engine.model().begin_weights(0)->bytes_read());
   // Others of the model wait for all of it.
   Engine other(engine.model().reopened({}).name(), options(std::nullopt));
+}
+
+// Experts of the whole model in the order in which their last part comes, if nobody asks.
+std::vector<std::pair<int64_t, int32_t>> order_of(const Engine& engine) {
+  const std::shared_ptr<WeightLoader> loader = engine.model().begin_weights(0);
+  const std::vector<ExpertLayer>& layers = engine.model().weights().experts;
+  std::vector<std::pair<int64_t, int32_t>> order;
+  loader->await_all(
+      [&](std::string_view, uint64_t, uint64_t) {
+        for (int64_t l = 0; l < std::ssize(layers); ++l) {
+          for (int32_t e = 0; e < 8; ++e) {
+            const bool here = std::ranges::all_of(kEachPart, [&](ExpertPart part) {
+              return loader->here(layers[static_cast<size_t>(l)][part].unit + e);
+            });
+            const std::pair expert(l, e);
+            if (here && !std::ranges::count(order, expert)) order.push_back(expert);
+          }
+        }
+      },
+      Stop::never());
+  return order;
+}
+
+// By a file, or by what somebody who has it knows.
+TEST_F(BehindMade, TheHottestComeFirst) {
+  std::vector<float> rates(4 * 8, 0.1f);
+  rates[3 * 8 + 5] = 0.9f;
+  rates[0 * 8 + 2] = 0.5f;
+  const std::string text = format_hot_set(rates, 4, 8);
+  const std::string file = folder / "hot";
+  std::ofstream(file) << text;
+  using Order = std::vector<std::pair<int64_t, int32_t>>;
+  const Order hottest{{3, 5}, {0, 2}, {0, 0}};
+  const auto first = [](const Order& order) { return Order(order.begin(), order.begin() + 3); };
+  {
+    EngineOptions with_file = options(0);
+    with_file.hot_set = file;
+    const Engine engine(path, with_file);
+    const Order order = order_of(engine);
+    EXPECT_EQ(order.size(), 4u * 8);
+    EXPECT_EQ(first(order), hottest);
+  }
+  {
+    Engine engine(path, options(0));
+    engine.begin_with(text);
+    EXPECT_EQ(first(order_of(engine)), hottest);
+  }
+  const Engine engine(path, options(0));
+  EXPECT_EQ(first(order_of(engine)), (Order{{0, 0}, {0, 1}, {0, 2}}));
+}
+
+TEST_F(BehindMade, AHotSetOfAnotherModelIsRefused) {
+  const std::string file = folder / "hot";
+  std::ofstream(file) << format_hot_set(std::vector<float>(2 * 8, 0.1f), 2, 8);
+  EngineOptions other = options(0);
+  other.hot_set = file;
+  EXPECT_EQ(error_of([&] { Engine(path, other); }),
+            file + ": hot set of another model: 'layers 2 experts 8', want 'layers 4 experts 8'");
+}
+
+// Whether experts come behind, were there before, or come and go in a budget.
+TEST_F(BehindMade, UsesAreCountedAlikeInEachStore) {
+  const auto hot_set_after = [&](EngineOptions with) {
+    const std::string file = folder / "counted";
+    std::filesystem::remove(file);
+    with.hot_set = file;
+    std::string told;
+    {
+      Engine engine(path, with);
+      EXPECT_EQ(engine.hot_set(), "");
+      const std::vector<Token> tokens = prompt(20);
+      engine.evaluate(testkit::feed_at(engine, tokens, 0));
+      told = engine.hot_set();
+    }
+    EXPECT_EQ(read_text_file(file), told);
+    return told;
+  };
+  EngineOptions limited = options(std::nullopt);
+  limited.memory = uint64_t{1} << 40;
+  const std::string want = hot_set_after(limited);
+  EXPECT_TRUE(want.starts_with("smallthinker-hot-set 1\nlayers 4 experts 8\n")) << want;
+  EXPECT_EQ(hot_set_after(options(2)), want);
+  EXPECT_EQ(hot_set_after(options(std::nullopt)), want);
+  // Nobody counts where nobody wants to know.
+  Engine engine(path, options(std::nullopt));
+  EXPECT_EQ(error(engine), "no error");
+  EXPECT_EQ(engine.hot_set(), "");
 }
 
 // What is wrong is named as it is when weights are read before, and ends every pass from then on.
