@@ -1,7 +1,8 @@
 # make run        build, convert the shipped tiny model, quantise it and generate from it
 # make test       all tests (what CI runs)
 # make test-arm   all of it that can run on aarch64, in an emulator; an hour or two
-# make test-long  a faulty disk and random sequences under the thread sanitizer, 100 runs held to --memory (as root), mutants, fuzzing
+# make test-long  each file compiled by itself, a faulty disk and random sequences under the thread
+#                 sanitizer, 100 runs held to --memory (as root), mutants, fuzzing
 # make install  the program, its manual page and completions, in PREFIX (/usr/local)
 # make bench      speed on this machine
 # make lint       clang-tidy, slow (needs clang-tidy-19 and a build)
@@ -36,6 +37,7 @@ test-arm:
 
 test-long:
 	@scripts/install-deps fuzz
+	@scripts/each-file
 	@scripts/faults
 	@$(MAKE) -s build
 	@scripts/promise

@@ -33,7 +33,7 @@ if(ST_SANITIZE)  # before the options of targets, which may take some of it back
 endif()
 
 # Headers that most files include are parsed once for all libraries, and once for all tests. Every
-# file still includes what it uses: builds that take warnings for errors have none.
+# file still includes what it uses: scripts/each-file compiles without any.
 file(GENERATE OUTPUT ${CMAKE_BINARY_DIR}/nothing.cc CONTENT "")
 function(st_headers target)
   add_library(${target} OBJECT ${CMAKE_BINARY_DIR}/nothing.cc)
