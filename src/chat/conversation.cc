@@ -78,6 +78,8 @@ void Conversation::clear() {
   auto& messages = state_.messages;
   const bool has = !messages.empty() && is_system(messages.front());
   messages.resize(has ? 1 : 0);
+  engine_.cache().truncate(sequence_, 0);
+  state_.tokens.clear();
 }
 
 // ---- An answer ----

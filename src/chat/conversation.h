@@ -75,7 +75,7 @@ class Conversation {
   bool forget_answer();
   // Message i says something else now; what followed it is forgotten. REQUIRES: i < their number.
   void edit(size_t i, const std::string& content);
-  void clear();  // forgets all but the system message
+  void clear();  // forgets all but the system message, and what the sequence holds
   // From now on the chat becomes another text.
   void set_make_prompt(MakePrompt make_prompt) { make_prompt_ = std::move(make_prompt); }
 

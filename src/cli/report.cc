@@ -29,6 +29,14 @@ std::string format_bytes(uint64_t bytes) {
   return unit == 0 ? fmt::format("{} B", bytes) : fmt::format("{:.1f} {}", value, kUnits[unit]);
 }
 
+std::string format_budget(uint64_t bytes) {
+  return bytes == kNoBudget ? "no limit" : format_bytes(bytes);
+}
+
+std::string counted(uint64_t n, std::string_view thing) {
+  return fmt::format("{} {}{}", n, thing, n == 1 ? "" : "s");
+}
+
 std::string describe_weights(const WeightStore& store) {
   const uint64_t stay = store.streamed_bytes();
   const std::string read = format_bytes(store.bytes() - stay) + " of weights";

@@ -12,8 +12,11 @@
 namespace st {
 
 std::string format_bytes(uint64_t bytes);  // "1.9 GiB"
-uint64_t peak_memory_bytes();              // the largest resident set so far
-bool reset_peak_memory();                  // counts it anew; false where the system cannot
+inline constexpr uint64_t kNoBudget = UINT64_MAX;
+std::string format_budget(uint64_t bytes);                // "no limit" for kNoBudget
+std::string counted(uint64_t n, std::string_view thing);  // "1 answer", "2 answers"
+uint64_t peak_memory_bytes();                             // the largest resident set so far
+bool reset_peak_memory();  // counts it anew; false where the system cannot
 
 // "1.9 GiB of weights", and how much of them stays in the file.
 std::string describe_weights(const WeightStore& store);

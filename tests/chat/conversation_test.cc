@@ -188,6 +188,19 @@ TEST_F(ChatHistory, GoesForthAndBack) {
   EXPECT_EQ(text(), "s:S ");
 }
 
+TEST_F(ChatHistory, ClearedHoldsNoTokens) {
+  chat.set_system("S");
+  chat.add(user("1"));
+  answer(engine, chat, greedy(5));
+  ASSERT_GT(chat.state().tokens.size(), 0u);
+  chat.clear();
+  EXPECT_EQ(chat.state().tokens.size(), 0u);
+  EXPECT_EQ(engine.cache().length(chat.sequence()), 0);
+  chat.add(user("2"));
+  answer(engine, chat, greedy(5));
+  EXPECT_EQ(chat.timings().reused_tokens, 0);
+}
+
 // As its file would say it.
 TEST_F(ChatHistory, IsUtf8) {
   chat.set_system("caf\xE9");

@@ -391,11 +391,17 @@ def settings_are_kept(st, gguf, folder):
         chat.enter("/set top_k 3")
         chat.wait("^top_k 3$")
         chat.enter("/clear")
-        chat.wait("^a new chat$")
+        chat.wait(r"^a new chat: 2 messages removed from\s+\S*tea\.stsession,\s+for\s+good:\s+/undo\s+does\s+not\s+help$")
         deadline = time.monotonic() + 20
         while " 0 messages" not in listed() and time.monotonic() < deadline:
             time.sleep(0.05)
         check(" 0 messages" in listed(), f"the file knows at once that the chat is a new one: {listed()}")
+        shown = st("session", "show", "tea", env={"XDG_STATE_HOME": chat.state})
+        check(shown.stdout == "" and ", 0 messages, 0 tokens, " in shown.stderr, f"nothing of the old one is there: {shown}")
+        chat.enter("/undo")
+        chat.wait("^there is nothing to take back$")
+        chat.enter("/clear")
+        chat.wait("^a new chat$")
         chat.press("C-d")
         chat.wait("^code=0$")
         chat.enter(f"clear; {chat.command}")

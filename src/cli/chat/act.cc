@@ -52,9 +52,17 @@ void Chat::show_help(const std::string&) {
 void Chat::leave(const std::string&) { leaving_ = true; }
 
 void Chat::clear(const std::string&) {
+  const size_t before = conversation_.messages().size();
   conversation_.clear();
   attached_.clear();
-  screen_.say("a new chat\n");
+  keep();
+  const size_t gone = before - conversation_.messages().size();
+  if (!journal_ || gone == 0) {
+    screen_.say("a new chat\n");
+  } else if (!keep_failed_) {
+    screen_.say(fmt::format("a new chat: {} removed from {}, for good: /undo does not help\n",
+                            counted(gone, "message"), printable_path(journal_->path())));
+  }
 }
 
 void Chat::undo(const std::string&) {

@@ -19,7 +19,8 @@ using Words = ChatCommand::Words;
 constexpr ChatCommand kCommands[] = {
     {"/help", "/?", "", "this list", Words::kNone, &Chat::show_help},
     {"/exit", "/bye /quit", "", "leave; so does Ctrl-D", Words::kNone, &Chat::leave},
-    {"/clear", "", "", "begin a new chat; the system message stays", Words::kNone, &Chat::clear},
+    {"/clear", "", "", "a new chat: forgets all but the system message, for good", Words::kNone,
+     &Chat::clear},
     {"/regen", "", "", "another answer to the last message", Words::kNone, &Chat::regenerate},
     {"/undo", "", "", "take back the last message and its answer", Words::kNone, &Chat::undo},
     {"/edit", "", "[N]", "change your last message, or the Nth, and send it", Words::kNone,
