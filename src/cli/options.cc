@@ -82,6 +82,7 @@ class Parser {
  public:
   Parser() {
     app_.require_subcommand(0, 1);
+    app_.formatter(make_help_formatter());  // and that of the commands
     app_.set_version_flag("-v,--version", "smallthinker " ST_VERSION);
     app_.set_help_flag("-h,--help", "show help and exit");
     // As in llama.cpp, where it is what scripts with defaults of their own rely on.

@@ -7,6 +7,7 @@
 #include <concepts>
 #include <functional>
 #include <limits>
+#include <memory>
 
 #include "base/error.h"
 #include "cli/args.h"
@@ -61,6 +62,9 @@ CLI::Option* add_decimal(CLI::App& app, const std::string& names, const std::str
                      [&value](double number) { value = static_cast<T>(number); })
       ->default_str(fmt::format("{}", value));
 }
+
+// What --help looks like.
+std::shared_ptr<CLI::Formatter> make_help_formatter();
 
 // What CLI11 knows of a command.
 CommandDoc doc_of(const CLI::App& app);

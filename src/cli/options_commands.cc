@@ -150,8 +150,10 @@ void add_lm_head(CLI::App& app, ModelArgs& args) {
 void add_model(CLI::App& app, ModelArgs& args) {
   add_model_settings(app, args);
   add_threads(app, "-t,--threads", args.threads);
-  add_whole(app, "-c,--ctx-size", "context in tokens; 0: as many as the model was trained for", 0,
-            1 << 27, args.context);
+  add_whole(
+      app, "-c,--ctx-size",
+      "context in tokens; 0: as many as the model was trained for, with --memory at most 4096", 0,
+      1 << 27, args.context);
   add_whole(app, "-b,--batch-size", "prompt tokens per step, at most -ub at once", 1, 1 << 20,
             args.batch);
   add_whole(app, "--ubatch-size", "-ub: tokens per forward pass", 1, 1 << 20, args.micro_batch);

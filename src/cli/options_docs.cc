@@ -24,7 +24,13 @@ CommandDoc doc_of(const CLI::App& app) {
   CommandDoc command{.name = app.get_name(), .help = app.get_description(), .options = {}};
   for (const CLI::Option* option : app.get_options()) {
     const bool shown = option != app.get_help_ptr() && !option->get_group().empty();
-    if (shown) command.options.push_back(doc_of(*option));
+    if (!shown) continue;
+    if (option->get_name(true, false) == "words") {
+      command.options.push_back({.value = "MODEL", .help = "instead of -m"});
+      command.options.push_back({.value = "TEXT", .help = "instead of -p"});
+    } else {
+      command.options.push_back(doc_of(*option));
+    }
   }
   return command;
 }

@@ -35,6 +35,13 @@ def usage(st):
     for arguments in (["help"], ["--help"], ["help", "run"], ["run", "--help"], ["version"]):
         result = st(*arguments)
         check(result.returncode == 0 and result.stdout and not result.stderr, f"{arguments} prints to stdout")
+    check("\nUsage: smallthinker [OPTIONS] [SUBCOMMAND]\n   or: smallthinker MODEL [TEXT]\n" in st("--help").stdout, "usage")
+    for command in "run", "chat":
+        shown = st(command, "--help").stdout
+        check(f"\nUsage: smallthinker {command} [OPTIONS] [MODEL] [TEXT]\n" in shown and "words" not in shown.split("Options:")[0],
+              f"usage of {command}: {shown[:300]}")
+        check("  --no-progress  " in shown and "{false}" not in shown, f"flags of {command}")
+        check("with --memory at most 4096" in shown, f"-c of {command}")
 
 
 def running(st, gguf, folder):
