@@ -70,7 +70,17 @@ PullResult pull(const PullArgs& args, const ModelName& name, const ModelStore& s
   options.stop = &interrupt_stop();
   const GracefulStop graceful;
   make_user_folder(UserFolder::kData);
-  return pull_model(store, name, options);
+  try {
+    return pull_model(store, name, options);
+  } catch (const Error& e) {
+    if (e.code() == ErrorCode::kCancelled) {
+      end_lines();
+      print_err(
+          "interrupted: what has arrived is kept; 'smallthinker pull {}' goes on from there\n",
+          name.text());
+    }
+    throw;
+  }
 }
 
 int execute(const PullArgs& args) {

@@ -106,6 +106,7 @@ namespace {
 
 constexpr auto kQuiet = std::chrono::milliseconds(500);  // shorter work is not worth a bar
 constexpr auto kRedraw = std::chrono::milliseconds(100);
+constexpr auto kStalled = std::chrono::seconds(3);  // without anything done
 constexpr int kWidth = 30;
 
 class Bar {
@@ -113,17 +114,23 @@ class Bar {
   void update(std::string_view stage, uint64_t done, uint64_t total) {
     const auto now = Clock::now();
     if (!first_) first_ = done;  // an earlier run's work, which was not done in this time
+    if (done != done_) {
+      done_ = done;
+      moved_ = now;
+      told_ = false;
+    }
     if (total == 0 || now - start_ < kQuiet) return;
     const bool finished = done >= total;
-    if (terminal_ ? (!finished && now - drawn_ < kRedraw) : done * 10 / total <= tenth_) return;
+    const bool stalled = !finished && now - moved_ >= kStalled;
+    const bool news = done * 10 / total > tenth_ || (stalled && !told_);
+    if (terminal_ ? (!finished && now - drawn_ < kRedraw) : !news) return;
     drawn_ = now;
     tenth_ = done * 10 / total;
-    const double seconds = seconds_since(start_);
-    const double rate = static_cast<double>(done - std::min(*first_, done)) / seconds;
-    const auto left = static_cast<int>(rate > 0 ? static_cast<double>(total - done) / rate : 0);
+    told_ = stalled;
     const std::string numbers =
-        fmt::format("{:3}% {}/{} {}/s {}s", done * 100 / total, format_bytes(done),
-                    format_bytes(total), format_bytes(static_cast<uint64_t>(rate)), left);
+        fmt::format("{:3}% {}/{} {}", done * 100 / total, format_bytes(done), format_bytes(total),
+                    stalled ? fmt::format("stalled, nothing for {:.0f} s", seconds_since(moved_))
+                            : pace(done, total));
     if (terminal_) {
       const auto filled = static_cast<size_t>(done * kWidth / total);
       print_err("\r\x1b[K{} [{}{}] {}{}", stage, std::string(filled, '#'),
@@ -134,9 +141,21 @@ class Bar {
   }
 
  private:
+  // "1.0 MiB/s 12s": how fast, and how long it still takes.
+  std::string pace(uint64_t done, uint64_t total) const {
+    const double fresh = static_cast<double>(done - std::min(*first_, done));
+    const double rate = fresh / seconds_since(start_);
+    if (rate == 0) return "waiting";
+    return fmt::format("{}/s {:.0f}s", format_bytes(static_cast<uint64_t>(rate)),
+                       static_cast<double>(total - done) / rate);
+  }
+
   const bool terminal_ = ::isatty(STDERR_FILENO) != 0;
   const Clock::time_point start_ = Clock::now();
   Clock::time_point drawn_ = start_;
+  Clock::time_point moved_ = start_;  // when more was done than before, and how much that was
+  uint64_t done_ = 0;
+  bool told_ = false;  // that it stalls
   std::optional<uint64_t> first_;
   uint64_t tenth_ = 0;
 };

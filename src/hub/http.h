@@ -17,6 +17,7 @@ namespace st {
 struct HttpRequest {
   std::string url;
   std::vector<std::string> headers;  // "Name: value"
+  std::function<void()> tick = {};   // called about once a second, also while nothing comes
 };
 
 // What a server says before it sends bytes.

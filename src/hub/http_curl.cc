@@ -72,8 +72,8 @@ const Curl& curl() {
 // One transfer, as libcurl calls back.
 class Transfer {
  public:
-  Transfer(CURL* handle, const Http::Take& take, const Stop& stop)
-      : handle_(handle), take_(take), stop_(stop) {}
+  Transfer(CURL* handle, const HttpRequest& request, const Http::Take& take, const Stop& stop)
+      : handle_(handle), request_(request), take_(take), stop_(stop) {}
 
   static size_t on_header(char* text, size_t, size_t bytes, void* self) {
     return static_cast<Transfer*>(self)->header({text, bytes}) ? bytes : 0;
@@ -82,13 +82,25 @@ class Transfer {
     return static_cast<Transfer*>(self)->body(std::as_bytes(std::span(data, bytes))) ? bytes : 0;
   }
   static int on_progress(void* self, curl_off_t, curl_off_t, curl_off_t, curl_off_t) {
-    return static_cast<Transfer*>(self)->stop_.requested() ? 1 : 0;
+    return static_cast<Transfer*>(self)->goes_on() ? 0 : 1;
   }
 
   HttpHead head;
-  std::exception_ptr thrown;  // by take()
+  std::exception_ptr thrown;  // by take() or tick()
 
  private:
+  bool goes_on() {
+    if (stop_.requested()) return false;
+    if (!request_.tick) return true;
+    try {
+      request_.tick();
+      return true;
+    } catch (...) {  // no exception passes through C
+      thrown = std::current_exception();
+      return false;
+    }
+  }
+
   bool header(std::string_view line) {
     if ((header_bytes_ += line.size()) > kMaxHeaders) return false;
     if (line.starts_with("HTTP/")) {  // another one, after 100 Continue
@@ -112,6 +124,7 @@ class Transfer {
   }
 
   CURL* handle_;
+  const HttpRequest& request_;
   const Http::Take& take_;
   const Stop& stop_;
   size_t header_bytes_ = 0;
@@ -143,7 +156,7 @@ class CurlHttp final : public Http {
   CurlHttp& operator=(const CurlHttp&) = delete;
 
   HttpResult get(const HttpRequest& request, const Take& take, const Stop& stop) override {
-    Transfer transfer(handle_, take, stop);
+    Transfer transfer(handle_, request, take, stop);
     char text[CURL_ERROR_SIZE] = "";
     curl().reset(handle_);  // connections stay
     set_up(transfer, text);

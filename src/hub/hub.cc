@@ -43,8 +43,13 @@ bool is_redirect(long status) {
 
 bool is_transient(long status) { return status == 408 || status == 429 || status >= 500; }
 
+// What a hub adds to its status: " (Invalid username or password.)", or nothing.
+std::string why_of(const HttpHead& head) {
+  return head.message.empty() ? "" : fmt::format(" ({})", printable(head.message));
+}
+
 [[noreturn]] void fail_status(const HttpHead& head, bool with_token) {
-  const std::string why = head.message.empty() ? "" : fmt::format(" ({})", printable(head.message));
+  const std::string why = why_of(head);
   if (head.status == 401 || head.status == 403) {
     fail(ErrorCode::kNotFound, "not allowed, status {}{}: {}", head.status, why,
          with_token ? "does not exist, or the token in HF_TOKEN may not read it"
@@ -98,16 +103,16 @@ Hub::Hub(HubOptions options) : options_(std::move(options)), http_(make_http()) 
 
 // An answer that is no redirect. The token goes to the endpoint's own host only, and nothing goes
 // from https to http.
-HttpResult Hub::follow(std::string url, const std::vector<std::string>& headers,
-                       const Http::Take& take) {
+HttpResult Hub::follow(std::string url, const Want& want) {
   const std::string home = origin_of(options_.endpoint);
+  const std::vector<std::string> headers = want.headers();
   for (int hop = 0; hop <= kMaxRedirects; ++hop) {
-    HttpRequest request{.url = url, .headers = headers};
+    HttpRequest request{.url = url, .headers = headers, .tick = want.tick};
     const std::string origin = origin_of(url);  // or none that we would go to
     if (!options_.token.empty() && origin == home) {
       request.headers.push_back("Authorization: Bearer " + options_.token);
     }
-    HttpResult result = http_->get(request, take, *options_.stop);
+    HttpResult result = http_->get(request, want.take, *options_.stop);
     if (!result.failure.empty() || !is_redirect(result.head.status)) return result;
     const std::string next = result.head.location;
     const bool weaker = url.starts_with(kHttps) && !origin_of(next).starts_with(kHttps);
@@ -125,11 +130,13 @@ void Hub::wait(const HttpResult& result, int failed) {
       std::chrono::seconds(std::min(result.head.retry_after, kLongestWait));
   const std::chrono::milliseconds grown = kFirstWait * (1 << (2 * std::min(failed - 1, 4)));
   const std::chrono::milliseconds wait = std::max(asked, grown);
-  if (options_.note && wait >= std::chrono::seconds(1)) {
-    options_.note(fmt::format(
-        "{}: trying again in {} s",
-        result.failure.empty() ? fmt::format("status {}", result.head.status) : result.failure,
-        (wait.count() + 999) / 1000));
+  if (options_.note) {
+    const std::string why = result.failure.empty()
+                                ? fmt::format("the hub answers with status {}", result.head.status)
+                                : result.failure;
+    options_.note(fmt::format("{}: trying again in {:.3g} s, try {} of {}", why,
+                              static_cast<double>(wait.count()) / 1000, failed + 1,
+                              options_.tries));
   }
   for (const auto until = Clock::now() + wait; Clock::now() < until;) {
     options_.stop->check();
@@ -141,7 +148,7 @@ void Hub::wait(const HttpResult& result, int failed) {
 HttpHead Hub::get(const std::string& url, const Want& want) {
   uint64_t most = want.kept();
   for (int failed = 0;;) {
-    const HttpResult result = follow(url, want.headers(), want.take);
+    const HttpResult result = follow(url, want);
     const bool cut = !result.failure.empty();
     const long status = result.head.status;
     if (!cut && !is_transient(status)) {
@@ -153,8 +160,10 @@ HttpHead Hub::get(const std::string& url, const Want& want) {
     most = std::max(most, want.kept());
     if (cut && !result.transient) fail(ErrorCode::kIo, "{}", result.failure);
     if (failed >= options_.tries) {
-      if (cut) fail(ErrorCode::kIo, "{}; given up after {} tries", result.failure, failed);
-      fail_status(result.head, !options_.token.empty());
+      const std::string tries = failed == 1 ? "1 try" : fmt::format("{} tries", failed);
+      if (cut) fail(ErrorCode::kIo, "{}; given up after {}", result.failure, tries);
+      fail(ErrorCode::kIo, "the hub answers with status {}{}; given up after {}", status,
+           why_of(result.head), tries);
     }
     wait(result, failed);
   }
@@ -228,11 +237,14 @@ void Hub::fetch(const ModelName& name, const std::string& commit, const HubFile&
     if (part.size() == 0) return std::vector<std::string>{};
     return std::vector<std::string>{fmt::format("Range: bytes={}-", part.size())};
   };
+  want.tick = [&] {
+    if (options_.progress) options_.progress(stage, before + part.size(), total);
+  };
   want.take = [&](const HttpHead& head, std::span<const std::byte> bytes) {
     if (!placed) check_place(head, file, part);
     placed = true;
     part.append(bytes);
-    if (options_.progress) options_.progress(stage, before + part.size(), total);
+    want.tick();
   };
   want.kept = [&] { return part.size(); };
   // What an earlier run has left may be wrong; what this one has from the first byte on is as the

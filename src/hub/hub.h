@@ -49,12 +49,12 @@ class Hub {
   struct Want {
     std::function<std::vector<std::string>()> headers;  // of the next attempt
     Http::Take take;
+    std::function<void()> tick;  // as of HttpRequest; may be empty
     // Bytes that are there and need not be asked for again: more of them are worth another try.
     std::function<uint64_t()> kept;
   };
   HttpHead get(const std::string& url, const Want& want);
-  HttpResult follow(std::string url, const std::vector<std::string>& headers,
-                    const Http::Take& take);
+  HttpResult follow(std::string url, const Want& want);
   std::string get_text(const std::string& url, std::string& next);
   void wait(const HttpResult& result, int failed);
 

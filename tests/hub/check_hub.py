@@ -6,7 +6,9 @@ import hashlib
 import json
 import os
 import pathlib
+import pty
 import random
+import re
 import resource
 import signal
 import subprocess
@@ -69,6 +71,18 @@ class Place:
         check(result.returncode == 0, f"{what}: {result}")
         self.has(what, only=only)
         return result
+
+
+def gives_up(place, what, tries, message):
+    """After so many tries, each but the first announced in the same words, with one line that says why."""
+    result = place("pull", CHOICE, "--tries", tries)
+    lines = result.stderr.splitlines()
+    check(result.returncode == 1 and result.stdout == "" and len(lines) == tries, f"{what}: {result}")
+    check(lines[-1].startswith("error: ") and message in lines[-1] and lines[-1].endswith(f"; given up after {tries} tries"),
+          f"{what}: {lines[-1]}")
+    for i, line in enumerate(lines[:-1]):
+        wait = f"{0.1 * 4 ** i:.3g}"
+        check(re.fullmatch(rf"note: {REPO}: .+: trying again in {re.escape(wait)} s, try {i + 2} of {tries}", line), f"{what}: {line}")
 
 
 def small_model(size=300_000):
@@ -231,10 +245,10 @@ def redirects(st, folder):
         for url, message in ((f"{real}/loop", "is redirected more than 10 times"), ("ftp://a/b", "'ftp://a/b': want http"),
                              ("file:///etc/passwd", "'file:///etc/passwd': want http"),
                              ("http://user:word@127.0.0.1/", "want http:// or https:// and the name of a host"),
-                             ("http://127.0.0.1:1/", "given up after 2 tries")):
+                             ("http://127.0.0.1:1/", "; given up after 1 try")):
             place = Place(st, folder, hub)
             hub.faults = [lambda handler, url=url: hub.redirect(handler, url)]
-            place.refuses(f"redirect to {url}", "pull", CHOICE, "--tries", "2", contains=message)
+            place.refuses(f"redirect to {url}", "pull", CHOICE, "--tries", "1", contains=message)
             check(all(content == b"" for content in place.files().values()), f"redirect to {url}: {place.files()}")
 
 
@@ -266,14 +280,17 @@ def statuses(place, hub):
     for status, message in ((403, "error: ann/Small-GGUF: small-Q4_0.gguf: not allowed, status 403: does not exist, or is"),
                             (404, "error: ann/Small-GGUF: small-Q4_0.gguf: does not exist, status 404\n"),
                             (400, "small-Q4_0.gguf: the hub answers with status 400\n"),
-                            (500, "small-Q4_0.gguf: the hub answers with status 500\n"),
                             (204, "small-Q4_0.gguf: the hub answers with status 204\n"),
                             (304, "small-Q4_0.gguf: the hub answers with status 304\n")):
         hub.faults = [lambda handler, status=status: hub.status(handler, status)]
         hub.seen.clear()
         place.refuses(f"{status}", "pull", CHOICE, "--tries", "2", contains=message)
-        check(len(file_requests(hub)) == (2 if status == 500 else 1), f"{status}: {len(file_requests(hub))} requests")
+        check(len(file_requests(hub)) == 1, f"{status}: {len(file_requests(hub))} requests")
         check(list(place.files().values()) == [b""], f"{status}: {place.files()}")
+    hub.faults = [lambda handler: hub.status(handler, 500, {"X-Error-Message": "out of order"})]
+    hub.seen.clear()
+    gives_up(place, "500", 4, "small-Q4_0.gguf: the hub answers with status 500 (out of order)")
+    check(len(file_requests(hub)) == 4 and list(place.files().values()) == [b""], f"500: {hub.seen}, {place.files()}")
     place.env["HF_TOKEN"] = TOKEN
     hub.faults = [lambda handler: hub.status(handler, 403)]
     place.refuses("403 with a token", "pull", CHOICE, contains="or the token in HF_TOKEN may not read it\n")
@@ -284,7 +301,7 @@ def statuses(place, hub):
         result = place.pulls(f"{status}, then better")
         if headers.get("Retry-After") == "1":
             check(time.monotonic() - began >= 1, "Retry-After was not obeyed")
-            check(f"note: {REPO}: status 429: trying again in 1 s\n" in result.stderr, f"{result.stderr}")
+            check(f"note: {REPO}: the hub answers with status 429: trying again in 1 s, try 2 of 5\n" in result.stderr, f"{result.stderr}")
     # 416 for a range that is fine: from the beginning.
     place = Place(place.st, place.home.parent, hub)
     hub.faults = [once(lambda handler: hub.send(handler, hub.files[REPO]["small-Q4_0.gguf"], cut=1000)),
@@ -321,7 +338,7 @@ def cuts(place, hub):
     # It never gets further: an end is made of it.
     place = Place(place.st, place.home.parent, hub)
     hub.faults = [lambda handler: hub.send(handler, content[:], cut=0)]
-    place.refuses("never a byte", "pull", CHOICE, "--tries", "2", contains="given up after 2 tries\n")
+    gives_up(place, "never a byte", 3, "small-Q4_0.gguf: ")
     hub.faults = [lambda handler: "Range" in handler.headers and hub.status(handler, 416) or no_ranges(10)(handler)]
     place.refuses("always the same ten bytes", "pull", CHOICE, contains="bytes that it announced\n")
     # What is there of a killed or stopped one is gone on with.
@@ -349,7 +366,9 @@ def cuts(place, hub):
         began = time.monotonic()
         out, err = process.communicate(timeout=20)
         want = -stop if stop == signal.SIGKILL else 130
-        check(process.returncode == want and out == "" and err == "", f"{stop}: {process.returncode} {out!r} {err!r}")
+        told = ("" if stop == signal.SIGKILL else
+                f"interrupted: what has arrived is kept; 'smallthinker pull {CHOICE}' goes on from there\n")
+        check(process.returncode == want and out == "" and err == told, f"{stop}: {process.returncode} {out!r} {err!r}")
         check(time.monotonic() - began < 3, f"{stop}: takes {time.monotonic() - began:.1f} s")
         check(list(place.parts().values()) == [content[:100_000]], f"{stop}: what stays: {place.parts().keys()}")
         check("unfinished: pull it again" in place("ls").stdout, f"{stop}: ls")
@@ -358,6 +377,47 @@ def cuts(place, hub):
         hub.seen.clear()
         place.pulls(f"{stop}: again")
         check([seen.headers.get("range") for seen in file_requests(hub)] == ["bytes=100000-"], f"{stop}: {hub.seen}")
+
+
+@with_hub
+def stalls(place, hub):
+    """No byte comes for some seconds: that is said instead of a rate, to a file once, on a terminal as long as it lasts."""
+    content = hub.files[REPO]["small-Q4_0.gguf"]
+    go_on = threading.Event()
+
+    def stall(handler):
+        handler.send_response(200)
+        handler.send_header("Content-Length", str(len(content)))
+        handler.end_headers()
+        handler.wfile.write(content[:100_000])
+        handler.wfile.flush()
+        go_on.wait(30)
+        handler.wfile.write(content[100_000:])
+        return True
+    hub.faults = [stall]
+    to_file = place.start("pull", CHOICE)
+    screen, theirs = pty.openpty()
+    other = Place(place.st, place.home.parent, hub)
+    to_terminal = subprocess.Popen([other.st.binary, "pull", CHOICE], env={**os.environ, **other.env},
+                                   stdout=subprocess.DEVNULL, stderr=theirs)
+    os.close(theirs)
+    seen = b""
+    deadline = time.monotonic() + 20
+    while b"for 5 s" not in seen and time.monotonic() < deadline:
+        seen += os.read(screen, 4096)
+    last = seen.decode().split("\x1b[K")[-1]
+    check(re.search(r" 33% 97\.7 KiB/293\.0 KiB stalled, nothing for 5 s$", last), f"on a terminal: {seen!r}")
+    go_on.set()
+    out, err = to_file.communicate(timeout=20)
+    check(re.fullmatch(r"(small-Q4_0.gguf  33% 97.7 KiB/293.0 KiB \S+ KiB/s \d+s\n)?"
+                       r"small-Q4_0.gguf  33% 97.7 KiB/293.0 KiB stalled, nothing for \d s\n"
+                       r"(small-Q4_0.gguf  \d\d% \S+ KiB/293.0 KiB \S+ KiB/s \d+s\n)*"
+                       r"small-Q4_0.gguf 100% .*\n.* downloaded\n", err), f"to a file: {err!r}")
+    with contextlib.suppress(OSError):
+        while piece := os.read(screen, 4096):
+            seen += piece
+    check(to_terminal.wait(timeout=20) == 0 and b"100%" in seen, f"it goes on: {seen!r}")
+    os.close(screen)
 
 
 @with_hub
@@ -431,7 +491,10 @@ def wrong_bytes(place, hub):
         return hub.body(handler, content[4000:], {"Content-Range": f"bytes 4000-{len(content) - 1}/{len(content)}"}, 206)
     place = Place(place.st, place.home.parent, hub)
     hub.faults = [wrong_range]
-    place.refuses("another range", "pull", CHOICE, contains="the hub sends bytes from 4000 on, and ")
+    result = place("pull", CHOICE)
+    check(result.returncode == 1 and result.stdout == "" and re.fullmatch(
+        rf"note: {REPO}: .*: trying again in 0.1 s, try 2 of 5\nerror: {REPO}: small-Q4_0.gguf: the hub sends bytes from 4000 on, "
+        r"and 5000 was asked for\n", result.stderr), f"another range: {result}")
     check("small-Q4_0.gguf" not in str(place.files().keys() - place.parts().keys()), "another range")
     # What lies there is another file's, longer, or a link.
     part = f"small-Q4_0.gguf.{hashlib.sha256(content).hexdigest()[:16]}.part"
@@ -544,4 +607,4 @@ def hostile(place, hub):
 
 
 if __name__ == "__main__":
-    main(__doc__, by_name, runs, choices, redirects, secure, statuses, cuts, waiting, wrong_bytes, disks, hostile)
+    main(__doc__, by_name, runs, choices, redirects, secure, statuses, cuts, stalls, waiting, wrong_bytes, disks, hostile)
