@@ -2,12 +2,14 @@
 #include "cli/cmd_models.h"
 
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
 #include "base/user_folders.h"
+#include "cli/converted.h"
 #include "cli/interrupt.h"
 #include "cli/report.h"
 #include "cli/streams.h"
@@ -35,6 +37,19 @@ nlohmann::json describe(const StoredModel& model) {
           {"whole", model.whole},       {"place", model.ours ? "models" : "huggingface"}};
 }
 
+nlohmann::json describe(const ConvertedModel& model) {
+  return {{"name", model.path}, {"path", model.path}, {"bytes", model.bytes},
+          {"files", 1},         {"whole", true},      {"place", "converted"}};
+}
+
+// Where models were looked for.
+std::string places(const ModelStore& store) {
+  std::vector<std::string> places;
+  if (!store.root().empty()) places.push_back(printable_path(store.root()));
+  if (!store.cache().empty()) places.push_back(printable_path(store.cache()));
+  return places.empty() ? "no folder: HOME is not set" : fmt::format("{}", fmt::join(places, ", "));
+}
+
 // Those of ours that a name to be removed means: one, or all of the repository.
 std::vector<StoredModel> meant_models(const ModelStore& store, const ModelName& name) {
   std::vector<StoredModel> meant;
@@ -55,6 +70,32 @@ std::vector<StoredModel> meant_models(const ModelStore& store, const ModelName& 
   }
   fail(ErrorCode::kNotFound, "{}: no model of this name is here; see 'smallthinker ls'",
        name.text());
+}
+
+// What is to be removed.
+struct Meant {
+  std::vector<StoredModel> models;
+  std::vector<ConvertedModel> converted;
+};
+
+// Adds what `text` means: a folder or its copy in GGUF, where there is one; or a model by name, and
+// the copy of it.
+void add_meant(const ModelStore& store, const std::string& text, Meant& meant) {
+  const auto add = [&](std::vector<ConvertedModel> converted) {
+    for (ConvertedModel& model : converted) meant.converted.push_back(std::move(model));
+  };
+  if (auto converted = converted_models_of(text); !converted.empty()) {
+    return add(std::move(converted));
+  }
+  const bool is_path = text.starts_with('/') || ::access(text.c_str(), F_OK) == 0;
+  if (is_path && !parse_model_name(text)) {
+    fail(ErrorCode::kNotFound, "{}: no converted copy of it is here; see 'smallthinker ls'",
+         printable_path(text));
+  }
+  for (StoredModel& model : meant_models(store, name_of(text))) {
+    add(converted_models_of(model.path));
+    meant.models.push_back(std::move(model));
+  }
 }
 
 }  // namespace
@@ -97,15 +138,19 @@ int execute(const PullArgs& args) {
 }
 
 int execute(const ListArgs& args) {
-  const std::vector<StoredModel> models = ModelStore::of_environment().list();
+  const ModelStore store = ModelStore::of_environment();
+  const std::vector<StoredModel> models = store.list();
+  const std::vector<ConvertedModel> converted = converted_models();
   if (args.json) {
     nlohmann::json list = nlohmann::json::array();
     for (const StoredModel& model : models) list.push_back(describe(model));
+    for (const ConvertedModel& model : converted) list.push_back(describe(model));
     print_out("{}\n", list.dump(2));
     return kExitOk;
   }
-  if (models.empty()) {
-    print_err("no models yet; get one with 'smallthinker pull {}'\n", kExampleModel);
+  if (models.empty() && converted.empty()) {
+    print_err("no models yet, in {}; get one with 'smallthinker pull {}'\n", places(store),
+              kExampleModel);
     return kExitOk;
   }
   size_t width = 0;
@@ -115,18 +160,24 @@ int execute(const ListArgs& args) {
     print_out("{:<{}}  {:>9}{}{}\n", model.name.text(), width, format_bytes(model.files.bytes),
               place.empty() ? "" : "  ", place);
   }
+  for (const ConvertedModel& model : converted) {
+    print_out("{}  {}  converted from a folder, is made again when needed\n",
+              printable_path(model.path), format_bytes(model.bytes));
+  }
   return kExitOk;
 }
 
 int execute(const RemoveArgs& args) {
   const ModelStore store = ModelStore::of_environment();
-  std::vector<StoredModel> all;
-  for (const std::string& text : args.names) {  // nothing is removed if one name is wrong
-    for (StoredModel& model : meant_models(store, name_of(text))) all.push_back(std::move(model));
-  }
-  for (const StoredModel& model : all) {
+  Meant all;  // nothing is removed if one name is wrong
+  for (const std::string& text : args.names) add_meant(store, text, all);
+  for (const StoredModel& model : all.models) {
     store.remove(model);
     print_err("removed {}, {}\n", model.name.text(), format_bytes(model.files.bytes));
+  }
+  for (const ConvertedModel& model : all.converted) {
+    remove_converted(model);
+    print_err("removed {}, {}\n", printable_path(model.path), format_bytes(model.bytes));
   }
   return kExitOk;
 }

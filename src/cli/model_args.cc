@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "cli/converted.h"
 #include "cli/reference_env.h"
 #include "cli/report.h"
 #include "cli/streams.h"
@@ -72,6 +73,10 @@ Tokenizer load_tokenizer(const std::string& path) {
 void refuse_folder(const std::string& path) {
   struct stat info{};
   if (::stat(path.c_str(), &info) == 0 && S_ISDIR(info.st_mode)) {
+    if (!is_hf_folder(path)) {
+      fail(ErrorCode::kInvalidData, "{}: is a folder, but not of a model: it has no config.json",
+           printable_path(path));
+    }
     fail(ErrorCode::kInvalidData,
          "{}: is a folder; convert it first: smallthinker convert {} --outfile model.gguf",
          printable_path(path), printable_path(path));

@@ -16,14 +16,19 @@ CLI::App* add_pull(CLI::App& app, PullArgs& args) {
 }
 
 CLI::App* add_list(CLI::App& app, ListArgs& args) {
-  CLI::App* list = app.add_subcommand("ls", "list the models that are here, by name");
+  CLI::App* list =
+      app.add_subcommand("ls", "list the models that are here, by name, and converted copies");
   list->add_flag("--json", args.json, "machine-readable");
   return list;
 }
 
 CLI::App* add_remove(CLI::App& app, RemoveArgs& args) {
-  CLI::App* remove = app.add_subcommand("rm", "remove models that were downloaded by name");
-  remove->add_option("names", args.names, "OWNER/REPO[:QUANT]; without QUANT, all of it")
+  CLI::App* remove =
+      app.add_subcommand("rm", "remove models that were downloaded, or converted copies");
+  remove
+      ->add_option(
+          "names", args.names,
+          "OWNER/REPO[:QUANT], without QUANT all of it; or a folder that was converted: its copy")
       ->required()
       ->type_name("MODEL");
   return remove;

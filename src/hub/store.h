@@ -29,6 +29,7 @@ class ModelStore {
   static ModelStore of_environment();
 
   const std::string& root() const { return root_; }
+  const std::string& cache() const { return cache_; }
 
   // By name; ours first.
   std::vector<StoredModel> list() const;

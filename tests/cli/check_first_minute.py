@@ -49,6 +49,11 @@ def start(st, gguf, folder):
     check("  and more: smallthinker ls\n" in new().stdout and new().stdout.count(".gguf") <= 22, "many models")
     result = new(HOME="")
     check(result.returncode == 0 and "  0.gguf" in result.stdout, f"without HOME: {result}")
+    data, cache = f"{new.home}/.local/share/smallthinker/models", f"{new.home}/.cache/huggingface/hub"
+    shutil.rmtree(data)
+    listed = new("ls")
+    check(listed.returncode == 0 and listed.stdout == "" and
+          listed.stderr == f"no models yet, in {data}, {cache}; get one with 'smallthinker pull {EXAMPLE}'\n", f"ls: {listed}")
     st.refuses("a slip", "comvert", code=2, contains="no command 'comvert', did you mean 'convert'?")
 
 
@@ -81,6 +86,25 @@ def folders(st, models, folder):
     check(cache.stat().st_mode & 0o077 == 0, "others see what is kept")
     for again in new("run", "-m", hf, *ask), new(str(hf) + "/", *ask):
         check(again.stdout == want and "converted" not in again.stderr, f"a folder again: {again}")
+    # The copy is listed, and removed by its name or the folder's.
+    listed = new("ls")
+    size = f"{files[0].stat().st_size / 2**20:.1f} MiB"
+    check(listed.stdout == f"{files[0]}  {size}  converted from a folder, is made again when needed\n", f"ls: {listed}")
+    described = json.loads(new("ls", "--json").stdout)
+    check(described == [{"name": str(files[0]), "path": str(files[0]), "bytes": files[0].stat().st_size, "files": 1, "whole": True,
+                         "place": "converted"}], f"ls --json: {described}")
+    for name in files[0], hf, str(hf) + "/":
+        removed = new("rm", name)
+        check(removed.returncode == 0 and removed.stderr == f"removed {files[0]}, {size}\n" and not list(cache.iterdir()) and
+              (hf / "config.json").exists(), f"rm {name}: {removed}")
+        check(new("run", "-m", hf, *ask).stdout == want, f"converted again after rm {name}")
+    aside = hf.rename(new.home / "aside")
+    check(new("rm", hf).returncode == 0 and not list(cache.iterdir()), "rm of the copy of a folder that is gone")
+    aside.rename(hf)
+    removed = new("rm", hf)
+    check(removed.returncode == 1 and removed.stderr == f"error: {hf}: no converted copy of it is here; see 'smallthinker ls'\n",
+          f"rm of nothing: {removed}")
+    check(new("run", "-m", hf, *ask).stdout == want, "converted again")
     # Files that have changed since are another model.
     config = json.loads((hf / "config.json").read_text())
     (hf / "config.json").write_text(json.dumps({**config, "rope_theta": 20000.0}))
@@ -95,7 +119,8 @@ def folders(st, models, folder):
     result = new("bench", "-m", hf)
     check(result.returncode == 1 and "is a folder; convert it first: smallthinker convert" in result.stderr, f"bench: {result}")
     result = new("run", "-m", new.here, *ask)
-    check(result.returncode == 1 and "is a folder" in result.stderr, f"a folder without a model: {result}")
+    check(result.returncode == 1 and result.stderr == f"error: {new.here}: is a folder, but not of a model: it has no config.json\n",
+          f"a folder without a model: {result}")
     result = new("run", "-m", hf, *ask, HOME="")
     check(result.returncode == 1 and "neither HOME nor XDG_CACHE_HOME is set" in result.stderr, f"no HOME: {result}")
 

@@ -638,7 +638,7 @@ def hostile(st, gguf, models, folder):
     fifo = folder / "fifo"
     os.mkfifo(fifo)
     for path, message in ((fifo, "not a regular file"), ("/dev/zero", "not a regular file"),
-                          (folder / "none", "cannot open"), (models, "is a folder; convert it first")):
+                          (folder / "none", "cannot open"), (models, "is a folder, but not of a model: it has no config.json\n")):
         st.refuses(f"model {path}", "run", "-m", path, "-p", "x", contains=message)
 
     hf = folder / "hf"

@@ -169,6 +169,10 @@ def runs(st, gguf, models, folder):
               f"a checkpoint by name: {result}")
         hub.seen.clear()
         check(place("run", "-m", "ann/hf", *ask).stdout == result.stdout and not hub.seen, "a checkpoint again")
+        copy = list((place.home / ".cache/smallthinker/converted").glob("hf-*.gguf"))
+        removed = place("rm", "ann/hf")
+        check(removed.returncode == 0 and len(copy) == 1 and not copy[0].exists() and not (place.models / "ann/hf").exists() and
+              f"removed {copy[0]}, " in removed.stderr, f"rm of a checkpoint and its copy: {removed}")
         # A path that exists wins; in a folder that does, a file of it was meant.
         local = place.home / "ann"
         local.mkdir()
