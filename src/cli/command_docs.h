@@ -21,7 +21,9 @@ struct CommandDoc {
 };
 
 // Of an option or argument: what its value completes to.
-enum class Completes { kNothing, kFiles, kModels, kCommands, kShells };
+enum class Completes { kNothing, kFiles, kModels, kSessions, kCommands, kChoices };
 Completes completes(const OptionDoc& option);
+// Of kChoices the words, with blanks between: "on off auto".
+std::string choices(const OptionDoc& option);
 
 }  // namespace st

@@ -24,6 +24,12 @@ std::string fish_quoted(std::string_view text) {
   return out + "'";
 }
 
+// "on|off|auto", but not "NAME|FILE".
+bool is_choice(std::string_view value) {
+  return value.find('|') != value.npos &&
+         std::ranges::none_of(value, [](char c) { return c >= 'A' && c <= 'Z'; });
+}
+
 // A sentence is enough where a line is all there is.
 std::string short_help(const std::string& help) {
   constexpr size_t kWidth = 72;
@@ -49,37 +55,41 @@ std::string option_words(const CommandDoc& command) {
 
 // ---- bash ----
 
-std::string_view bash_action(Completes completes) {
-  switch (completes) {
+std::string bash_action(const OptionDoc& option) {
+  switch (completes(option)) {
     case Completes::kFiles:
       return "files";
     case Completes::kModels:
       return "models";
+    case Completes::kSessions:
+      return "sessions";
     case Completes::kCommands:
       return "commands";
-    case Completes::kShells:
-      return "shells";
+    case Completes::kChoices:
+      return posix_quoted("choices " + choices(option));
     case Completes::kNothing:
       break;
   }
   return "nothing";
 }
 
-// "OPTION|OPTION) echo ACTION ;;" for the options of a command that take a value, and its
-// arguments.
+// "OPTION|OPTION) value=ACTION ;;" for the options of a command that take a value, and the actions
+// of its first argument and of those behind.
 std::string bash_case(const CommandDoc& command) {
   std::string out = fmt::format("    {})\n      options='{}'\n      case $2 in\n", command.name,
                                 option_words(command));
-  std::string_view argument = "nothing";
+  std::string first, rest = "nothing";
   for (const OptionDoc& option : command.options) {
-    const std::string_view action = bash_action(completes(option));
+    const std::string action = bash_action(option);
     if (option.names.empty()) {
-      argument = argument == "nothing" ? action : argument;
+      if (first.empty()) first = action;
+      if (action != "nothing") rest = action;
     } else if (!option.value.empty()) {
       out += fmt::format("        {}) value={} ;;\n", fmt::join(option.names, "|"), action);
     }
   }
-  return out + fmt::format("      esac\n      argument={} ;;\n", argument);
+  return out + fmt::format("        {}) argument={} ;;\n        *) argument={} ;;\n      esac ;;\n",
+                           command.name, first.empty() ? "nothing" : first, rest);
 }
 
 constexpr std::string_view kBash = R"sh(
@@ -92,7 +102,12 @@ _smallthinker_reply() {  # what, word
         compgen -f -- "$2"
         compgen -W "$(smallthinker ls 2>/dev/null | cut -d ' ' -f 1)" -- "$2") ;;
     commands) mapfile -t COMPREPLY < <(compgen -W "$_smallthinker_commands" -- "$2") ;;
-    shells) mapfile -t COMPREPLY < <(compgen -W 'bash zsh fish' -- "$2") ;;
+    sessions)
+      compopt -o filenames 2>/dev/null
+      mapfile -t COMPREPLY < <(
+        compgen -f -- "$2"
+        compgen -W "$(smallthinker session ls 2>/dev/null | cut -d ' ' -f 1)" -- "$2") ;;
+    choices\ *) mapfile -t COMPREPLY < <(compgen -W "${1#choices }" -- "$2") ;;
   esac
 }
 
@@ -154,16 +169,18 @@ std::string zsh_text(std::string_view text) {
   return out;
 }
 
-std::string_view zsh_action(Completes completes) {
-  switch (completes) {
+std::string zsh_action(const OptionDoc& option) {
+  switch (completes(option)) {
     case Completes::kFiles:
       return "_files";
     case Completes::kModels:
       return "_smallthinker_models";
+    case Completes::kSessions:
+      return "_smallthinker_sessions";
     case Completes::kCommands:
       return "_smallthinker_commands";
-    case Completes::kShells:
-      return "(bash zsh fish)";
+    case Completes::kChoices:
+      return fmt::format("({})", choices(option));
     case Completes::kNothing:
       break;
   }
@@ -171,8 +188,7 @@ std::string_view zsh_action(Completes completes) {
 }
 
 std::string zsh_option(const OptionDoc& option) {
-  const std::string action =
-      fmt::format("{}:{}", zsh_text(option.value), zsh_action(completes(option)));
+  const std::string action = fmt::format("{}:{}", zsh_text(option.value), zsh_action(option));
   if (option.names.empty()) {
     return posix_quoted(fmt::format("{}:{}", option.repeats ? "*" : "", action));
   }
@@ -190,6 +206,12 @@ _smallthinker_models() {
   local -a models
   models=(${(f)"$(smallthinker ls 2>/dev/null | cut -d ' ' -f 1)"})
   _alternative 'models:model:compadd -a models' 'files:file:_files'
+}
+
+_smallthinker_sessions() {
+  local -a sessions
+  sessions=(${(f)"$(smallthinker session ls 2>/dev/null | cut -d ' ' -f 1)"})
+  _alternative 'sessions:session:compadd -a sessions' 'files:file:_files -g "*.stsession"'
 }
 
 _smallthinker() {
@@ -228,16 +250,18 @@ std::string zsh_script(std::span<const CommandDoc> commands) {
 
 // ---- fish ----
 
-std::string_view fish_action(Completes completes) {
-  switch (completes) {
+std::string fish_action(const OptionDoc& option) {
+  switch (completes(option)) {
     case Completes::kFiles:
       return " -F";
     case Completes::kModels:
       return " -F -a '(__smallthinker_models)'";
+    case Completes::kSessions:
+      return " -F -a '(__smallthinker_sessions)'";
     case Completes::kCommands:
       return " -f -a '$__smallthinker_commands'";
-    case Completes::kShells:
-      return " -f -a 'bash zsh fish'";
+    case Completes::kChoices:
+      return fmt::format(" -f -a '{}'", choices(option));
     case Completes::kNothing:
       break;
   }
@@ -247,11 +271,11 @@ std::string_view fish_action(Completes completes) {
 std::string fish_option(const CommandDoc& command, const OptionDoc& option) {
   std::string out =
       fmt::format("complete -c smallthinker -n '__fish_seen_subcommand_from {}'", command.name);
-  if (option.names.empty()) return out + std::string(fish_action(completes(option))) + "\n";
+  if (option.names.empty()) return out + fish_action(option) + "\n";
   for (const std::string& name : option.names) {
     out += name.starts_with("--") ? " -l " + name.substr(2) : " -s " + name.substr(1);
   }
-  if (!option.value.empty()) out += fmt::format(" -r{}", fish_action(completes(option)));
+  if (!option.value.empty()) out += fmt::format(" -r{}", fish_action(option));
   return out + " -d " + fish_quoted(short_help(option.help)) + "\n";
 }
 
@@ -262,6 +286,8 @@ std::string fish_script(std::span<const CommandDoc> commands) {
       "set -g __smallthinker_commands {0}\n"
       "function __smallthinker_models\n"
       "  smallthinker ls 2>/dev/null | string replace -r ' .*' ''\nend\n"
+      "function __smallthinker_sessions\n"
+      "  smallthinker session ls 2>/dev/null | string replace -r ' .*' ''\nend\n"
       "complete -c smallthinker -l help -d 'show help'\n"
       "complete -c smallthinker -n 'not __fish_seen_subcommand_from {0}' -l version "
       "-d 'print the version'\n",
@@ -283,11 +309,18 @@ Completes completes(const OptionDoc& option) {
   const std::string& value = option.value;
   if (value == "MODEL") return Completes::kModels;
   if (value == "COMMAND") return Completes::kCommands;
-  if (value == "SHELL") return Completes::kShells;
+  if (value == "SESSION") return Completes::kSessions;
+  if (is_choice(value)) return Completes::kChoices;
   for (const std::string_view files : {"FILE", "PATH", "IN", "OUT", "HF_DIR", "FILE.npy"}) {
     if (value == files) return Completes::kFiles;
   }
   return Completes::kNothing;
+}
+
+std::string choices(const OptionDoc& option) {
+  std::string words = option.value;
+  std::ranges::replace(words, '|', ' ');
+  return words;
 }
 
 std::string completion_script(std::string_view shell, std::span<const CommandDoc> commands) {

@@ -111,14 +111,14 @@ class Parser {
     add(add_session);
     CLI::App* completion =
         app_.add_subcommand("completion", "a script for shells: " + std::string(kCompletionHelp));
-    add_checked(*completion, "shell", "bash, zsh or fish",
+    add_checked(*completion, "shell", "which one",
                 [this](const std::string& text) -> std::string {
                   if (std::ranges::count(kShells, text) == 0) return "want bash, zsh or fish";
                   shell_ = text;
                   return {};
                 })
         ->required()
-        ->type_name("SHELL");
+        ->type_name("bash|zsh|fish");
     commands_.push_back(
         {completion, [this] { return PrintArgs{completion_script(shell_, docs())}; }});
     commands_.push_back({app_.add_subcommand("man", "the manual page, for man -l -"),

@@ -39,10 +39,10 @@ void add_kept(CLI::App& app, ChatArgs& args) {
       app.add_option("--session", args.session,
                      "keep the chat, turn by turn, and go on from where it was: a name, or a file "
                      "that ends with .stsession")
-          ->type_name("NAME|FILE");
-  add_checked(app, "--session-kv",
-              "auto, always or never: keep keys and values, so that nothing is evaluated again",
+          ->type_name("SESSION");
+  add_checked(app, "--session-kv", "keep keys and values, so that nothing is evaluated again",
               [&args](const std::string& text) { return read_keep(text, args.kept.keep); })
+      ->type_name("auto|always|never")
       ->needs(session);
   add_checked(app, "--session-limit", "bytes of keys and values that are kept (1GiB)",
               [&args](const std::string& text) { return read_size(text, args.kept.limit); })
@@ -89,8 +89,9 @@ CLI::App* add_chat(CLI::App& app, ChatArgs& args) {
       ->type_name("MODEL");
   add_messages(*chat, args);
   add_kept(*chat, args);
-  add_checked(*chat, "--think", "on, off or auto: whether the model thinks before it answers",
-              [&args](const std::string& text) { return read_think(text, args.settings.think); });
+  add_checked(*chat, "--think", "whether the model thinks before it answers",
+              [&args](const std::string& text) { return read_think(text, args.settings.think); })
+      ->type_name("on|off|auto");
   chat->add_option("--chat-template", args.chat_template,
                    "another template than the model's: the name of one, or a file")
       ->type_name("NAME|FILE");
@@ -106,9 +107,9 @@ CLI::App* add_chat(CLI::App& app, ChatArgs& args) {
       ->allow_extra_args(false)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
       ->type_name("TEXT");
-  add_checked(*chat, "--color",
-              "auto, on or off: auto is on for terminals, unless $NO_COLOR is set",
-              [&args](const std::string& text) { return read_color(text, args.color); });
+  add_checked(*chat, "--color", "auto is on for terminals, unless $NO_COLOR is set",
+              [&args](const std::string& text) { return read_color(text, args.color); })
+      ->type_name("auto|on|off");
   // Of llama.cpp: what is done anyway.
   chat->add_flag("--cnv,--conversation,-i,--interactive,--jinja")->group("");
   chat->footer("On a terminal these commands are understood:\n" + describe_chat_commands());

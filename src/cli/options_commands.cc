@@ -84,19 +84,20 @@ void add_model_settings(CLI::App& app, ModelArgs& args) {
       ->type_name("MODEL");
   add_offline(app, args.offline);
   // Two options of llama.cpp, one thing here.
+  constexpr const char* kCacheTypes = "f32|i16|i8";
   const auto read = [&args](const std::string& text) { return read_cache_type(text, args); };
   add_checked(app, "--cache-type-k,--cache-type",
-              "-ctk, -ctv: how keys and values are kept: f32, i16 or i8, integers with a scale per "
+              "-ctk, -ctv: how keys and values are kept: as floats, or integers with a scale per "
               "head and position; f16 and q8_0 mean i16 and i8 (default: f32 for F32 models, else "
               "i16)",
-              read);
-  add_checked(app, "--cache-type-v", "the same", read);
-  add_checked(app, "--moe-gating", "auto, softmax or sigmoid: overrides the file",
-              [&args](const std::string& text) { return read_gating(text, args); });
-  app.add_option("--cpu", args.kernels,
-                 "force a kernel set: avx512, avxvnni, avx2, i8mm, dotprod, neon, scalar (or "
-                 "$SMALLTHINKER_CPU)")
-      ->type_name("NAME");
+              read)
+      ->type_name(kCacheTypes);
+  add_checked(app, "--cache-type-v", "the same", read)->type_name(kCacheTypes);
+  add_checked(app, "--moe-gating", "overrides the file", [&args](const std::string& text) {
+    return read_gating(text, args);
+  })->type_name("auto|softmax|sigmoid");
+  app.add_option("--cpu", args.kernels, "force a kernel set (or $SMALLTHINKER_CPU)")
+      ->type_name("avx512|avxvnni|avx2|i8mm|dotprod|neon|scalar");
   add_memory(app, args);
   app.add_option(
          "--hot-set", args.hot_set,
@@ -137,9 +138,10 @@ void add_text(CLI::App& app, TextArgs& args) {
 void add_lm_head(CLI::App& app, ModelArgs& args) {
   args.lm_head.reset();
   add_checked(app, "--lm-head",
-              "auto: sparse if the model has a predictor of the rows that matter; sparse, dense; "
-              "check: dense, and tell how often sparse agrees",
-              [&args](const std::string& text) { return read_lm_head(text, args); });
+              "auto: sparse if the model has a predictor of the rows that matter; check: dense, "
+              "and tell how often sparse agrees",
+              [&args](const std::string& text) { return read_lm_head(text, args); })
+      ->type_name("auto|sparse|dense|check");
   add_decimal(app, "--lm-head-threshold", "sparse: compute rows that are predicted to score more",
               -1e6, 1e6, args.lm_head_threshold);
   add_whole(app, "--lm-head-floor", "sparse: compute at least so many rows", 1, 1 << 27,
@@ -183,9 +185,10 @@ void add_sampling(CLI::App& app, SamplerOptions& s) {
 void add_spec(CLI::App& app, std::shared_ptr<Drafter>& drafter) {
   drafter = std::make_shared<LookupDrafter>();
   add_checked(app, "--spec",
-              "auto or off: where text repeats itself, several tokens a pass while that pays; the "
-              "text is the same",
-              [&drafter](const std::string& text) { return read_spec(text, drafter); });
+              "where text repeats itself, several tokens a pass while that pays; the text is the "
+              "same",
+              [&drafter](const std::string& text) { return read_spec(text, drafter); })
+      ->type_name("auto|off");
 }
 
 CLI::App* add_run(CLI::App& app, RunArgs& args) {
@@ -345,7 +348,7 @@ CLI::App* add_convert(CLI::App& app, ConvertArgs& args) {
       ->type_name("HF_DIR");
   convert->add_option("--outfile,-o", o.outfile, "GGUF file to write")->type_name("FILE");
   add_checked(
-      *convert, "--outtype", "f32, f16, bf16, q8_0 or q4_0 (default: f16)",
+      *convert, "--outtype", "of all matrices (default: f16)",
       [&o](const std::string& text) -> std::string {
         const auto type = parse_dtype(text);
         if (!type || (*type != DType::kF32 && *type != DType::kF16 && *type != DType::kBF16 &&
@@ -354,9 +357,9 @@ CLI::App* add_convert(CLI::App& app, ConvertArgs& args) {
         }
         o.type = *type;
         return {};
-      });
-  add_checked(*convert, "--transpose-down",
-              "none, or all: expert down matrices by neuron (faster here)",
+      })
+      ->type_name("f32|f16|bf16|q8_0|q4_0");
+  add_checked(*convert, "--transpose-down", "all: expert down matrices by neuron (faster here)",
               [&o](const std::string& text) -> std::string {
                 if (text == "all" || text == "moe") {
                   o.transpose_down = true;
@@ -366,7 +369,8 @@ CLI::App* add_convert(CLI::App& app, ConvertArgs& args) {
                   return "want none or all";
                 }
                 return {};
-              });
+              })
+      ->type_name("none|all");
   convert
       ->add_option("--lm-head-predictor", o.predictor, "model_lm_head.pt or .safetensors to merge")
       ->type_name("FILE");
@@ -480,20 +484,21 @@ CLI::App* add_synth(CLI::App& app, SynthArgs& args) {
   synth->add_option("arch", o.arch, std::string(kSynthArchNames))->required()->type_name("ARCH");
   synth->add_option("-o,--outfile", o.outfile, "GGUF file to write")->required()->type_name("FILE");
   add_whole(*synth, "-s,--seed", "of the random weights", 0, INT64_MAX, o.seed);
-  add_checked(*synth, "--layout", "none (llama.cpp's) or transposed: expert down matrices",
+  add_checked(*synth, "--layout", "of expert down matrices; none: llama.cpp's",
               [&o](const std::string& text) -> std::string {
                 if (text != "none" && text != "transposed") return "want none or transposed";
                 o.transpose_down = text == "transposed";
                 return {};
-              });
+              })
+      ->type_name("none|transposed");
   add_decimal(*synth, "--gate-sparsity", "share of ReLU neurons that are off", 0.05, 0.99,
               o.gate_sparsity);
   add_decimal(*synth, "--router-skew", "0: experts used evenly; 1: as in real models", 0, 1,
               o.router_skew);
   synth->add_flag("--predictor", o.predictor, "with an lm-head predictor");
-  synth->add_option("--arch-name", o.arch_name, "smallthinker, or qwen3moe for other engines")
+  synth->add_option("--arch-name", o.arch_name, "qwen3moe: for other engines")
       ->capture_default_str()
-      ->type_name("NAME");
+      ->type_name("smallthinker|qwen3moe");
   synth
       ->add_option_function<std::string>(
           "--type",
@@ -573,13 +578,14 @@ CLI::App* add_bench(CLI::App& app, BenchArgs& args) {
   add_whole(*bench, "-r,--repetitions", "times each test is run", 1, 10'000,
             args.options.repetitions);
   bench->add_flag("!--no-warmup", args.options.warmup, "no run before the first that counts");
-  add_checked(*bench, "-o,--output", "md, csv, json or jsonl (default: md)",
+  add_checked(*bench, "-o,--output", "how results are printed (default: md)",
               [&args](const std::string& text) -> std::string {
                 const auto format = parse_bench_format(text);
                 if (!format) return "want md, csv, json or jsonl";
                 args.format = *format;
                 return {};
-              });
+              })
+      ->type_name("md|csv|json|jsonl");
   CLI::Option* no_probe =
       bench->add_flag("!--no-probe", args.probe, "do not measure what the machine could do");
   bench
@@ -649,20 +655,20 @@ CLI::App* add_cache_sim(CLI::App& app, CacheSimArgs& args) {
   args.shape = *released_shape("4b");
   CLI::Option* trace =
       sim->add_option("trace", args.trace, "file of --record-routing")->type_name("TRACE");
-  CLI::Option* made_up = add_checked(
-      *sim, "--made-up",
-      "instead of a trace: uniform, published, drifting or sticky routing (docs/memory.md)",
-      [&args](const std::string& text) -> std::string {
-        args.made_up = parse_made_up_kind(text);
-        return args.made_up ? "" : "want uniform, published, drifting or sticky";
-      });
-  made_up->excludes(trace);
-  add_checked(*sim, "--shape", "of what is made up: 4b or 21b (default: 4b)",
+  CLI::Option* made_up =
+      add_checked(*sim, "--made-up", "instead of a trace: such routing (docs/memory.md)",
+                  [&args](const std::string& text) -> std::string {
+                    args.made_up = parse_made_up_kind(text);
+                    return args.made_up ? "" : "want uniform, published, drifting or sticky";
+                  });
+  made_up->excludes(trace)->type_name("uniform|published|drifting|sticky");
+  add_checked(*sim, "--shape", "of what is made up (default: 4b)",
               [&args](const std::string& text) -> std::string {
                 const auto shape = released_shape(text);
                 if (shape) args.shape = *shape;
                 return shape ? "" : "want 4b or 21b";
-              });
+              })
+      ->type_name("4b|21b");
   add_whole(*sim, "--tokens", "to make up", 1, 1 << 20, args.tokens);
   add_whole(*sim, "-s,--seed", "of what is made up", 0, INT64_MAX, args.seed);
   add_values(*sim, "--memory",

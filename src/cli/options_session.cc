@@ -37,9 +37,9 @@ CLI::App* add_session(CLI::App& app, SessionArgs& args) {
         args.action = known->action;
       },
       "ls; show NAME; rm NAME ...; export NAME [FILE]: its messages as JSON; import NAME [FILE]");
-  action->required()->type_name("ACTION");
+  action->required()->type_name("ls|show|rm|export|import");
   session->add_option("names", args.names, "names, or paths of files *.stsession")
-      ->type_name("NAME");
+      ->type_name("SESSION");
   session->final_callback([&args] {
     for (const ActionName& known : kActions) {
       if (known.action != args.action) continue;

@@ -51,11 +51,12 @@ CLI::App* add_template(CLI::App& app, TemplateArgs& args) {
                 return find_output_format(text) ? "" : "want hermes";
               })
       ->needs(parse);
-  add_checked(*command, "--start", "content, or think if the prompt opened reasoning",
+  add_checked(*command, "--start", "think: the prompt opened reasoning",
               [&args](const std::string& text) -> std::string {
                 args.in_reasoning = text == "think";
                 return text == "think" || text == "content" ? "" : "want content or think";
               })
+      ->type_name("content|think")
       ->needs(parse);
   add_whole(*command, "--pieces", "take the text in pieces of N bytes", 1, INT32_MAX, args.pieces)
       ->needs(parse);

@@ -30,7 +30,10 @@ class Shells:
         (self.place / "here.gguf").write_bytes(b"")
         (self.place / "text file.txt").write_bytes(b"")
         (self.place / "folder").mkdir()
+        for name in "tea", "toast":
+            st("session", "import", name, stdin="[]", env={"XDG_STATE_HOME": str(self.place / "state")})
         self.env = {"PATH": f"{self.place / 'bin'}:{os.environ['PATH']}", "XDG_DATA_HOME": str(self.place / "data"),
+                    "XDG_STATE_HOME": str(self.place / "state"), "XDG_CACHE_HOME": str(self.place / "cache"),
                     "HF_HUB_CACHE": str(self.place / "none"), "HOME": str(self.place), "TERM": "dumb"}
         self.scripts = {}
         for shell in "bash", "zsh", "fish":
@@ -65,7 +68,12 @@ def bash(st, gguf, folder):
                        ("smallthinker run --model ann/tiny:Q4", ["Q4_0"]), ("smallthinker rm ann", ["ann/tiny:Q4_0"]),
                        ("smallthinker run -f t", ["text file.txt"]), ("smallthinker convert fol", ["folder"]),
                        ("smallthinker run --threads ", []), ("smallthinker help conv", ["convert"]),
-                       ("smallthinker completion ", ["bash", "fish", "zsh"]), ("smallthinker nonsense -", ["--help"])):
+                       ("smallthinker completion ", ["bash", "fish", "zsh"]), ("smallthinker nonsense -", ["--help"]),
+                       ("smallthinker session ", ["export", "import", "ls", "rm", "show"]), ("smallthinker session rm t", ["tea", "text file.txt", "toast"]),
+                       ("smallthinker session show tea to", ["toast"]), ("smallthinker chat --session te", ["tea", "text file.txt"]),
+                       ("smallthinker chat --think o", ["off", "on"]), ("smallthinker run --cpu avx", ["avx2", "avx512", "avxvnni"]),
+                       ("smallthinker run --cache-type-k i", ["i16", "i8"]), ("smallthinker run --lm-head sp", ["sparse"]),
+                       ("smallthinker run --ignore-eos ann", ["ann/tiny:Q4_0"]), ("smallthinker quantize here.gguf he", ["here.gguf"])):
         check(completed(line) == want, f"bash completes {line!r} to {completed(line)}, want {want}")
 
     typed(shells, "bash", ["--norc", "--noprofile", "-i"], f"source {script}; bind 'set enable-bracketed-paste off'",
@@ -117,7 +125,9 @@ def others(st, gguf, folder):
     for line, want in (("smallthinker conv", ["convert"]), ("smallthinker run --offl", ["--offline"]),
                        ("smallthinker run --temp", ["--temp", "--temperature"]),
                        ("smallthinker run -m ann", ["ann/tiny:Q4_0"]), ("smallthinker completion ", ["bash", "fish", "zsh"]),
-                       ("smallthinker inspect her", ["here.gguf"]), ("smallthinker help conv", ["convert"])):
+                       ("smallthinker inspect her", ["here.gguf"]), ("smallthinker help conv", ["convert"]),
+                       ("smallthinker session sh", ["show"]), ("smallthinker session rm toa", ["toast"]),
+                       ("smallthinker chat --think o", ["off", "on"]), ("smallthinker run --cpu avxv", ["avxvnni"])):
         check(sorted(completed(line)) == want, f"fish completes {line!r} to {completed(line)}, want {want}")
     st.refuses("another shell", "completion", "tcsh", code=2, contains="'tcsh': want bash, zsh or fish")
 
