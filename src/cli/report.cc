@@ -81,7 +81,7 @@ std::string receipt(const MemoryReport& report, int64_t tokens, double seconds) 
       "memory      {:>10}  budget; peak {}{}\n"
       "{:<11} {:>8.1f} %  found in memory (room for {} of {}), {:.1f} % foreseen, "
       "{} read per token, {:.0f} % of the time waiting\n",
-      format_bytes(report.plan.budget), mib(peak_memory_bytes()), group, report.plan.units,
+      format_budget(report.plan.budget), mib(peak_memory_bytes()), group, report.plan.units,
       share(static_cast<double>(seen.found), static_cast<double>(seen.asked)), report.slots,
       report.plan.experts,
       share(static_cast<double>(seen.foreseen), static_cast<double>(seen.asked)),

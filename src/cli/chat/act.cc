@@ -114,18 +114,22 @@ void Chat::set(const std::string& argument) {
 }
 
 void Chat::set_memory(const std::string& value) {
-  uint64_t bytes = 0;
-  if (const std::string wrong = read_size(value, bytes); !wrong.empty()) {
-    fail(ErrorCode::kInvalidUsage, "memory: '{}': {}", printable(value), wrong);
+  const bool lifts = value == "none" || value == "off";
+  uint64_t bytes = kNoBudget;
+  if (!value.empty() && !lifts) {
+    if (const std::string wrong = read_size(value, bytes); !wrong.empty()) {
+      fail(ErrorCode::kInvalidUsage, "memory: '{}': {}, or none", printable(value), wrong);
+    }
+    if (!engine_.memory()) {
+      fail(ErrorCode::kInvalidUsage,
+           "all of the model is in memory; start with --memory SIZE to "
+           "change its budget");
+    }
   }
-  if (!engine_.memory()) {
-    fail(ErrorCode::kInvalidUsage,
-         "all of the model is in memory; start with --memory SIZE to "
-         "change its budget");
-  }
-  engine_.set_memory(bytes);
+  if (!engine_.memory()) return screen_.say("memory no limit: all of the model is in memory\n");
+  if (!value.empty()) engine_.set_memory(bytes);
   const MemoryReport report = *engine_.memory();
-  screen_.say(fmt::format("memory {}: room for {} of {} {}\n", format_bytes(report.plan.budget),
+  screen_.say(fmt::format("memory {}: room for {} of {} {}\n", format_budget(report.plan.budget),
                           report.slots, report.plan.experts, report.plan.units));
 }
 

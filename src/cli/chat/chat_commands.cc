@@ -65,6 +65,7 @@ std::vector<std::string> setting_words(std::string_view before) {
     for (const ChatSetting& setting : chat_settings()) words.push_back(setting.name);
     return words;
   }
+  if (before.substr(0, space) == "memory") return {"none"};
   const auto& all = chat_settings();
   const auto found = std::ranges::find(all, before.substr(0, space), &ChatSetting::name);
   return found == all.end() ? words : found->values;

@@ -37,8 +37,8 @@ void Chat::show_settings() {
                             setting.help));
   }
   const auto memory = engine_.memory();
-  screen_.say(fmt::format("{:<17} {:<8} budget of the process\n", "memory",
-                          memory ? format_bytes(memory->plan.budget) : "no limit"));
+  screen_.say(fmt::format("{:<17} {:<8} budget of the process; none: no limit\n", "memory",
+                          format_budget(memory ? memory->plan.budget : kNoBudget)));
 }
 
 void Chat::show_messages() {
