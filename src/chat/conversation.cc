@@ -1,5 +1,7 @@
 #include "chat/conversation.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <iterator>
 #include <utility>
@@ -100,8 +102,9 @@ void Conversation::begin_answer(const SessionOptions& options) {
   const std::vector<Token> tokens = prompt_tokens(engine_.tokenizer(), prompt.text);
   if (tokens.empty()) fail(ErrorCode::kInvalidData, "the chat is an empty text");
   if (std::ssize(tokens) > engine_.context()) {
-    fail(ErrorCode::kInvalidData, "the chat has {} tokens, the context {}; -c allows more",
-         tokens.size(), engine_.context());
+    throw ChatTooLong(ErrorCode::kInvalidData,
+                      fmt::format("the chat has {} tokens, the context {}; -c allows more",
+                                  tokens.size(), engine_.context()));
   }
   go_back(tokens);
   timings_ = {.prompt_tokens = std::ssize(tokens), .reused_tokens = std::ssize(state_.tokens)};

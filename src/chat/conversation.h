@@ -23,6 +23,7 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "base/error.h"
 #include "chat/chat_prompt.h"
 #include "chat/chat_state.h"
 #include "chat/output_parser.h"
@@ -53,6 +54,11 @@ struct AnswerTimings {
   }
 };
 
+// A chat has more tokens than the context.
+class ChatTooLong : public Error {
+  using Error::Error;
+};
+
 class Conversation {
  public:
   // Takes a sequence of the engine, which outlives the conversation.
@@ -81,9 +87,9 @@ class Conversation {
 
   // ---- An answer ----
 
-  // Throws Error(kInvalidData) where the chat does not fit the context, and what MakePrompt throws;
-  // then nothing has changed. A seed that is given and is not that of the answers before begins
-  // anew; else the sampler goes on.
+  // Throws ChatTooLong(kInvalidData) where the chat does not fit the context, and what MakePrompt
+  // throws; then nothing has changed. A seed that is given and is not that of the answers before
+  // begins anew; else the sampler goes on.
   void begin_answer(const SessionOptions& options);
   bool answering() const { return session_.has_value(); }
   // REQUIRES for all three: answering(). next() is valid until take() or stop().

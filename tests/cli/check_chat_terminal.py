@@ -445,6 +445,22 @@ def files_that_do_not_fit(st, gguf, folder):
         chat.ask("Hello")
 
 
+def a_full_context(st, gguf, folder):
+    """It names what makes room, where that is so."""
+    with ChatScreen(st, gguf, folder, *GREEDY, "-c", "64", "--ignore-eos") as chat:
+        chat.ask("Hello", r"^\[cut, the context is full, after \d+ tokens.*\n(.*\n)*/undo takes back the last message, /clear all of them\n+>$")
+        chat.forget_screen()
+        chat.enter("And then?")
+        chat.wait(r"^error: the chat has \d+ tokens, the context 64; -c allows more\n/undo takes back the last message, /clear all of them\n"
+                  r"+the message was taken back, to be changed or sent again\n> And then\?$")
+        chat.press("C-c")
+        chat.enter("/clear")
+        chat.wait("^a new chat$")
+        chat.forget_screen()
+        chat.enter("word " * 80)
+        chat.wait(r"^error: the chat has \d+ tokens, the context 64; -c allows more\n+the message was taken back")
+
+
 def modes_afterwards(st, gguf, folder):
     """However a chat ends, the terminal is as it was."""
     ask = [st.binary, "chat", "-m", str(gguf), "--ignore-eos", "-t", "1"]
@@ -489,4 +505,4 @@ def modes_afterwards(st, gguf, folder):
 
 if __name__ == "__main__":
     main(__doc__, first_minute, pasted, wide_characters, interrupts, sizes, typed_before, commands, sessions, budget, plain_terminals,
-         other_bytes, settings_are_kept, files_that_do_not_fit, modes_afterwards)
+         other_bytes, settings_are_kept, files_that_do_not_fit, a_full_context, modes_afterwards)

@@ -46,6 +46,8 @@ std::string_view how_it_ended(FinishReason reason) {
   }
 }
 
+constexpr const char* kMakesRoom = "/undo takes back the last message, /clear all of them\n";
+
 // What a budget cost between two moments.
 std::string describe_experts(const MemoryReport& now, const MemoryReport& before, int64_t tokens,
                              double seconds) {
@@ -177,6 +179,7 @@ void Chat::tell(FinishReason reason, const EngineSnapshot& before) {
   std::string text = fmt::format("{}{} tokens", how, t.generated_tokens);
   if (settings_.timings) text += describe_timings(before);
   screen_.remark(fmt::format("{}[{}]\n", interrupts_ ? "\n" : "", text));
+  if (interrupts_ && reason == FinishReason::kContextFull) screen_.remark(kMakesRoom);
 }
 
 std::string Chat::describe_timings(const EngineSnapshot& before) const {
@@ -253,6 +256,9 @@ std::optional<Chat::Answered> Chat::attempt(Work work) {
   std::optional<Answered> answered;
   try {
     answered = work(stoppable.stop());
+  } catch (const ChatTooLong& e) {
+    screen_.say(fmt::format("error: {}\n", e.what()));
+    if (!conversation_.messages().empty()) screen_.remark(kMakesRoom);
   } catch (const Error& e) {
     screen_.say(fmt::format("error: {}\n", e.what()));
   }
