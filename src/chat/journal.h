@@ -41,8 +41,8 @@ struct JournalOptions {
 class Journal {
  public:
   // Opens the file, which begins with the first save() if there is none yet, and locks it. `engine`
-  // outlives the journal. Throws Error, with the path: kInvalidUsage where the file is in use,
-  // kInvalidData | kUnsupported for what is no such file, kNotFound | kIo.
+  // outlives the journal. Throws Error, with the path: kIo also where the file is in use,
+  // kInvalidData | kUnsupported for what is no such file, kNotFound.
   Journal(Engine& engine, std::string path, std::string_view template_source,
           JournalOptions options = {});
 

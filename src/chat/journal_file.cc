@@ -54,7 +54,7 @@ bool JournalFile::open(Access access) {
   ::close(std::exchange(fd_, -1));
   if (!regular) fail(ErrorCode::kInvalidData, "not a regular file");
   if (!locked && error == EWOULDBLOCK) {
-    fail(ErrorCode::kInvalidUsage, "in use by another process");
+    fail(ErrorCode::kIo, "in use by another process");
   }
   if (!locked) fail(ErrorCode::kIo, "cannot lock: {}", std::strerror(error));
   return false;

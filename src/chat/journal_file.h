@@ -19,7 +19,7 @@ class JournalFile final : public ByteSource {
     kWrite,   // of one that is there
     kCreate,  // empty, if there is none; one that stays empty vanishes again
   };
-  // Throws Error(kNotFound | kInvalidData | kIo), and Error(kInvalidUsage) where it is in use.
+  // Throws Error(kNotFound | kInvalidData | kIo), kIo also where it is in use.
   JournalFile(std::string path, Access access);
   ~JournalFile() override;
   JournalFile(const JournalFile&) = delete;

@@ -157,7 +157,7 @@ void remove_session(const std::string& path) {
 void write_session(const std::string& path, std::vector<Message> messages) {
   with_context(printable_path(path), [&] {
     JournalFile file(path, JournalFile::Access::kCreate);
-    if (file.size() > 0) fail(ErrorCode::kInvalidUsage, "is there already");
+    if (file.size() > 0) fail(ErrorCode::kIo, "is there already");
     write_text(file, header_of_text(), {.messages = std::move(messages)});
   });
 }

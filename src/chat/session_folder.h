@@ -35,8 +35,8 @@ std::string session_title(const ChatState& chat);
 
 // Throw Error with the path, also where the session is in use, or is none.
 void remove_session(const std::string& path);
-// A new one with messages that some model may go on with. Throws Error(kInvalidUsage) if there is
-// one already.
+// A new one with messages that some model may go on with. Throws Error(kIo) if there is one
+// already.
 void write_session(const std::string& path, std::vector<Message> messages);
 
 // While the files of the folder are more bytes than `most`, those that were not used for longest

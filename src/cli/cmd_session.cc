@@ -1,4 +1,7 @@
 // session: what is kept of conversations.
+#include <unistd.h>
+
+#include <cerrno>
 #include <ctime>
 #include <nlohmann/json.hpp>
 
@@ -21,6 +24,16 @@ std::string format_time(int64_t seconds) {
   ::localtime_r(&time, &local);
   char text[32];
   return {text, std::strftime(text, sizeof text, "%Y-%m-%d %H:%M", &local)};
+}
+
+// The path of a session that there is.
+std::string path_of(const std::string& name) {
+  const std::string path = session_path(name);
+  if (::access(path.c_str(), F_OK) != 0 && errno == ENOENT) {
+    fail(ErrorCode::kNotFound, "{}: there is no such session; 'smallthinker session ls' lists them",
+         printable_path(name));
+  }
+  return path;
 }
 
 int list() {
@@ -91,13 +104,17 @@ int import_messages(const std::string& path, const std::string& file) {
 int execute(const SessionArgs& args) {
   if (args.action == SessionArgs::Action::kList) return list();
   if (args.action == SessionArgs::Action::kRemove) {
-    for (const std::string& name : args.names) remove_session(session_path(name));
+    std::vector<std::string> paths;  // none is removed if a name is wrong
+    for (const std::string& name : args.names) paths.push_back(path_of(name));
+    for (const std::string& path : paths) remove_session(path);
     return kExitOk;
   }
   const std::string path = session_path(args.names.front());
   const std::string file = args.names.size() > 1 ? args.names[1] : "";
-  if (args.action == SessionArgs::Action::kImport) return import_messages(path, file);
-  const SessionInfo session = read_session(path);
+  if (args.action == SessionArgs::Action::kImport) {
+    return import_messages(session_path(name), file);
+  }
+  const SessionInfo session = read_session(path_of(name));
   if (args.action == SessionArgs::Action::kShow) return show(session);
   return export_messages(session, file);
 }

@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
 """What is kept of conversations: listed, shown, copied and removed, each refusal one line."""
+import fcntl
 import json
+import re
 
 from harness import check, main
 
@@ -24,7 +26,7 @@ def sessions_come_and_go(st, folder):
     session("import", "two", folder / "out.json")
     listed = session("ls").splitlines()
     check(sorted(line.split()[0] for line in listed) == ["one", "two"], f"listed: {listed}")
-    check(all("3 messages" in line and "Hello \\x1b[31m" in line and "\x1b" not in line for line in listed), f"listed: {listed}")
+    check(all(" 3 messages  " in line and "Hello \\x1b[31m" in line and "\x1b" not in line for line in listed), f"listed: {listed}")
     shown = session("show", "one")
     check("[system] Be kind." in shown and "[thinks] A greeting." in shown and "[assistant] Hi" in shown, f"shown: {shown}")
     file = folder / "state/smallthinker/sessions/one.stsession"
@@ -45,8 +47,17 @@ def what_is_wrong_is_one_line(st, folder):
     refuses("no name", "show", code=2, contains="session show: 0 names, want 1")
     refuses("a name too many", "show", "a", "b", code=2, contains="session show: 2 names, want 1")
     refuses("a bad name", "show", "..", code=2, contains="session '..': want 1 to 64 of A-Z a-z 0-9 . _ -")
-    refuses("nothing there", "show", "nothing", contains="nothing.stsession: cannot open: No such file or directory")
-    refuses("nothing to remove", "rm", "nothing", contains="cannot open")
+    st("session", "import", "one", stdin=json.dumps(MESSAGES[:1]), env=env)
+    for what, arguments in (("show", ["nope"]), ("export", ["nope"]), ("rm", ["one", "nope"])):
+        refuses(f"nothing to {what}", what, *arguments,
+                contains="error: nope: there is no such session; 'smallthinker session ls' lists them\n")
+    listed = st("session", "ls", env=env).stdout
+    check(re.match(r"one .* 1 message  ", listed), f"one that is there stays: {listed}")
+    refuses("one that is there", "import", "one", stdin="[]", contains="one.stsession: is there already\n")
+    file = folder / "state/smallthinker/sessions/one.stsession"
+    with open(file, "rb+") as used:
+        fcntl.flock(used, fcntl.LOCK_EX)
+        refuses("one in use", "rm", "one", contains="one.stsession: in use by another process\n")
     refuses("no messages", "import", "a", stdin='{"a": 1}', contains="standard input: want a list of messages")
     refuses("no JSON", "import", "a", stdin="{", contains="standard input: ")
     notes = folder / "notes.txt"
