@@ -119,6 +119,9 @@ void greet(ChatScreen& screen, const Engine& engine) {
 }  // namespace
 
 int execute(const ChatArgs& args) {
+  const std::string& path = args.model.model;  // told before what else is missing
+  refuse_folder(path);
+  with_context(printable_path(path), [&] { const File there(path); });
   check_model_outputs(args.model, args.files);
   const std::optional<std::string> message = whole_message(args);
   const std::string system = system_message(args);

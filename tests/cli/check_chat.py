@@ -170,6 +170,8 @@ def kept_experts(st, gguf, folder):
 def what_is_missing(st, gguf, folder):
     ask = ["chat", "-m", gguf, "-n", 8, *GREEDY]
     st.refuses("nothing in a pipe", *ask, contains="standard input: there is no message in it; -p TEXT gives one")
+    for name, told in (folder / "none.gguf", f"{folder}/none.gguf: cannot open: No such file"), (folder, "has no config.json"):
+        st.refuses("a model that is not there, and no message", "chat", "-m", name, contains=told)
     st.refuses("a model that is not there", "chat", "-m", folder / "none.gguf", "-p", "x", contains="none.gguf: cannot open")
     st.refuses("--think", *ask, "--think", "maybe", code=2, contains="--think: 'maybe': want on, off or auto")
     st.refuses("--color", *ask, "--color", "maybe", code=2, contains="--color: 'maybe': want auto, on or off")
