@@ -62,6 +62,8 @@ std::string legend(bool colored, size_t share) {
     text += colored ? fmt::format("\x1b[48;5;{}m  \x1b[0m {}  ", palette, what)
                     : fmt::format("{} {}  ", mark, what);
   };
+  text += colored ? "half a line a layer, a cell an expert; how much it was used lately:\n"
+                  : "a line a layer, a cell an expert; how much it was used lately:\n";
   text += "in memory: ";
   part(true, kUnused, "not used");
   part(true, kSome, "little");

@@ -25,7 +25,11 @@ TEST(ExpertMap, HasALineForEachLayer) {
   const ExpertMap map{{{{true, 0}, {true, 0.1f}, {true, 1}, {true, 3}},
                        {{false, 0}, {false, 0.1f}, {false, 1}, {false, 3}}}};
   const std::string drawn = draw(map, 80, false);
-  EXPECT_EQ(drawn.substr(0, drawn.find("in memory")), "   0  -=*#\n   1  ..o!\n");
+  EXPECT_EQ(drawn.substr(0, drawn.find("a line a layer")), "   0  -=*#\n   1  ..o!\n");
+  EXPECT_EQ(drawn.substr(drawn.find("a line")),
+            "a line a layer, a cell an expert; how much it was used lately:\n"
+            "in memory: - not used  = little  * usual  # much  \n"
+            "in the file: . not used or little  o usual  ! much  \n");
 }
 
 TEST(ExpertMap, TwoLayersShareALineInColours) {
@@ -33,7 +37,7 @@ TEST(ExpertMap, TwoLayersShareALineInColours) {
   map.layers.resize(3, std::vector<ExpertCell>(2));
   map.layers[1][0] = {false, 9};
   const std::string drawn = draw(map, 80, true);
-  EXPECT_EQ(drawn.substr(0, drawn.find("in memory")),
+  EXPECT_EQ(drawn.substr(0, drawn.find("half a line a layer")),
             "   0  \x1b[38;5;17;48;5;124m\u2580\x1b[38;5;17;48;5;17m\u2580\x1b[0m\n"
             "   2  \x1b[38;5;17;48;5;16m\u2580\x1b[38;5;17;48;5;16m\u2580\x1b[0m\n");
 }
