@@ -45,18 +45,18 @@ int list() {
       print_out("{:<24} {}\n", session.name, session.error);
       continue;
     }
-    print_out("{:<24} {} {:>10} {:>5} messages  {:<24} {}\n", session.name,
-              format_time(session.modified), format_bytes(session.bytes),
-              session.chat.messages.size(), printable(session.model, 24),
-              printable(session_title(session.chat), kTitle));
+    print_out("{:<24} {} {:>10} {:>14}  {:<24} {}\n", session.name, format_time(session.modified),
+              format_bytes(session.bytes), counted(session.chat.messages.size(), "message"),
+              printable(session.model, 24), printable(session_title(session.chat), kTitle));
   }
   return kExitOk;
 }
 
 int show(const SessionInfo& session) {
-  print_err("{}: {}, {} messages, {} tokens, {}, of {}\n", printable_path(session.path),
-            format_time(session.modified), session.chat.messages.size(), session.chat.tokens.size(),
-            format_bytes(session.bytes), printable(session.model));
+  print_err("{}: {}, {}, {}, {}, of {}\n", printable_path(session.path),
+            format_time(session.modified), counted(session.chat.messages.size(), "message"),
+            counted(session.chat.tokens.size(), "token"), format_bytes(session.bytes),
+            printable(session.model));
   for (const Message& message : session.chat.messages) {
     if (!message.reasoning.empty()) print_out("[thinks] {}\n\n", message.reasoning);
     print_out("[{}] {}\n", message.role, message.content);
@@ -109,7 +109,7 @@ int execute(const SessionArgs& args) {
     for (const std::string& path : paths) remove_session(path);
     return kExitOk;
   }
-  const std::string path = session_path(args.names.front());
+  const std::string& name = args.names.front();
   const std::string file = args.names.size() > 1 ? args.names[1] : "";
   if (args.action == SessionArgs::Action::kImport) {
     return import_messages(session_path(name), file);

@@ -176,7 +176,7 @@ void Chat::tell(FinishReason reason, const EngineSnapshot& before) {
   totals_.add(t);
   const std::string_view how = how_it_ended(reason);
   if (!settings_.timings && how.empty()) return;
-  std::string text = fmt::format("{}{} tokens", how, t.generated_tokens);
+  std::string text = fmt::format("{}{}", how, counted(t.generated_tokens, "token"));
   if (settings_.timings) text += describe_timings(before);
   screen_.remark(fmt::format("{}[{}]\n", interrupts_ ? "\n" : "", text));
   if (interrupts_ && reason == FinishReason::kContextFull) screen_.remark(kMakesRoom);

@@ -75,7 +75,7 @@ void Chat::show_where_we_were() {
   const std::vector<Message>& messages = conversation_.messages();
   if (messages.empty()) return;
   if (std::ranges::count(messages, "user", &Message::role) == 0) return show_messages();
-  screen_.remark(fmt::format("{} messages so far; the last ones:\n\n", messages.size()));
+  screen_.remark(fmt::format("{} so far; the last ones:\n\n", counted(messages.size(), "message")));
   const auto last = std::ranges::find(messages.rbegin(), messages.rend(), "user", &Message::role);
   for (auto message = std::prev(last.base()); message != messages.end(); ++message) {
     const bool user = message->role == "user";
@@ -127,8 +127,8 @@ void Chat::sessions(const std::string&) {
   if (all.empty()) screen_.say("there are none; /save NAME keeps this chat\n");
   for (const SessionInfo& session : all) {
     screen_.say(fmt::format(
-        "{:<20} {:>9} {:>4} messages  {}\n", session.name, format_bytes(session.bytes),
-        session.chat.messages.size(),
+        "{:<20} {:>9} {:>13}  {}\n", session.name, format_bytes(session.bytes),
+        counted(session.chat.messages.size(), "message"),
         printable(session.error.empty() ? session_title(session.chat) : session.error, 40)));
   }
 }

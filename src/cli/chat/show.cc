@@ -64,13 +64,13 @@ void Chat::show_tokens() {
 
 void Chat::stats(const std::string&) {
   const AnswerTimings& t = totals_.timings;
-  screen_.say(fmt::format("{} answers, {} tokens in {:.1f} s, {:.1f} tok/s{}\n", totals_.answers,
-                          t.generated_tokens, t.generation_seconds, t.generation_rate(),
-                          describe_drafts(t.drafts)));
-  screen_.say(
-      fmt::format("prompts of {} tokens, {} kept from before; the others in {:.1f} s, {:.1f} "
-                  "tok/s\n",
-                  t.prompt_tokens, t.reused_tokens, t.prompt_seconds, t.prompt_rate()));
+  screen_.say(fmt::format("{}, {} in {:.1f} s, {:.1f} tok/s{}\n",
+                          counted(totals_.answers, "answer"), counted(t.generated_tokens, "token"),
+                          t.generation_seconds, t.generation_rate(), describe_drafts(t.drafts)));
+  screen_.say(fmt::format(
+      "prompts of {}, {} kept from before; the others in {:.1f} s, {:.1f} "
+      "tok/s\n",
+      counted(t.prompt_tokens, "token"), t.reused_tokens, t.prompt_seconds, t.prompt_rate()));
   const EngineSnapshot now = engine_.snapshot();
   const Stats& s = now.stats;
   if (s.neurons > 0) {
