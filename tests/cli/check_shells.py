@@ -96,7 +96,9 @@ def typed(shells, shell, arguments, begin, name):
     os.write(terminal, f"{begin}; echo rea''dy\n".encode())
     check(until(b"ready\r\n"), f"{shell} in a terminal: starts")
     for line, want in (("smallthinker conv", "smallthinker convert "), (name, "smallthinker run -m ann/tiny:Q4_0 "),
-                       ("smallthinker run --offl", "smallthinker run --offline ")):
+                       ("smallthinker run --offl", "smallthinker run --offline "), ("smallthinker session sh", "smallthinker session show "),
+                       ("smallthinker session show toa", "smallthinker session show toast "),
+                       ("smallthinker chat --think of", "smallthinker chat --think off ")):
         os.write(terminal, f"{line}\t".encode())
         check(until(want.encode()), f"{shell} in a terminal: {line!r} becomes {want!r}")
         os.write(terminal, b"\x15")  # the line is taken back
