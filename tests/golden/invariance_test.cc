@@ -22,7 +22,7 @@ using testkit::error_of;
 
 constexpr int kTokens = 170;      // beyond the sliding window of 128
 constexpr int kLongTokens = 300;  // and where the first tile has been let go
-constexpr int kFewTokens = 60;    // where only weights matter
+constexpr int kFewTokens = 30;    // where only weights matter
 
 std::vector<Token> some_tokens(int n = kTokens) {
   std::vector<Token> ids;
